@@ -1,1 +1,30 @@
-#![doc = "Tenure."]
+//! X.509 as bytes and values: names, keys, requests, certificates, what may be issued, and paths.
+//!
+//! **Absences.** No network, no files, no clock, no async. Nothing here decides *whether* a
+//! certificate should exist; it says what the bytes mean, refuses what is wrong, and writes what
+//! it is told. Signatures are checked over the octets received, never over a re-encoding.
+//!
+//! Read first: [`Cert`], a certificate as found, and [`CertificateSpec`], one to be made.
+
+mod algorithm;
+pub mod der;
+mod error;
+mod key;
+mod keypair;
+mod name;
+pub mod oid;
+mod pem;
+mod reason;
+mod serial;
+mod time;
+
+pub use crate::algorithm::SignatureAlgorithm;
+pub use crate::der::ObjectIdentifier;
+pub use crate::error::Error;
+pub use crate::key::{KeyAlgorithm, KeyHash, PublicKey};
+pub use crate::keypair::{KeyKind, KeyPair};
+pub use crate::name::{Attribute, Name, NameAttribute};
+pub use crate::pem::pem_encode;
+pub use crate::reason::Reason;
+pub use crate::serial::Serial;
+pub use crate::time::{Time, Validity};

@@ -1,0 +1,91 @@
+//! Serial numbers and the hex they are written in.
+
+use core::fmt;
+
+use crate::Error;
+
+/// The most octets of a serial read from text; RFC 5280 allows 20, the field has seen more.
+const OCTETS_MAX: usize = 256;
+
+/// A certificate's serial number: the contents octets of its DER INTEGER, exactly.
+///
+/// Two serials are the same when their octets are; a leading zero octet counts.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Serial(Box<[u8]>);
+
+impl Serial {
+    /// From 160 random bits: 159 are kept, so that the number is positive (RFC 5280 4.1.2.2).
+    #[must_use]
+    pub fn from_random(mut random: [u8; 20]) -> Self {
+        random[0] &= 0x7f;
+        if random == [0; 20] {
+            random[19] = 1; // zero is no serial; this happens once in 2^159
+        }
+        let redundant = random
+            .windows(2)
+            .take_while(|pair| matches!(pair, [0, second] if second & 0x80 == 0))
+            .count();
+        Self(random.get(redundant..).unwrap_or(&random).into())
+    }
+
+    /// From the contents octets of an INTEGER, whatever they are: a certificate of another CA
+    /// may have a negative, zero or very long one.
+    #[must_use]
+    pub fn from_der_value(value: &[u8]) -> Self {
+        Self(value.into())
+    }
+
+    /// The contents octets.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads hex of the contents octets, in any case, with or without colons.
+    ///
+    /// # Errors
+    /// `Malformed` if it is empty, of odd length, too long, or not hex.
+    pub fn parse_hex(text: &str) -> Result<Self, Error> {
+        let fail = Error::malformed("serial number (expected an even number of hex digits)");
+        let digits: Vec<u8> = text.bytes().filter(|octet| *octet != b':').collect();
+        if digits.is_empty() || digits.len() > 2 * OCTETS_MAX {
+            return Err(fail);
+        }
+        from_hex(&digits)
+            .map(|octets| Self(octets.into()))
+            .ok_or(fail)
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Serial({self})")
+    }
+}
+
+/// Writes octets as lower-case hex.
+pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+    for octet in octets {
+        write!(f, "{octet:02x}")?;
+    }
+    Ok(())
+}
+
+/// Reads an even number of hex digits.
+pub(crate) fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let nibble = |digit: u8| char::from(digit).to_digit(16);
+    pairs
+        .iter()
+        .map(|[high, low]| u8::try_from(nibble(*high)? << 4 | nibble(*low)?).ok())
+        .collect()
+}
