@@ -1,1 +1,11 @@
-#![doc = "Tenure."]
+//! The messages of the enrollment protocols: bytes to values and values to bytes, for both the
+//! server's and the device's side. One folder per protocol.
+//!
+//! **Absences.** No I/O, no clock, no randomness, no devices, no policy: a wire message says what
+//! was said, never who may say it. Anything that varies (time, a multipart boundary) is an
+//! argument.
+//!
+//! Read first: [`est::EstPath`] (what was asked) and [`est::parse_enroll`] (with which bytes).
+
+pub mod est;
+pub mod limits;

@@ -1,0 +1,27 @@
+//! Every limit of this crate, in one place. Sizes are octets.
+
+/// Largest body of an EST enrollment request, before base64 is undone.
+///
+/// A request for an RSA-4096 key is about 2 KiB; post-quantum ones reach some 20 KiB.
+pub const ENROLL_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest EST answer a client reads (chains, CA lists, generated keys), before base64 is undone.
+pub const ANSWER_BODY_BYTES_MAX: usize = 512 * 1024;
+
+/// Most attributes read from a list of CSR attributes.
+pub const CSR_ATTRIBUTES_MAX: usize = 128;
+
+/// Most parts read from a multipart answer.
+pub const MULTIPART_PARTS_MAX: usize = 4;
+
+/// Longest EST label.
+pub const LABEL_CHARS_MAX: usize = 64;
+
+/// Longest HTTP Basic identity.
+pub const BASIC_ID_BYTES_MAX: usize = 128;
+
+/// Longest HTTP Basic secret.
+pub const BASIC_SECRET_BYTES_MAX: usize = 512;
+
+/// Longest wait a `Retry-After` may ask for; a longer one is shortened to this (30 days).
+pub const RETRY_AFTER_S_MAX: u64 = 30 * 24 * 3600;
