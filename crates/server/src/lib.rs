@@ -1,1 +1,18 @@
-#![doc = "Tenure."]
+//! The server and the command line of Tenure: every protocol, page and verb turns bytes into one of
+//! the engine's four verbs, and its answer back into bytes.
+//!
+//! **Absences.** No SQL text, no signing key of an issuer, no policy: nothing here can make a
+//! certificate without the engine's consent.
+//!
+//! Read first: [`listen::Bound`] (a listener, from accept to graceful stop) and [`peer::Peer`] (what
+//! a handler knows about the other side).
+
+pub mod config;
+pub mod limits;
+pub mod listen;
+pub mod log;
+pub mod metrics;
+pub mod peer;
+pub mod problem;
+pub mod run_file;
+pub mod tls;

@@ -1,0 +1,309 @@
+//! `tenure.toml`: how this process runs. What the fleet is stands in the database, and no key is
+//! in both. The doc comments of these structs are the manual of the file.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::limits::Limits;
+use crate::listen::Listener;
+
+#[cfg(test)]
+mod tests;
+
+/// The name of the file in the data directory.
+pub const FILE_NAME: &str = "tenure.toml";
+
+/// The whole file. Every key may be left out; an unknown key stops the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Listen,
+    /// Where keys are found.
+    pub keys: Keys,
+    /// What one client may use.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// Listen addresses: `ADDRESS:PORT`, IPv6 in brackets (`"[::1]:8443"`). Port 0 takes any free one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// HTTPS for devices: enrollment. Environment: `TENURE_LISTEN_DEVICE`.
+    pub device: SocketAddr,
+    /// Plain HTTP for everyone: CRLs, OCSP, CA certificates, the log's checkpoint and hash tiles.
+    /// Environment: `TENURE_LISTEN_PUBLIC`.
+    pub public: SocketAddr,
+    /// HTTPS for operators: API, dashboard, metrics. Environment: `TENURE_LISTEN_OPERATOR`.
+    pub operator: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Listen {
+            device: local(8443),
+            public: local(8080),
+            operator: local(9443),
+        }
+    }
+}
+
+impl Listen {
+    /// The address of one listener.
+    pub fn address(&self, listener: Listener) -> SocketAddr {
+        match listener {
+            Listener::Device => self.device,
+            Listener::Public => self.public,
+            Listener::Operator => self.operator,
+        }
+    }
+
+    fn address_mut(&mut self, listener: Listener) -> &mut SocketAddr {
+        match listener {
+            Listener::Device => &mut self.device,
+            Listener::Public => &mut self.public,
+            Listener::Operator => &mut self.operator,
+        }
+    }
+}
+
+/// Where keys are found. Relative paths start at the data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// The directory of the encrypted key files.
+    pub directory: PathBuf,
+    /// A file whose first line is the passphrase of the key files. Without it the passphrase comes
+    /// from `--passphrase-file`, `TENURE_PASSPHRASE` or a prompt.
+    pub passphrase_file: Option<PathBuf>,
+    /// A hardware token. Keys that live there are named in the database by their label.
+    pub pkcs11: Option<Pkcs11>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Keys {
+            directory: PathBuf::from("keys"),
+            passphrase_file: None,
+            pkcs11: None,
+        }
+    }
+}
+
+/// How to reach a PKCS#11 token.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pkcs11 {
+    /// The module, as an absolute path (`/usr/lib/softhsm/libsofthsm2.so`).
+    pub module: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// A file whose first line is the user PIN. Without it: `TENURE_PKCS11_PIN`.
+    #[serde(default)]
+    pub pin_file: Option<PathBuf>,
+}
+
+/// Logging, to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a `tracing` filter such as
+    /// `info,tenure_server=debug`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            format: LogFormat::Text,
+            level: "info".into(),
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One readable line.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads `DIR/tenure.toml` and lays the environment over it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or says something that is not understood.
+    pub fn load(
+        data: &Path,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
+        let path = data.join(FILE_NAME);
+        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Unreadable {
+            path: path.clone(),
+            error,
+        })?;
+        let mut config = Config::parse(&text)?;
+        config.overlay(variable)?;
+        Ok(config)
+    }
+
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// Not TOML, an unknown key, or a value of the wrong kind.
+    pub fn parse(text: &str) -> Result<Config, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::from_toml(text, &error))
+    }
+
+    /// Lays the listen addresses of the environment over those of the file.
+    ///
+    /// # Errors
+    /// A variable is set and is no address.
+    pub fn overlay(
+        &mut self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), ConfigError> {
+        for listener in Listener::ALL {
+            let name = listener.variable();
+            if let Some(value) = variable(name) {
+                *self.listen.address_mut(listener) = value
+                    .parse()
+                    .map_err(|_| ConfigError::BadAddress { name, value })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file could not be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A key that does not exist.
+    UnknownKey {
+        /// Line of the file, from 1.
+        line: usize,
+        /// The key as written.
+        key: String,
+        /// The existing key that looks most like it.
+        nearest: Option<String>,
+    },
+    /// Anything else that is wrong with the file.
+    Malformed {
+        /// Line of the file, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// A listen address from the environment is none.
+    BadAddress {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+}
+
+impl ConfigError {
+    fn from_toml(text: &str, error: &toml::de::Error) -> ConfigError {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = 1 + text
+            .bytes()
+            .take(start)
+            .filter(|byte| *byte == b'\n')
+            .count();
+        // serde says: unknown field `a`, expected one of `b`, `c`
+        if let Some(rest) = error.message().strip_prefix("unknown field ") {
+            let mut quoted = rest.split('`').skip(1).step_by(2);
+            if let Some(key) = quoted.next() {
+                return ConfigError::UnknownKey {
+                    line,
+                    key: key.to_string(),
+                    nearest: nearest(key, quoted).map(str::to_string),
+                };
+            }
+        }
+        ConfigError::Malformed {
+            line,
+            what: error.message().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Unreadable { path, error }
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                write!(
+                    f,
+                    "{} does not exist. Make a data directory with `tenure init --data DIR`, \
+                     or name the right one with --data.",
+                    path.display()
+                )
+            }
+            ConfigError::Unreadable { path, error } => {
+                write!(f, "cannot read {}: {error}", path.display())
+            }
+            ConfigError::UnknownKey { line, key, nearest } => {
+                write!(f, "{FILE_NAME} line {line}: unknown key `{key}`")?;
+                match nearest {
+                    Some(known) => write!(f, "; did you mean `{known}`?"),
+                    None => write!(f, "; remove it"),
+                }
+            }
+            ConfigError::Malformed { line, what } => {
+                write!(f, "{FILE_NAME} line {line}: {what}")
+            }
+            ConfigError::BadAddress { name, value } => write!(
+                f,
+                "{name}={value} is not an address; write ADDRESS:PORT, for example 0.0.0.0:8443 \
+                 or [::]:8443"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The candidate with the fewest edits from `word`.
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates.min_by_key(|candidate| edits(word, candidate))
+}
+
+/// Levenshtein's distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for ((to, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or(i + 1);
+            next.push(
+                (diagonal + usize::from(from != *to))
+                    .min(above + 1)
+                    .min(left + 1),
+            );
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}

@@ -1,0 +1,77 @@
+//! Every limit of the server, in one place. What an operator may want to change is a key of
+//! `[limits]` in `tenure.toml` and only has its default here; the rest is fixed.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Longest request line and header block read from anyone, in bytes.
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Most header fields in one request.
+pub const HEADERS_MAX: usize = 64;
+/// Longest path written to the access log, in bytes; the rest is cut.
+pub const LOGGED_PATH_BYTES_MAX: usize = 128;
+/// Most sources remembered by one rate table; the idle ones are forgotten first.
+pub const SOURCES_MAX: usize = 65_536;
+/// Largest body of an EST or OCSP request, in bytes (an RSA-4096 request in base64 is under 3 KiB).
+pub const DEVICE_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Largest OCSP request, in bytes.
+pub const OCSP_BODY_BYTES_MAX: usize = 4 * 1024;
+/// Largest body of an API call, in bytes; imports are sent in several calls.
+pub const API_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long requests under way may take to finish after a stop was asked for.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// Certificates read from one peer's TLS chain; longer chains are cut, and so cannot validate.
+pub const PEER_CHAIN_MAX: usize = 8;
+/// Items on one page of a list of the API.
+pub const PAGE_MAX: u32 = 1_000;
+/// Items on one page when the caller does not say.
+pub const PAGE_DEFAULT: u32 = 100;
+/// Longest `Idempotency-Key`, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
+/// What one client may use of the server. A source is one IPv4 address or one IPv6 /64.
+///
+/// `0` switches a limit off.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections open at once on one listener, from everyone together.
+    pub connections: usize,
+    /// Connections open at once on one listener from one source. Devices behind one NAT share it.
+    pub connections_per_source: usize,
+    /// Seconds a client may take for its TLS handshake.
+    pub handshake_s: u64,
+    /// Seconds a client may take to send its request head; also how long an idle connection is kept.
+    pub header_s: u64,
+    /// Seconds a client may take to send its body.
+    pub body_s: u64,
+    /// Requests a second on the device listener from one source, and a burst of four times that.
+    pub device_requests_per_source_s: u32,
+    /// Requests a second on the public listener from one source. Status answers are cheap and
+    /// cached; the default is no limit.
+    pub public_requests_per_source_s: u32,
+    /// Status requests with a nonce a second from one source: each one costs a signature.
+    pub nonce_requests_per_source_s: u32,
+    /// Requests a second on the operator listener from one source.
+    pub operator_requests_per_source_s: u32,
+    /// Requests a minute from one device, known by its certificate or its id.
+    pub requests_per_device_min: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 16_384,
+            connections_per_source: 4_096,
+            handshake_s: 10,
+            header_s: 30,
+            body_s: 30,
+            device_requests_per_source_s: 500,
+            public_requests_per_source_s: 0,
+            nonce_requests_per_source_s: 200,
+            operator_requests_per_source_s: 200,
+            requests_per_device_min: 60,
+        }
+    }
+}

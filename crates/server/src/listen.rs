@@ -1,0 +1,421 @@
+//! The three listeners: accept, shake hands, answer, stop gracefully.
+//!
+//! The accept loop is our own, so that the peer's certificate chain reaches the handlers exactly as
+//! TLS saw it. Nothing here decides who may do what: a handler gets a [`Peer`] and bytes.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::limits::{self, Limits};
+use crate::metrics::EdgeMetrics;
+use crate::peer::{Peer, RequestId};
+use crate::problem::Problem;
+
+pub mod rate;
+#[cfg(test)]
+mod tests;
+
+use rate::{Buckets, Places, Rate, Source};
+
+/// The three doors of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listener {
+    /// HTTPS for devices.
+    Device,
+    /// Plain HTTP for everyone.
+    Public,
+    /// HTTPS for operators.
+    Operator,
+}
+
+impl Listener {
+    /// All of them.
+    pub const ALL: [Listener; 3] = [Listener::Device, Listener::Public, Listener::Operator];
+
+    /// The name in logs, metrics and `run.json`, and the key in `[listen]`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Listener::Device => "device",
+            Listener::Public => "public",
+            Listener::Operator => "operator",
+        }
+    }
+
+    /// The environment variable that overrides its address.
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Listener::Device => "TENURE_LISTEN_DEVICE",
+            Listener::Public => "TENURE_LISTEN_PUBLIC",
+            Listener::Operator => "TENURE_LISTEN_OPERATOR",
+        }
+    }
+
+    fn requests_per_source_s(self, limits: &Limits) -> u32 {
+        match self {
+            Listener::Device => limits.device_requests_per_source_s,
+            Listener::Public => limits.public_requests_per_source_s,
+            Listener::Operator => limits.operator_requests_per_source_s,
+        }
+    }
+}
+
+/// Says when to stop: handed to everything that runs until the process ends.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+/// The other end of [`Stop`]. Dropping it also asks for the stop.
+#[derive(Debug)]
+pub struct StopSwitch(watch::Sender<bool>);
+
+impl Stop {
+    /// A switch, and what it switches.
+    pub fn new() -> (StopSwitch, Stop) {
+        let (sender, receiver) = watch::channel(false);
+        (StopSwitch(sender), Stop(receiver))
+    }
+
+    /// Resolves once a stop has been asked for.
+    pub async fn asked(&mut self) {
+        // An error means the switch is gone, which asks for the stop as well.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+impl StopSwitch {
+    /// Asks for the stop.
+    pub fn stop(&self) {
+        // No receiver left: everything has stopped already.
+        let _ = self.0.send(true);
+    }
+}
+
+/// A bound socket that does not accept yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: Listener,
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Binds a listener.
+    ///
+    /// # Errors
+    /// The address is taken, forbidden, or not of this machine; the message says which key to change.
+    pub async fn bind(listener: Listener, address: SocketAddr) -> Result<Bound, BindError> {
+        let refused = |error| BindError {
+            listener,
+            address,
+            error,
+        };
+        let socket = TcpListener::bind(address).await.map_err(refused)?;
+        let address = socket.local_addr().map_err(refused)?;
+        Ok(Bound {
+            listener,
+            socket,
+            address,
+        })
+    }
+
+    /// The address it is bound to, with the port the system chose if 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts and answers until `stop`, then lets what is under way finish, for [`limits::DRAIN`]
+    /// at most.
+    pub async fn serve(
+        self,
+        transport: Transport,
+        router: Router,
+        limits: &Limits,
+        metrics: EdgeMetrics,
+        mut stop: Stop,
+    ) {
+        let rate = Rate::per_second(self.listener.requests_per_source_s(limits));
+        let shared = Arc::new(Shared {
+            listener: self.listener,
+            transport,
+            router: TowerToHyperService::new(router),
+            limits: limits.clone(),
+            requests: Buckets::new(rate),
+            metrics,
+        });
+        let places = Places::new(limits.connections, limits.connections_per_source);
+        let mut open = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.asked() => break,
+                accepted = self.socket.accept() => accepted,
+            };
+            while open.try_join_next().is_some() {}
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, or the client went away. Both pass.
+                    tracing::warn!(listener = self.listener.name(), %error, "cannot accept");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let Some(place) = places.take(Source::from(address.ip())) else {
+                shared.metrics.turned_away("connections");
+                continue;
+            };
+            let shared = Arc::clone(&shared);
+            let stop = stop.clone();
+            open.spawn(async move {
+                shared.metrics.opened();
+                shared.connection(stream, address, stop).await;
+                shared.metrics.closed();
+                drop(place);
+            });
+        }
+        drop(self.socket);
+        let drained = tokio::time::timeout(limits::DRAIN, async {
+            while open.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            let listener = self.listener.name();
+            tracing::warn!(
+                listener,
+                left = open.len(),
+                "requests were cut off by the stop"
+            );
+        }
+    }
+}
+
+/// How bytes travel on a listener.
+#[derive(Clone)]
+pub enum Transport {
+    /// Plain TCP.
+    Plain,
+    /// TLS.
+    Tls(Arc<rustls::ServerConfig>),
+}
+
+struct Shared {
+    listener: Listener,
+    transport: Transport,
+    router: TowerToHyperService<Router>,
+    limits: Limits,
+    requests: Buckets<Source>,
+    metrics: EdgeMetrics,
+}
+
+/// One connection, from its accept to its end.
+#[derive(Clone)]
+struct Line {
+    address: SocketAddr,
+    chain: Arc<[Vec<u8>]>,
+}
+
+impl Shared {
+    async fn connection(self: &Arc<Self>, stream: TcpStream, address: SocketAddr, stop: Stop) {
+        // Answers are small; waiting to fill a segment only costs the client time.
+        let _ = stream.set_nodelay(true);
+        let listener = self.listener.name();
+        match &self.transport {
+            Transport::Plain => {
+                self.exchange(
+                    stream,
+                    Line {
+                        address,
+                        chain: [].into(),
+                    },
+                    stop,
+                )
+                .await;
+            }
+            Transport::Tls(config) => {
+                let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+                let wait = seconds(self.limits.handshake_s);
+                match tokio::time::timeout(wait, handshake).await {
+                    Ok(Ok(stream)) => {
+                        let chain = crate::tls::peer_chain(stream.get_ref().1);
+                        self.exchange(stream, Line { address, chain }, stop).await;
+                    }
+                    Ok(Err(error)) => {
+                        self.metrics.turned_away("handshake");
+                        tracing::debug!(listener, source = %address.ip(), %error, "no handshake");
+                    }
+                    Err(_) => {
+                        self.metrics.turned_away("handshake_time");
+                        tracing::debug!(listener, source = %address.ip(), "handshake took too long");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        line: Line,
+        mut stop: Stop,
+    ) {
+        let shared = Arc::clone(self);
+        let source = line.address.ip();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let shared = Arc::clone(&shared);
+            let line = line.clone();
+            async move { Ok::<_, Infallible>(shared.answer(line, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(seconds(self.limits.header_s))
+            .max_buf_size(limits::HEADER_BYTES_MAX)
+            .max_headers(limits::HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let end = tokio::select! {
+            end = connection.as_mut() => end,
+            () = stop.asked() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = end {
+            tracing::debug!(listener = self.listener.name(), %source, %error, "connection broke");
+        }
+    }
+
+    async fn answer(&self, line: Line, request: Request<Incoming>) -> Response<Body> {
+        let began = Instant::now();
+        let id = RequestId::next();
+        let source = line.address.ip();
+        let method = request.method().clone();
+        let path = logged_path(request.uri().path());
+
+        let mut response = match self.requests.take(&Source::from(source), began) {
+            Ok(()) => self.route(id, line, request).await,
+            Err(wait) => {
+                self.metrics.turned_away("requests");
+                Problem::too_many(wait).into_response()
+            }
+        };
+        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert("x-request-id", value);
+        }
+        let took = began.elapsed();
+        self.metrics.answered(response.status(), took);
+        self.log(id, source, method.as_str(), &path, response.status(), took);
+        response
+    }
+
+    async fn route(&self, id: RequestId, line: Line, request: Request<Incoming>) -> Response<Body> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer {
+            listener: self.listener,
+            request: id,
+            address: line.address,
+            chain: line.chain,
+            body_time: seconds(self.limits.body_s),
+        });
+        match self.router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// One line per request: never a header, never a query string, never a body.
+    fn log(
+        &self,
+        id: RequestId,
+        source: IpAddr,
+        method: &str,
+        path: &str,
+        status: StatusCode,
+        took: Duration,
+    ) {
+        let listener = self.listener.name();
+        let status = status.as_u16();
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        // Reads of public status are many and mean nothing one by one.
+        if self.listener == Listener::Public && status < 500 {
+            tracing::debug!(request = %id, listener, %source, method, path, status, us, "answered");
+        } else {
+            tracing::info!(request = %id, listener, %source, method, path, status, us, "answered");
+        }
+    }
+}
+
+fn logged_path(path: &str) -> String {
+    match path
+        .char_indices()
+        .find(|(at, _)| *at >= limits::LOGGED_PATH_BYTES_MAX)
+    {
+        Some((at, _)) => path.get(..at).unwrap_or_default().to_string() + "…",
+        None => path.to_string(),
+    }
+}
+
+/// A limit in seconds, where 0 means none.
+fn seconds(limit: u64) -> Duration {
+    // A year stands for "never": timers cannot hold much more.
+    Duration::from_secs(if limit == 0 { 365 * 24 * 3600 } else { limit })
+}
+
+/// Why a listener could not be bound.
+#[derive(Debug)]
+pub struct BindError {
+    listener: Listener,
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BindError {
+            listener,
+            address,
+            error,
+        } = self;
+        let (name, variable) = (listener.name(), listener.variable());
+        write!(f, "cannot listen on {address}: ")?;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(f, "another program uses this address. Stop it, or"),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "this machine has no such address. Please")
+            }
+            io::ErrorKind::PermissionDenied => {
+                write!(
+                    f,
+                    "ports under 1024 need the capability CAP_NET_BIND_SERVICE. Give it, or"
+                )
+            }
+            _ => write!(f, "{error}. Please"),
+        }?;
+        write!(
+            f,
+            " choose another address with `{name}` under [listen] in tenure.toml, or {variable}"
+        )
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

@@ -1,0 +1,168 @@
+//! TLS of the device and operator listeners.
+//!
+//! Client certificates are optional on the device listener, and TLS checks one thing about them:
+//! that the other side holds the key. Whether a chain is trusted is decided per request, by path
+//! validation in the application, so that an unknown manufacturer gets a reason instead of an alert,
+//! and so that a certificate revoked in the middle of a connection counts at once. Session tickets
+//! and caches are off: resumption would skip the check.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+
+use crate::limits::PEER_CHAIN_MAX;
+
+/// The one crypto provider of the process.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The certificate a listener shows. Clones share it; replacing it affects new handshakes only.
+#[derive(Clone)]
+pub struct ServerCertificate(Arc<RwLock<Arc<CertifiedKey>>>);
+
+impl ServerCertificate {
+    /// Starts with a chain (DER, leaf first) and its PKCS#8 key.
+    ///
+    /// # Errors
+    /// The key cannot be used, or is not the leaf's.
+    pub fn new(chain: &[Vec<u8>], pkcs8: &[u8]) -> Result<ServerCertificate, rustls::Error> {
+        Ok(ServerCertificate(Arc::new(RwLock::new(certified(
+            chain, pkcs8,
+        )?))))
+    }
+
+    /// Shows another certificate from now on.
+    ///
+    /// # Errors
+    /// The key cannot be used, or is not the leaf's; the former certificate stays.
+    pub fn replace(&self, chain: &[Vec<u8>], pkcs8: &[u8]) -> Result<(), rustls::Error> {
+        let next = certified(chain, pkcs8)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn certified(chain: &[Vec<u8>], pkcs8: &[u8]) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    let chain = chain
+        .iter()
+        .map(|der| CertificateDer::from(der.clone()))
+        .collect();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.to_vec()));
+    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new)
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerCertificate")
+    }
+}
+
+/// TLS of the device listener: a client certificate is asked for and not required.
+///
+/// # Errors
+/// The provider lacks TLS 1.2 or 1.3.
+pub fn device_config(certificate: ServerCertificate) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let provider = provider();
+    let possession = Possession(provider.signature_verification_algorithms);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(Arc::new(possession))
+        .with_cert_resolver(Arc::new(certificate));
+    Ok(finish(config))
+}
+
+/// TLS of the operator listener: the server proves itself, operators send a token.
+///
+/// # Errors
+/// The provider lacks TLS 1.2 or 1.3.
+pub fn operator_config(certificate: ServerCertificate) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certificate));
+    Ok(finish(config))
+}
+
+fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+    Arc::new(config)
+}
+
+/// The chain the client sent, DER, leaf first; empty if it sent none.
+pub fn peer_chain(connection: &ServerConnection) -> Arc<[Vec<u8>]> {
+    let chain = connection.peer_certificates().unwrap_or_default();
+    chain
+        .iter()
+        .take(PEER_CHAIN_MAX)
+        .map(|der| der.to_vec())
+        .collect()
+}
+
+/// Accepts any chain whose leaf's key signed this handshake.
+#[derive(Debug)]
+struct Possession(WebPkiSupportedAlgorithms);
+
+impl ClientCertVerifier for Possession {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// No hints: a client with an unknown manufacturer's certificate must send it all the same.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, leaf, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, leaf, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
