@@ -1,1 +1,12 @@
-#![doc = "Tenure."]
+//! The device's side: getting, keeping and renewing an identity over EST, and checking the
+//! identities of others.
+//!
+//! **Absences.** No store, no engine, no issuing: a device sees what the server tells it and
+//! nothing more. No system trust store, no proxies, no redirects. No key is ever sent anywhere.
+//!
+//! Read first: [`http::Client`], the way out.
+
+pub mod http;
+pub mod limits;
+pub mod peer;
+pub mod slots;

@@ -1,0 +1,37 @@
+//! Every limit of this crate, in one place.
+
+use std::time::Duration;
+
+/// Largest body read from a server, unless the caller says otherwise.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest CRL fetched to check a peer: about a million entries.
+pub const CRL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Largest OCSP answer read.
+pub const OCSP_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest text of a server's refusal that is kept, in characters.
+pub const REASON_CHARS_MAX: usize = 500;
+
+/// Most header fields read from a server.
+pub const HEADERS_MAX: usize = 100;
+
+/// Most octets of header fields read from a server.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Idle connections kept for each server.
+pub const IDLE_CONNECTIONS_MAX: usize = 8;
+
+/// How often a connection is tried before giving up. Only connecting is ever tried again: what
+/// was sent once may have been acted on.
+pub const CONNECT_TRIES: u32 = 3;
+
+/// Pause before the second try to connect; doubled before each further one.
+pub const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest URL accepted, in octets.
+pub const URL_BYTES_MAX: usize = 2048;
+
+/// Largest file read from an identity directory.
+pub const IDENTITY_FILE_BYTES_MAX: u64 = 1024 * 1024;
