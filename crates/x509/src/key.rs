@@ -106,10 +106,12 @@ impl PublicKey {
         let mut reader = Reader::new(spki, Rules::Der);
         let tlv = reader.expect(tag::SEQUENCE, "SubjectPublicKeyInfo")?;
         reader.finish("SubjectPublicKeyInfo")?;
-        Self::from_tlv(tlv)
+        Self::from_tlv(tlv, Rules::Der)
     }
 
-    pub(crate) fn from_tlv(tlv: Tlv<'_>) -> Result<Self, Error> {
+    /// Reads a SubjectPublicKeyInfo; under [`Rules::Ber`] a key of a known kind with wrong
+    /// contents becomes a key of another kind.
+    pub(crate) fn from_tlv(tlv: Tlv<'_>, rules: Rules) -> Result<Self, Error> {
         const WHAT: &str = "SubjectPublicKeyInfo";
         let mut fields = tlv.reader();
         let mut identifier = fields.sequence(WHAT)?;
@@ -117,7 +119,11 @@ impl PublicKey {
         let parameters = identifier.rest();
         let bits = fields.octet_bits(WHAT)?;
         fields.finish(WHAT)?;
-        let algorithm = recognise(algorithm.value, parameters, bits)?;
+        let algorithm = match (recognise(algorithm.value, parameters, bits), rules) {
+            (Ok(algorithm), _) => algorithm,
+            (Err(_), Rules::Ber) => KeyAlgorithm::Other,
+            (Err(error), Rules::Der) => return Err(error),
+        };
         let spki: Box<[u8]> = tlv.raw.into();
         let bits_at = spki.len().saturating_sub(bits.len());
         Ok(Self(Arc::new(Inner {

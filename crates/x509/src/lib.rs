@@ -7,24 +7,34 @@
 //! Read first: [`Cert`], a certificate as found, and [`CertificateSpec`], one to be made.
 
 mod algorithm;
+mod cert;
+mod csr;
 pub mod der;
 mod error;
+mod extension;
 mod key;
 mod keypair;
 mod name;
 pub mod oid;
 mod pem;
 mod reason;
+mod san;
 mod serial;
+mod spec;
 mod time;
 
 pub use crate::algorithm::SignatureAlgorithm;
+pub use crate::cert::{CERT_OCTETS_MAX, Cert, Flaw, pem_certificates};
+pub use crate::csr::{CSR_OCTETS_MAX, Csr};
 pub use crate::der::ObjectIdentifier;
 pub use crate::error::Error;
+pub use crate::extension::{Criticality, Extension, KeyUsage};
 pub use crate::key::{KeyAlgorithm, KeyHash, PublicKey};
 pub use crate::keypair::{KeyKind, KeyPair};
 pub use crate::name::{Attribute, Name, NameAttribute};
 pub use crate::pem::pem_encode;
 pub use crate::reason::Reason;
+pub use crate::san::SanName;
 pub use crate::serial::Serial;
+pub use crate::spec::{CaConstraint, CertificateSpec, Extensions, Presence, Tbs};
 pub use crate::time::{Time, Validity};

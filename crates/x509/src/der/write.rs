@@ -53,8 +53,13 @@ impl Writer {
         write(self);
         let len = self.bytes.len() - len_at - 1;
         let (octets, count) = len_octets(len);
-        self.bytes
-            .splice(len_at..=len_at, octets.into_iter().take(count));
+        // count is 1 to 5; `len_at` was pushed above, so the ranges below exist
+        let end = self.bytes.len();
+        if count > 1 {
+            self.bytes.resize(end + count - 1, 0);
+            self.bytes.copy_within(len_at + 1..end, len_at + count);
+        }
+        self.bytes[len_at..len_at + count].copy_from_slice(&octets[..count]);
     }
 
     /// Appends a SEQUENCE whose contents `write` appends.

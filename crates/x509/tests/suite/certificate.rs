@@ -1,0 +1,245 @@
+//! Certificates: what we write, read by others; what others write, read by us.
+
+use crate::support::{Ca, name, openssl_available, put, root, run, sign};
+use tenure_x509::{
+    CaConstraint, Cert, Flaw, KeyKind, KeyPair, KeyUsage, Name, Presence, SanName, Tbs, Time,
+    pem_certificates,
+};
+
+/// The typed encoder reads what we wrote and writes the very same octets.
+fn assert_same_as_typed_encoder(cert: &Cert) {
+    use der::{Decode as _, Encode as _};
+    let typed = x509_cert::Certificate::from_der(cert.der()).unwrap();
+    assert_eq!(typed.to_der().unwrap(), cert.der());
+}
+
+fn chain() -> (Ca, Ca) {
+    let root = root(KeyKind::P384);
+    let issuing = root.sub_ca(KeyKind::P256, "Issuing", Some(0));
+    (root, issuing)
+}
+
+#[test]
+fn what_we_write_the_typed_encoder_writes_too() {
+    let (root, issuing) = chain();
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let ldevid = issuing.ldevid(key.public(), 7);
+
+    let mut idevid = ldevid.clone();
+    idevid.validity.not_after = Time::NEVER;
+    idevid.extensions.ext_key_usage.clear();
+    idevid.extensions.subject_key_id = None;
+    idevid.extensions.san = vec![SanName::HardwareModule {
+        hw_type: tenure_x509::ObjectIdentifier::new_unwrap("1.3.6.1.4.1.32473.1"),
+        serial: vec![0x80; 16],
+    }];
+
+    let mut nameless = ldevid.clone();
+    nameless.subject = Name::empty();
+    nameless
+        .extensions
+        .crl_urls
+        .push("http://other.example/3.crl".into());
+    nameless.extensions.no_rev_avail = Presence::Present;
+    nameless.extensions.ocsp_nocheck = Presence::Present;
+
+    let mut bare = ldevid.clone();
+    bare.extensions = Default::default();
+
+    assert_same_as_typed_encoder(&root.cert);
+    assert_same_as_typed_encoder(&issuing.cert);
+    for spec in [ldevid, idevid, nameless, bare] {
+        assert_same_as_typed_encoder(&sign(&spec, &issuing.key));
+    }
+}
+
+#[test]
+fn what_we_write_we_read_back() {
+    let (_, issuing) = chain();
+    let key = KeyPair::generate(KeyKind::Ed25519).unwrap();
+    let spec = issuing.ldevid(key.public(), 7);
+    let cert = sign(&spec, &issuing.key);
+    assert_eq!(cert.serial(), &spec.serial);
+    assert_eq!(cert.issuer(), &spec.issuer);
+    assert_eq!(cert.subject(), &spec.subject);
+    assert_eq!(cert.validity(), spec.validity);
+    assert_eq!(cert.public_key(), &spec.public_key);
+    assert_eq!(cert.signature_algorithm(), spec.signature);
+    assert_eq!(cert.key_usage(), Some(KeyUsage::DIGITAL_SIGNATURE));
+    assert_eq!(
+        cert.ext_key_usage(),
+        Some(spec.extensions.ext_key_usage.as_slice())
+    );
+    assert_eq!(cert.san(), spec.extensions.san);
+    assert_eq!(
+        cert.subject_key_id(),
+        spec.extensions.subject_key_id.as_deref()
+    );
+    assert_eq!(cert.crl_urls(), spec.extensions.crl_urls);
+    assert_eq!(cert.ocsp_urls(), spec.extensions.ocsp_urls);
+    assert_eq!(cert.ca_issuer_urls(), spec.extensions.ca_issuer_urls);
+    assert_eq!(cert.tbs(), spec.tbs().unwrap().as_der());
+    assert!(!cert.is_ca());
+    assert_eq!(cert.flaws(), []);
+    cert.verify_signed_by(issuing.key.public()).unwrap();
+    assert!(cert.verify_signed_by(key.public()).is_err());
+
+    assert!(issuing.cert.is_ca());
+    assert_eq!(issuing.cert.path_len(), Some(0));
+    assert_eq!(issuing.cert.flaws(), []);
+
+    let tbs = Tbs::from_der(cert.tbs()).unwrap();
+    assert_eq!(tbs.with_signature(cert.signature()), cert.der());
+    assert_eq!(pem_certificates(&cert.pem()).unwrap(), [cert]);
+}
+
+/// The AKI of a certificate is the issuer's SKI, copied: an issuer whose SKI was made another
+/// way than ours still chains.
+#[test]
+fn the_authority_key_id_is_copied_from_the_issuer() {
+    let root = root(KeyKind::P256);
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let mut spec = root.spec(name("Odd"), key.public(), 3);
+    spec.extensions.ca = CaConstraint::Ca { path_len: None };
+    spec.extensions.subject_key_id = Some(b"not a hash".to_vec());
+    let odd = Ca {
+        cert: sign(&spec, &root.key),
+        key,
+    };
+    let leaf = KeyPair::generate(KeyKind::P256).unwrap();
+    let leaf = sign(&odd.ldevid(leaf.public(), 4), &odd.key);
+    assert_eq!(leaf.authority_key_id(), Some(b"not a hash".as_slice()));
+}
+
+#[test]
+fn openssl_shows_and_verifies_what_we_write() {
+    if !openssl_available() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for kind in [
+        KeyKind::P256,
+        KeyKind::P384,
+        KeyKind::Ed25519,
+        KeyKind::Rsa2048,
+    ] {
+        let root = root(kind);
+        let issuing = root.sub_ca(kind, "Issuing", Some(0));
+        let key = KeyPair::generate(kind).unwrap();
+        let leaf = sign(&issuing.ldevid(key.public(), 7), &issuing.key);
+        put(dir, "root.pem", root.cert.pem());
+        put(dir, "issuing.pem", issuing.cert.pem());
+        put(dir, "leaf.pem", leaf.pem());
+        let shown = run(
+            dir,
+            "openssl",
+            &["x509", "-in", "leaf.pem", "-noout", "-text"],
+        );
+        assert!(
+            shown.contains("URI:http://pki.example/crl/issuing/3.crl"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("OCSP - URI:http://pki.example/ocsp"),
+            "{shown}"
+        );
+        let at = crate::support::NOW.unix().to_string();
+        let args = [
+            "verify",
+            "-x509_strict",
+            "-check_ss_sig",
+            "-purpose",
+            "sslclient",
+            "-attime",
+            &at,
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "issuing.pem",
+            "leaf.pem",
+        ];
+        run(dir, "openssl", &args);
+    }
+}
+
+#[test]
+fn every_truncation_of_a_certificate_is_refused() {
+    let (_, issuing) = chain();
+    let der = issuing.cert.der();
+    for end in 0..der.len() {
+        assert!(Cert::from_der(&der[..end]).is_err(), "{end}");
+    }
+    let mut trailing = der.to_vec();
+    trailing.push(0);
+    assert!(Cert::from_der(&trailing).is_err());
+    assert!(Cert::from_der(&vec![0x30; 300_000]).is_err());
+}
+
+#[test]
+fn flipped_octets_never_panic() {
+    let (_, issuing) = chain();
+    let der = issuing.cert.der();
+    for position in 0..der.len() {
+        for mask in [0x01, 0x20, 0x80, 0xff] {
+            let mut altered = der.to_vec();
+            altered[position] ^= mask;
+            if let Ok(cert) = Cert::from_der(&altered) {
+                let _ = (format!("{cert:?}"), cert.flaws().len(), cert.san().len());
+                let verified = cert.verify_signed_by(issuing.key.public());
+                assert!(verified.is_err());
+            }
+        }
+    }
+}
+
+/// Import must take what issuance must refuse, keep its octets, and say what is wrong.
+#[test]
+fn flaws_are_told_and_the_octets_kept() {
+    let (_, issuing) = chain();
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let with_serial = |serial: &[u8]| {
+        let mut spec = issuing.ldevid(key.public(), 7);
+        spec.serial = tenure_x509::Serial::from_der_value(serial);
+        let cert = sign(&spec, &issuing.key);
+        assert_eq!(cert.serial().as_bytes(), serial);
+        cert.flaws().to_vec()
+    };
+    assert_eq!(with_serial(&[0]), [Flaw::SerialNotPositive]);
+    assert_eq!(with_serial(&[0xff, 0x01]), [Flaw::SerialNotPositive]);
+    assert_eq!(with_serial(&[0x01; 21]), [Flaw::SerialTooLong]);
+    assert_eq!(with_serial(&[0x00, 0x01]), [Flaw::NotDer]);
+
+    let mut spec = issuing.ldevid(key.public(), 7);
+    spec.validity.not_after = spec.validity.not_before.plus(-1);
+    spec.extensions.authority_key_id = None;
+    spec.signature = tenure_x509::SignatureAlgorithm::EcdsaSha1;
+    let flaws = sign(&spec, &issuing.key).flaws().to_vec();
+    assert_eq!(
+        flaws,
+        [
+            Flaw::WeakSignature,
+            Flaw::EndsBeforeItBegins,
+            Flaw::NoAuthorityKeyId
+        ]
+    );
+}
+
+#[test]
+fn a_text_of_several_certificates_is_read_in_order() {
+    let (root, issuing) = chain();
+    let text = format!(
+        "# a bundle\n{}\nfree text\n{}",
+        issuing.cert.pem(),
+        root.cert.pem()
+    );
+    let found = pem_certificates(&text.replace('\n', "\r\n")).unwrap();
+    assert_eq!(found, [issuing.cert, root.cert]);
+    for wrong in [
+        "",
+        "-----BEGIN CERTIFICATE-----",
+        "-----BEGIN CERTIFICATE-----\n@@\n-----END CERTIFICATE-----",
+    ] {
+        assert!(pem_certificates(wrong).is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! What this crate promises, seen from outside: values, requests, certificates, lint and paths,
+//! against other implementations where there are any.
+
+mod certificate;
+mod csr;
+mod keys;
+mod support;
+mod values;
