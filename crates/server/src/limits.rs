@@ -27,6 +27,8 @@ pub const PEER_CHAIN_MAX: usize = 8;
 pub const PAGE_MAX: u32 = 1_000;
 /// Items on one page when the caller does not say.
 pub const PAGE_DEFAULT: u32 = 100;
+/// Largest answer the command line reads, in bytes.
+pub const CLI_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 

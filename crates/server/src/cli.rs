@@ -1,0 +1,193 @@
+//! The command line: noun, then verb. It speaks the public API like everyone else; only what must
+//! work without a running server (`init`, `serve`, keys, restoring a backup) touches the data
+//! directory itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub mod api;
+pub mod exit;
+pub mod output;
+pub mod session;
+
+mod ask;
+mod cert;
+mod device;
+
+mod incident;
+mod issuer;
+mod log;
+mod policy;
+mod record;
+mod registry;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use exit::Failure;
+use output::Output;
+use session::Session;
+
+/// Identity control plane for device fleets.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tenure",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    reach: Reach,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// Where the server is. On the server's own machine `--data` is enough; elsewhere give the URL, the
+/// token and the root certificate, or `tenure login` once.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Reach {
+    /// The server's data directory.
+    #[arg(long, global = true, env = "TENURE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The operator listener, for example https://pki.example:9443.
+    #[arg(long, global = true, env = "TENURE_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// The token that says who you are. Prefer the environment or `tenure login`: other users can
+    /// see a command line.
+    #[arg(
+        long,
+        global = true,
+        env = "TENURE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<String>,
+    /// The root certificate (PEM) the server's certificate must come from.
+    #[arg(long, global = true, env = "TENURE_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// Remember a server, its root and a token for later commands.
+    Login(session::Login),
+    /// Things that hold keys.
+    #[command(subcommand)]
+    Device(device::Verb),
+    /// Certificates, ours and found.
+    #[command(subcommand)]
+    Cert(cert::Verb),
+    /// Certification authorities.
+    #[command(subcommand)]
+    Issuer(issuer::Verb),
+    /// Who may have which certificate.
+    #[command(subcommand)]
+    Policy(policy::Verb),
+    /// The tamper-evident record.
+    #[command(subcommand)]
+    Log(log::Verb),
+    /// Which certificates were active, expired, held or revoked at a time.
+    AsOf(record::AsOf),
+    /// Events of the record, newest last.
+    Events(record::Events),
+    /// Who answers for devices.
+    #[command(subcommand)]
+    Owner(registry::OwnerVerb),
+    /// Places, as a tree.
+    #[command(subcommand)]
+    Site(registry::SiteVerb),
+    /// Kinds of device.
+    #[command(subcommand)]
+    Class(registry::ClassVerb),
+    /// Relying parties: what devices talk to.
+    #[command(subcommand)]
+    Service(registry::ServiceVerb),
+    /// Makers whose factory identities are accepted.
+    #[command(subcommand)]
+    Manufacturer(registry::ManufacturerVerb),
+    /// Requests that wait for a decision, and strangers in quarantine.
+    #[command(subcommand)]
+    Ask(ask::Verb),
+    /// What must not happen and did.
+    #[command(subcommand)]
+    Incident(incident::Verb),
+    /// Who may use this API.
+    #[command(subcommand)]
+    Token(token::Verb),
+    /// Check that everything is as it should be, and say what to do where it is not.
+    Doctor,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(if cli.json {
+        output::Form::Json
+    } else {
+        output::Form::Text
+    });
+    match run(cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    runtime.block_on(remote(cli.noun, &cli.reach, output))
+}
+
+/// Everything that asks a server.
+async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failure> {
+    if let Noun::Login(login) = &noun {
+        return session::login(login, reach, output).await;
+    }
+    let session = Session::find(reach)?;
+    match noun {
+        Noun::Login(_) => Ok(()),
+        Noun::Device(verb) => device::run(verb, &session, output).await,
+        Noun::Cert(verb) => cert::run(verb, &session, output).await,
+        Noun::Issuer(verb) => issuer::run(verb, &session, output).await,
+        Noun::Policy(verb) => policy::run(verb, &session, output).await,
+        Noun::Log(verb) => log::run(verb, &session, output).await,
+        Noun::AsOf(asked) => record::as_of(asked, &session, output).await,
+        Noun::Events(asked) => record::events(asked, &session, output).await,
+        Noun::Owner(verb) => registry::owner(verb, &session, output).await,
+        Noun::Site(verb) => registry::site(verb, &session, output).await,
+        Noun::Class(verb) => registry::class(verb, &session, output).await,
+        Noun::Service(verb) => registry::service(verb, &session, output).await,
+        Noun::Manufacturer(verb) => registry::manufacturer(verb, &session, output).await,
+        Noun::Ask(verb) => ask::run(verb, &session, output).await,
+        Noun::Incident(verb) => incident::run(verb, &session, output).await,
+        Noun::Token(verb) => token::run(verb, &session, output).await,
+        Noun::Doctor => record::doctor(&session, output).await,
+    }
+}
+
+/// How many items a list shows at most.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Limit {
+    /// Most items to print; 0 prints all.
+    #[arg(long, default_value_t = 1_000)]
+    limit: u64,
+}
+
+/// Agreement given beforehand.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Agreed {
+    /// Do it without asking.
+    #[arg(long)]
+    yes: bool,
+}

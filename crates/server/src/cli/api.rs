@@ -1,0 +1,262 @@
+//! The API as the command line calls it: JSON in, JSON out, lists page by page.
+
+use serde_json::Value;
+use tenure_field::http::{Client, Response, Settings, Trust, Url};
+
+use super::exit::Failure;
+use crate::limits::PAGE_MAX;
+use crate::problem::Problem;
+
+/// Where the API begins on the operator listener.
+pub const PREFIX: &str = "/api/v1";
+
+/// A server, and who we are there.
+#[derive(Clone)]
+pub struct Api {
+    client: Client,
+    server: Url,
+    authorization: String,
+}
+
+impl Api {
+    /// An API at `server`, trusted by `trust`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// The address or the root certificate cannot be used.
+    pub fn new(server: &str, trust: Trust, token: &str) -> Result<Api, Failure> {
+        let server = Url::parse(server)
+            .map_err(|error| Failure::Usage(format!("{server} is no address: {error}")))?;
+        let client = Client::new(Settings {
+            answer_bytes_max: crate::limits::CLI_ANSWER_BYTES_MAX,
+            ..Settings::new(Some(trust))
+        })
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+        let token = token.trim();
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::Denied(
+                "the token holds characters no token has".to_string(),
+            ));
+        }
+        Ok(Api {
+            client,
+            server,
+            authorization: format!("Bearer {token}"),
+        })
+    }
+
+    /// What a GET answers.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        json(&self.send("GET", path, None).await?)
+    }
+
+    /// The same as text, for answers that are not JSON.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let response = self.send("GET", path, None).await?;
+        String::from_utf8(response.body).map_err(|_| Failure::failed("the answer is not text"))
+    }
+
+    /// The same as bytes.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        Ok(self.send("GET", path, None).await?.body)
+    }
+
+    /// A change.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.post_bytes(path, "application/json", body.to_string().into_bytes())
+            .await
+    }
+
+    /// A change with a body that is not JSON.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn post_bytes(
+        &self,
+        path: &str,
+        media_type: &str,
+        body: Vec<u8>,
+    ) -> Result<Value, Failure> {
+        json(&self.send("POST", path, Some((media_type, body))).await?)
+    }
+
+    /// A change of some fields.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let body = body.to_string().into_bytes();
+        json(
+            &self
+                .send("PATCH", path, Some(("application/json", body)))
+                .await?,
+        )
+    }
+
+    /// A replacement of a whole document.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn put(&self, path: &str, media_type: &str, body: Vec<u8>) -> Result<Value, Failure> {
+        json(&self.send("PUT", path, Some((media_type, body))).await?)
+    }
+
+    /// A withdrawal.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        json(&self.send("DELETE", path, None).await?)
+    }
+
+    /// All items of a list, page by page, up to `limit`; 0 for all.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn list(
+        &self,
+        path: &str,
+        filter: &[(&str, String)],
+        limit: u64,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let wanted = match limit {
+                0 => PAGE_MAX,
+                limit => {
+                    let left = limit.saturating_sub(items.len() as u64);
+                    u32::try_from(left).unwrap_or(PAGE_MAX).min(PAGE_MAX)
+                }
+            };
+            let mut fields = filter.to_vec();
+            fields.push(("limit", wanted.to_string()));
+            fields.extend(cursor.map(|cursor| ("cursor", cursor)));
+            let mut page = self.get(&format!("{path}{}", query(&fields))).await?;
+            match page.get_mut("items").map(Value::take) {
+                Some(Value::Array(found)) => items.extend(found),
+                _ => return Err(Failure::failed("the server's list is none")),
+            }
+            cursor = page.get("next").and_then(Value::as_str).map(str::to_string);
+            if cursor.is_none() || (limit != 0 && items.len() as u64 >= limit) {
+                return Ok(items);
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Response, Failure> {
+        let url = self
+            .server
+            .with_path(&format!("{PREFIX}{path}"))
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let method = http::Method::from_bytes(method.as_bytes())
+            .map_err(|error| Failure::failed(format!("{method}: {error}")))?;
+        let key = idempotency_key();
+        let mut headers = vec![("authorization", self.authorization.as_str())];
+        if method == http::Method::POST {
+            headers.push(("idempotency-key", &key));
+        }
+        let body = match body {
+            Some((media_type, body)) => {
+                headers.push(("content-type", media_type));
+                body
+            }
+            None => Vec::new(),
+        };
+        let response = self
+            .client
+            .send(method, &url, &headers, body)
+            .await
+            .map_err(|error| {
+                Failure::Unreachable(format!("cannot reach {}: {}", self.server, chain(&error)))
+            })?;
+        if response.status.is_success() {
+            return Ok(response);
+        }
+        match serde_json::from_slice::<Problem>(&response.body) {
+            Ok(problem) => Err(problem.into()),
+            Err(_) => Err(Failure::failed(format!(
+                "{} answered {}",
+                self.server, response.status
+            ))),
+        }
+    }
+}
+
+fn json(response: &Response) -> Result<Value, Failure> {
+    if response.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&response.body)
+        .map_err(|error| Failure::failed(format!("the answer is not JSON: {error}")))
+}
+
+/// 128 random bits: the server answers a repeated key with the first answer.
+fn idempotency_key() -> String {
+    let mut bytes = [0; 16];
+    // Without randomness (which has never been seen) the time must do.
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Err(_) => format!("{}-{:?}", std::process::id(), std::time::Instant::now()),
+    }
+}
+
+/// An error with its causes, each said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// One path segment, percent-encoded.
+pub fn segment(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A query string with its question mark; empty without fields.
+pub fn query(fields: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", segment(value)))
+        .collect();
+    if pairs.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", pairs.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::Query;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, body::Bytes};
+use serde_json::json;
+
+use super::*;
+use crate::limits::Limits;
+use crate::listen::{Bound, Listener, Stop, StopSwitch, Transport};
+use crate::metrics::Metrics;
+
+/// An API of one list of `total` items, and one thing that can be posted to.
+fn router(total: u64) -> Router {
+    let list = move |Query(query): Query<HashMap<String, String>>| async move {
+        let number = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
+        let start = number("cursor").unwrap_or(0);
+        let end = (start + number("limit").unwrap_or(2).min(2)).min(total);
+        let items: Vec<_> = (start..end).map(|no| json!({ "no": no })).collect();
+        Json(json!({ "items": items, "next": (end < total).then(|| end.to_string()) }))
+    };
+    let echo = async |headers: HeaderMap, body: Bytes| -> Response {
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or("")
+        };
+        if text("authorization") != "Bearer good" {
+            return Problem::unauthorized().into_response();
+        }
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        Json(json!({ "key": text("idempotency-key").len(), "body": body })).into_response()
+    };
+    Router::new()
+        .route("/api/v1/list", get(list))
+        .route(
+            "/api/v1/thing",
+            get(async || Problem::not_found("thing")).post(echo),
+        )
+        .route(
+            "/api/v1/busy",
+            get(async || Problem::conflict("it is retired")),
+        )
+        .route(
+            "/api/v1/html",
+            get(async || (http::StatusCode::BAD_GATEWAY, "<html>")),
+        )
+}
+
+async fn start(router: Router) -> (String, StopSwitch) {
+    let bound = Bound::bind(Listener::Operator, "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let url = format!("http://{}", bound.address());
+    let (switch, stop) = Stop::new();
+    let edge = Metrics::new().edge(Listener::Operator);
+    tokio::spawn(async move {
+        bound
+            .serve(Transport::Plain, router, &Limits::default(), edge, stop)
+            .await;
+    });
+    (url, switch)
+}
+
+fn api(url: &str, token: &str) -> Api {
+    Api::new(url, Trust::Fingerprint([0; 32]), token).unwrap()
+}
+
+#[tokio::test]
+async fn a_list_is_read_page_by_page_up_to_the_limit() {
+    let (url, _switch) = start(router(7)).await;
+    let api = api(&url, "good");
+    assert_eq!(api.list("/list", &[], 0).await.unwrap().len(), 7);
+    assert_eq!(api.list("/list", &[], 5).await.unwrap().len(), 5);
+    assert_eq!(api.list("/list", &[], 100).await.unwrap().len(), 7);
+    let (url, _switch) = start(router(0)).await;
+    assert!(
+        self::api(&url, "good")
+            .list("/list", &[], 0)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_post_carries_the_token_and_an_idempotency_key() {
+    let (url, _switch) = start(router(0)).await;
+    let answer = api(&url, "good\n")
+        .post("/thing", &json!({ "a": 1 }))
+        .await
+        .unwrap();
+    assert_eq!(answer, json!({ "key": 32, "body": "{\"a\":1}" }));
+}
+
+#[tokio::test]
+async fn each_kind_of_no_has_its_exit_code() {
+    let (url, switch) = start(router(0)).await;
+    let denied = api(&url, "bad")
+        .post("/thing", &json!({}))
+        .await
+        .unwrap_err();
+    assert_eq!(denied.code(), 5);
+    let missing = api(&url, "good").get("/thing").await.unwrap_err();
+    assert_eq!(
+        (missing.code(), missing.to_string().as_str()),
+        (3, "thing is not known here.")
+    );
+    let refused = api(&url, "good").get("/busy").await.unwrap_err();
+    assert_eq!(refused.code(), 1);
+    assert!(refused.to_string().ends_with("it is retired"));
+    let strange = api(&url, "good").get("/html").await.unwrap_err();
+    assert!(strange.to_string().contains("502"), "{strange}");
+    drop(switch);
+    let unreachable = api("http://127.0.0.1:1", "good")
+        .get("/thing")
+        .await
+        .unwrap_err();
+    assert_eq!(unreachable.code(), 4);
+}
+
+#[test]
+fn a_token_with_a_line_break_inside_is_refused() {
+    let made = Api::new("http://h", Trust::Fingerprint([0; 32]), "a\r\nb");
+    assert_eq!(made.err().unwrap().code(), 5);
+}
+
+#[test]
+fn what_stands_in_a_path_is_encoded() {
+    assert_eq!(segment("pump-1.a_b~"), "pump-1.a_b~");
+    assert_eq!(segment("a/b?c#d é"), "a%2Fb%3Fc%23d%20%C3%A9");
+    assert_eq!(
+        query(&[("a", "1&2".into()), ("b", "c".into())]),
+        "?a=1%262&b=c"
+    );
+    assert_eq!(query(&[]), "");
+}
+
+#[test]
+fn keys_differ() {
+    assert_eq!(idempotency_key().len(), 32);
+    assert_ne!(idempotency_key(), idempotency_key());
+}

@@ -1,0 +1,298 @@
+//! `tenure device …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::exit::Failure;
+use super::output::{Column, Output};
+use super::session::Session;
+use super::{Agreed, Limit};
+
+const COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("STANDING", "standing"),
+    ("CLASS", "class"),
+    ("SITE", "site"),
+    ("OWNER", "owner"),
+    ("MODEL", "model"),
+    ("SERIAL", "serial"),
+    ("SERVICES", "services"),
+];
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Register one device.
+    Add(Fields),
+    /// Change a registered device; what is not named stays.
+    Edit(Edits),
+    /// List devices.
+    List(Filter),
+    /// Show one device with its certificates.
+    Show {
+        /// The device.
+        id: String,
+    },
+    /// Make a one-time enrollment secret and print it, alone. It replaces the former one.
+    Secret {
+        /// The device.
+        id: String,
+        /// How many hours it is good.
+        #[arg(long, default_value_t = 168)]
+        hours: u32,
+    },
+    /// Stop a device for now: its certificates are put on hold.
+    Suspend(Move),
+    /// Let a suspended or quarantined device go on.
+    Resume(Move),
+    /// End a device's life: its certificates are revoked and it can never come back.
+    Retire(Move),
+}
+
+#[derive(Debug, Args)]
+pub struct Fields {
+    /// The device's name: 1 to 64 of A-Z a-z 0-9 . _ -
+    id: String,
+    /// The class, which picks the profile.
+    #[arg(long)]
+    class: String,
+    /// Where it stands.
+    #[arg(long)]
+    site: String,
+    /// Who answers for it.
+    #[arg(long)]
+    owner: String,
+    /// A service it talks to; repeat for several.
+    #[arg(long = "service")]
+    services: Vec<String>,
+    /// Who made it.
+    #[arg(long, default_value = "")]
+    manufacturer: String,
+    /// The maker's model name.
+    #[arg(long, default_value = "")]
+    model: String,
+    /// The maker's serial number.
+    #[arg(long, default_value = "")]
+    serial: String,
+    /// low, medium, high or safety.
+    #[arg(long, default_value = "medium")]
+    criticality: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Edits {
+    /// The device.
+    id: String,
+    /// The class, which picks the profile.
+    #[arg(long)]
+    class: Option<String>,
+    /// Where it stands.
+    #[arg(long)]
+    site: Option<String>,
+    /// Who answers for it.
+    #[arg(long)]
+    owner: Option<String>,
+    /// All services it talks to; repeat for several.
+    #[arg(long = "service")]
+    services: Vec<String>,
+    /// Who made it.
+    #[arg(long)]
+    manufacturer: Option<String>,
+    /// The maker's model name.
+    #[arg(long)]
+    model: Option<String>,
+    /// The maker's serial number.
+    #[arg(long)]
+    serial: Option<String>,
+    /// low, medium, high or safety.
+    #[arg(long)]
+    criticality: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Filter {
+    /// Only devices whose id, serial or model contains this.
+    #[arg(long)]
+    search: Option<String>,
+    /// Only devices at this site or below it.
+    #[arg(long)]
+    site: Option<String>,
+    /// Only devices of this class.
+    #[arg(long)]
+    class: Option<String>,
+    /// Only devices of this owner.
+    #[arg(long)]
+    owner: Option<String>,
+    /// Only devices that talk to this service.
+    #[arg(long)]
+    service: Option<String>,
+    /// Only devices of this standing.
+    #[arg(long)]
+    standing: Option<String>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+#[derive(Debug, Args)]
+pub struct Move {
+    /// The devices.
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// Why, for the record.
+    #[arg(long, default_value = "")]
+    why: String,
+    #[command(flatten)]
+    agreed: Agreed,
+}
+
+pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
+    let api = session.api();
+    match verb {
+        Verb::Add(fields) => {
+            let device = api.post("/devices", &fields.json()).await?;
+            output.done(&format!("device {} is registered", fields.id), &device)
+        }
+        Verb::Edit(edits) => {
+            let device = api.patch(&path(&edits.id), &edits.json()).await?;
+            output.done(&format!("device {} is changed", edits.id), &device)
+        }
+        Verb::List(filter) => {
+            let devices = api
+                .list("/devices", &filter.query(), filter.limit.limit)
+                .await?;
+            output.list(COLUMNS, &devices)
+        }
+        Verb::Show { id } => output.record(&api.get(&path(&id)).await?),
+        Verb::Secret { id, hours } => {
+            let body = json!({ "life_s": i64::from(hours) * 3600 });
+            let answer = api.post(&format!("{}/secret", path(&id)), &body).await?;
+            match answer.get("secret").and_then(Value::as_str) {
+                Some(secret) => output.done(secret, &answer),
+                None => Err(Failure::failed("the server sent no secret")),
+            }
+        }
+        Verb::Suspend(devices) => stand(devices, "suspend", session, output).await,
+        Verb::Resume(devices) => stand(devices, "resume", session, output).await,
+        Verb::Retire(devices) => stand(devices, "retire", session, output).await,
+    }
+}
+
+/// Moves devices along their life, after saying how many certificates that concerns.
+async fn stand(
+    devices: Move,
+    verb: &str,
+    session: &Session,
+    output: &Output,
+) -> Result<(), Failure> {
+    let api = session.api();
+    if devices.ids.len() > 1 || verb == "retire" {
+        let mut certificates = 0;
+        for id in &devices.ids {
+            let shown = api.get(&path(id)).await?;
+            let live = |status| matches!(status, "issued" | "replaced" | "held");
+            certificates += shown
+                .get("certificates")
+                .and_then(Value::as_array)
+                .map_or(0, |all| {
+                    let statuses = all.iter().filter_map(|c| c.get("status")?.as_str());
+                    statuses.filter(|status| live(status)).count()
+                });
+        }
+        let effect = format!(
+            "{verb} {} device(s), which concerns {certificates} certificate(s)",
+            devices.ids.len()
+        );
+        session.agree(&effect, devices.agreed)?;
+    }
+    let mut done = Vec::new();
+    for id in &devices.ids {
+        let body = json!({ "why": devices.why });
+        done.push(api.post(&format!("{}/{verb}", path(id)), &body).await?);
+    }
+    let lines: Vec<String> = done
+        .iter()
+        .zip(&devices.ids)
+        .map(|(device, id)| {
+            let standing = device
+                .get("standing")
+                .and_then(Value::as_str)
+                .unwrap_or("?");
+            format!("device {id} is {standing}")
+        })
+        .collect();
+    output.done(&lines.join("\n"), &Value::Array(done))
+}
+
+/// The API path of a device.
+pub fn path(id: &str) -> String {
+    format!("/devices/{}", super::api::segment(id))
+}
+
+impl Fields {
+    fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "class": self.class,
+            "site": self.site,
+            "owner": self.owner,
+            "services": self.services,
+            "manufacturer": self.manufacturer,
+            "model": self.model,
+            "serial": self.serial,
+            "criticality": self.criticality,
+        })
+    }
+}
+
+impl Edits {
+    fn json(&self) -> Value {
+        let named = [
+            ("class", &self.class),
+            ("site", &self.site),
+            ("owner", &self.owner),
+            ("manufacturer", &self.manufacturer),
+            ("model", &self.model),
+            ("serial", &self.serial),
+            ("criticality", &self.criticality),
+        ];
+        let mut fields: serde_json::Map<String, Value> = named
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_string(), json!(value.as_ref()?))))
+            .collect();
+        if !self.services.is_empty() {
+            fields.insert("services".to_string(), json!(self.services));
+        }
+        Value::Object(fields)
+    }
+}
+
+impl Filter {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let named = [
+            ("search", &self.search),
+            ("site", &self.site),
+            ("class", &self.class),
+            ("owner", &self.owner),
+            ("service", &self.service),
+            ("standing", &self.standing),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)))
+            .collect()
+    }
+}
+
+/// Where a file argument points; `-` is standard input.
+pub fn read_input(path: &PathBuf) -> Result<Vec<u8>, Failure> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        std::fs::read(path).map(|read| bytes = read)
+    };
+    read.map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
+    Ok(bytes)
+}

@@ -1,0 +1,69 @@
+//! How a command can end. The codes are part of the interface: docs/cli.md lists them.
+
+use std::fmt;
+
+use crate::problem::Problem;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// Code 1: it was understood and refused, or it failed, or a check found something wrong.
+    Failed(String),
+    /// Code 1, from the server.
+    Refused(Box<Problem>),
+    /// Code 2: the command line itself is wrong. (Clap ends with the same code.)
+    Usage(String),
+    /// Code 3: what was named does not exist.
+    NotFound(String),
+    /// Code 4: no server was found, it cannot be reached, or it is not the one it should be.
+    Unreachable(String),
+    /// Code 5: no token, a wrong one, or its role is not enough.
+    Denied(String),
+    /// Code 6: this needs `--yes`.
+    NotAgreed(String),
+}
+
+impl Failure {
+    /// A failure in words.
+    pub fn failed(what: impl fmt::Display) -> Failure {
+        Failure::Failed(what.to_string())
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Failure::Failed(_) | Failure::Refused(_) => 1,
+            Failure::Usage(_) => 2,
+            Failure::NotFound(_) => 3,
+            Failure::Unreachable(_) => 4,
+            Failure::Denied(_) => 5,
+            Failure::NotAgreed(_) => 6,
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Failure {
+        match problem.status {
+            401 | 403 => Failure::Denied(problem.to_string()),
+            404 => Failure::NotFound(problem.detail.unwrap_or(problem.title)),
+            _ => Failure::Refused(Box::new(problem)),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused(problem) => problem.fmt(f),
+            Failure::Failed(what)
+            | Failure::Usage(what)
+            | Failure::NotFound(what)
+            | Failure::Unreachable(what)
+            | Failure::Denied(what)
+            | Failure::NotAgreed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,208 @@
+//! What a command prints: tables and sentences for people, JSON for programs.
+
+use std::io::{self, IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::{Value, json};
+
+use super::exit::Failure;
+
+/// For whom to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// People.
+    Text,
+    /// Programs.
+    Json,
+}
+
+/// One column of a table: its heading, and the field it shows.
+pub type Column = (&'static str, &'static str);
+
+/// Prints to standard output in one form. Results go there, everything else to standard error.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    form: Form,
+}
+
+impl Output {
+    /// An output in this form.
+    pub fn new(form: Form) -> Output {
+        Output { form }
+    }
+
+    /// A list: one JSON array, or a table.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn list(&self, columns: &[Column], items: &[Value]) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => self.json(&Value::Array(items.to_vec())),
+            Form::Text if items.is_empty() => note("nothing found"),
+            Form::Text => print(&table(columns, items)),
+        }
+    }
+
+    /// One thing: a JSON object, or its fields one a line.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn record(&self, item: &Value) -> Result<(), Failure> {
+        match (self.form, item) {
+            (Form::Json, item) => self.json(item),
+            (Form::Text, Value::Object(fields)) => {
+                let width = fields.keys().map(String::len).max().unwrap_or(0);
+                let lines: Vec<String> = fields
+                    .iter()
+                    .filter(|(_, value)| !value.is_null())
+                    .map(|(name, value)| field(name, value, width))
+                    .collect();
+                print(&lines.join("\n"))
+            }
+            (Form::Text, other) => print(&text(other)),
+        }
+    }
+
+    /// The outcome of a change: JSON as answered, or a sentence.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn done(&self, sentence: &str, item: &Value) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => self.json(item),
+            Form::Text => print(sentence),
+        }
+    }
+
+    /// Bytes for another program, alone on standard output in both forms.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn raw(&self, content: &str) -> Result<(), Failure> {
+        print(content.strip_suffix('\n').unwrap_or(content))
+    }
+
+    /// Why the command failed, to standard error.
+    pub fn failure(&self, failure: &Failure) {
+        let line = match (self.form, failure) {
+            (Form::Text, _) => format!("tenure: {failure}"),
+            (Form::Json, Failure::Refused(problem)) => json!({ "error": problem }).to_string(),
+            (Form::Json, _) => json!({ "error": { "detail": failure.to_string() } }).to_string(),
+        };
+        // Nobody is left to tell if standard error is closed.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    fn json(&self, value: &Value) -> Result<(), Failure> {
+        print(&format!("{value:#}"))
+    }
+}
+
+/// A remark to standard error.
+///
+/// # Errors
+/// None; the type lets it end a match arm.
+pub fn note(line: &str) -> Result<(), Failure> {
+    let _ = writeln!(io::stderr(), "{line}");
+    Ok(())
+}
+
+fn print(content: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{content}")
+        .map_err(|error| Failure::failed(format!("cannot print: {error}")))
+}
+
+fn table(columns: &[Column], items: &[Value]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    } else {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    for item in items {
+        table.add_row(columns.iter().map(|(_, name)| cell(item, name)));
+    }
+    table.trim_fmt()
+}
+
+fn cell(item: &Value, name: &str) -> String {
+    item.get(name).map(text).unwrap_or_default()
+}
+
+fn field(name: &str, value: &Value, width: usize) -> String {
+    let shown = text(value);
+    if shown.contains('\n') {
+        format!("{name}:\n{shown}")
+    } else {
+        format!("{name:width$}  {shown}")
+    }
+}
+
+/// A value as a person would write it. Control characters, which could move a terminal's cursor,
+/// are shown as `?`.
+fn text(value: &Value) -> String {
+    let shown = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_string(),
+        Value::Bool(false) => "no".to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(items) if items.iter().any(Value::is_object) => items
+            .iter()
+            .map(|item| format!("  - {}", text(item)))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| format!("{name}={}", text(value)))
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    shown
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' { '?' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_heading_and_a_row_for_each_item() {
+        let items = [json!({"id": "pump-1", "expired": false, "services": ["a", "b"], "x": null})];
+        let shown = table(
+            &[
+                ("ID", "id"),
+                ("EXPIRED", "expired"),
+                ("SERVICES", "services"),
+                ("X", "x"),
+            ],
+            &items,
+        );
+        let mut lines = shown.lines();
+        assert_eq!(
+            lines.next().unwrap().split_whitespace().collect::<Vec<_>>(),
+            ["ID", "EXPIRED", "SERVICES", "X"]
+        );
+        assert_eq!(
+            lines.next().unwrap().split_whitespace().collect::<Vec<_>>(),
+            ["pump-1", "no", "a,", "b"]
+        );
+    }
+
+    #[test]
+    fn what_a_device_calls_itself_cannot_move_the_cursor() {
+        assert_eq!(text(&json!("\u{1b}[2Jevil")), "?[2Jevil");
+    }
+
+    #[test]
+    fn nested_values_are_readable() {
+        assert_eq!(text(&json!({"a": 1, "b": null, "c": "x"})), "a=1 c=x");
+        assert_eq!(text(&json!([{"a": 1}, {"a": 2}])), "  - a=1\n  - a=2");
+    }
+}

@@ -1,0 +1,116 @@
+//! `tenure as-of`, `tenure events` and `tenure doctor`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Limit;
+use super::exit::Failure;
+use super::output::{Column, Output};
+use super::session::Session;
+
+/// `tenure as-of`
+#[derive(Debug, Args)]
+pub struct AsOf {
+    /// The time, RFC 3339, for example 2026-11-22T00:00:00Z.
+    time: String,
+    /// Only certificates of this device.
+    #[arg(long)]
+    device: Option<String>,
+    /// Only certificates of devices that were at this site.
+    #[arg(long)]
+    site: Option<String>,
+    /// What was known at that time, rather than what is known about it now.
+    #[arg(long)]
+    as_known_then: bool,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+/// `tenure events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only events of this device.
+    #[arg(long)]
+    device: Option<String>,
+    /// Only events after this number.
+    #[arg(long, default_value_t = 0)]
+    after: i64,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<(), Failure> {
+    const COLUMNS: &[Column] = &[
+        ("SERIAL", "serial"),
+        ("STATE", "state"),
+        ("DEVICE", "device"),
+        ("SITE", "site"),
+        ("NOT BEFORE", "not_before"),
+        ("NOT AFTER", "not_after"),
+        ("REASON", "reason"),
+    ];
+    let known = asked.as_known_then.then(|| "then".to_string());
+    let named = [
+        ("at", Some(asked.time)),
+        ("device", asked.device),
+        ("site", asked.site),
+        ("known", known),
+    ];
+    let fields: Vec<_> = named
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    output.list(
+        COLUMNS,
+        &session
+            .api()
+            .list("/as-of", &fields, asked.limit.limit)
+            .await?,
+    )
+}
+
+pub async fn events(asked: Events, session: &Session, output: &Output) -> Result<(), Failure> {
+    const COLUMNS: &[Column] = &[
+        ("EVENT", "seq"),
+        ("AT", "at"),
+        ("WHAT", "what"),
+        ("DEVICE", "device"),
+        ("BY", "by"),
+    ];
+    let mut fields = vec![("after", asked.after.to_string())];
+    fields.extend(asked.device.map(|device| ("device", device)));
+    output.list(
+        COLUMNS,
+        &session
+            .api()
+            .list("/events", &fields, asked.limit.limit)
+            .await?,
+    )
+}
+
+/// Every check with its verdict; fails if one of them found something wrong.
+pub async fn doctor(session: &Session, output: &Output) -> Result<(), Failure> {
+    const COLUMNS: &[Column] = &[
+        ("CHECK", "check"),
+        ("VERDICT", "verdict"),
+        ("FOUND", "found"),
+        ("WHAT TO DO", "advice"),
+    ];
+    let answer = session.api().get("/doctor").await?;
+    let checks = answer
+        .get("checks")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    output.list(COLUMNS, &checks)?;
+    match checks
+        .iter()
+        .filter(|check| check.get("verdict") == Some(&json!("bad")))
+        .count()
+    {
+        0 => Ok(()),
+        bad => Err(Failure::failed(format!(
+            "{bad} check(s) found something wrong"
+        ))),
+    }
+}

@@ -1,0 +1,305 @@
+//! `tenure owner|site|class|service|manufacturer …`: what surrounds a device.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::exit::Failure;
+use super::output::{Column, Output};
+use super::session::Session;
+use super::{Limit, api, device};
+
+#[derive(Debug, Subcommand)]
+pub enum OwnerVerb {
+    /// Add an owner, or change how to reach it.
+    Add {
+        /// Its name.
+        name: String,
+        /// How to reach the team.
+        #[arg(long, default_value = "")]
+        contact: String,
+    },
+    /// List owners.
+    List(Limit),
+    /// Show one owner.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SiteVerb {
+    /// Add a site, or move it in the tree.
+    Add {
+        /// Its name.
+        name: String,
+        /// The site around it.
+        #[arg(long)]
+        parent: Option<String>,
+    },
+    /// List sites.
+    List(Limit),
+    /// Show one site.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClassVerb {
+    /// Add a class, or change it.
+    Add(Class),
+    /// List classes.
+    List(Limit),
+    /// Show one class.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Class {
+    /// Its name.
+    name: String,
+    /// The profile its devices get when they do not name one.
+    #[arg(long, default_value = "device")]
+    profile: String,
+    /// always, intermittent or offline.
+    #[arg(long)]
+    connectivity: Option<String>,
+    /// isolated, internal or internet.
+    #[arg(long)]
+    exposure: Option<String>,
+    /// low, medium, high or safety.
+    #[arg(long)]
+    impact: Option<String>,
+    /// autonomous, assisted, manual or none.
+    #[arg(long)]
+    renewability: Option<String>,
+    /// Whether the server may make keys for its devices: forbidden or allowed.
+    #[arg(long)]
+    server_keygen: Option<String>,
+    /// What becomes of replaced certificates: keep-until-expiry or revoke-when-confirmed.
+    #[arg(long)]
+    replaced: Option<String>,
+    /// Renewals with a changed key forgiven before it counts as a clone, 1 to 3.
+    #[arg(long)]
+    fork_allowance: Option<u8>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ServiceVerb {
+    /// Add a service, or change its address.
+    Add {
+        /// Its name.
+        name: String,
+        /// Where it is, for people.
+        #[arg(long, default_value = "")]
+        address: String,
+    },
+    /// List services.
+    List(Limit),
+    /// Show one service.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ManufacturerVerb {
+    /// Accept a maker's factory identities, or replace its roots.
+    Add {
+        /// Its short name.
+        name: String,
+        /// Its root certificates, PEM.
+        #[arg(long, value_name = "FILE")]
+        roots: PathBuf,
+        /// When its chains must have been valid: now or at-not-before.
+        #[arg(long)]
+        chain_time: Option<String>,
+    },
+    /// List manufacturers.
+    List(Limit),
+    /// Show one manufacturer.
+    Show {
+        /// Its short name.
+        name: String,
+    },
+}
+
+pub async fn owner(verb: OwnerVerb, session: &Session, output: &Output) -> Result<(), Failure> {
+    const KIND: Kind = Kind {
+        one: "owner",
+        path: "/owners",
+        columns: &[
+            ("NAME", "name"),
+            ("CONTACT", "contact"),
+            ("DEVICES", "devices"),
+        ],
+    };
+    match verb {
+        OwnerVerb::Add { name, contact } => {
+            KIND.put(
+                &json!({ "name": name, "contact": contact }),
+                session,
+                output,
+            )
+            .await
+        }
+        OwnerVerb::List(limit) => KIND.list(limit, session, output).await,
+        OwnerVerb::Show { name } => KIND.show(&name, session, output).await,
+    }
+}
+
+pub async fn site(verb: SiteVerb, session: &Session, output: &Output) -> Result<(), Failure> {
+    const KIND: Kind = Kind {
+        one: "site",
+        path: "/sites",
+        columns: &[
+            ("NAME", "name"),
+            ("PARENT", "parent"),
+            ("DEVICES", "devices"),
+        ],
+    };
+    match verb {
+        SiteVerb::Add { name, parent } => {
+            KIND.put(&json!({ "name": name, "parent": parent }), session, output)
+                .await
+        }
+        SiteVerb::List(limit) => KIND.list(limit, session, output).await,
+        SiteVerb::Show { name } => KIND.show(&name, session, output).await,
+    }
+}
+
+pub async fn class(verb: ClassVerb, session: &Session, output: &Output) -> Result<(), Failure> {
+    const KIND: Kind = Kind {
+        one: "class",
+        path: "/classes",
+        columns: &[
+            ("NAME", "name"),
+            ("PROFILE", "profile"),
+            ("CONNECTIVITY", "connectivity"),
+            ("EXPOSURE", "exposure"),
+            ("IMPACT", "impact"),
+            ("RENEWABILITY", "renewability"),
+            ("DEVICES", "devices"),
+        ],
+    };
+    match verb {
+        ClassVerb::Add(class) => KIND.put(&class.json(), session, output).await,
+        ClassVerb::List(limit) => KIND.list(limit, session, output).await,
+        ClassVerb::Show { name } => KIND.show(&name, session, output).await,
+    }
+}
+
+pub async fn service(verb: ServiceVerb, session: &Session, output: &Output) -> Result<(), Failure> {
+    const KIND: Kind = Kind {
+        one: "service",
+        path: "/services",
+        columns: &[
+            ("NAME", "name"),
+            ("ADDRESS", "address"),
+            ("DEVICES", "devices"),
+        ],
+    };
+    match verb {
+        ServiceVerb::Add { name, address } => {
+            KIND.put(
+                &json!({ "name": name, "address": address }),
+                session,
+                output,
+            )
+            .await
+        }
+        ServiceVerb::List(limit) => KIND.list(limit, session, output).await,
+        ServiceVerb::Show { name } => KIND.show(&name, session, output).await,
+    }
+}
+
+pub async fn manufacturer(
+    verb: ManufacturerVerb,
+    session: &Session,
+    output: &Output,
+) -> Result<(), Failure> {
+    const KIND: Kind = Kind {
+        one: "manufacturer",
+        path: "/manufacturers",
+        columns: &[
+            ("NAME", "name"),
+            ("ROOTS", "roots"),
+            ("CHAIN TIME", "chain_time"),
+        ],
+    };
+    match verb {
+        ManufacturerVerb::Add {
+            name,
+            roots,
+            chain_time,
+        } => {
+            let pem = String::from_utf8(device::read_input(&roots)?)
+                .map_err(|_| Failure::Usage(format!("{} is not PEM", roots.display())))?;
+            let mut body = json!({ "name": name, "roots_pem": pem });
+            if let (Some(time), Some(fields)) = (chain_time, body.as_object_mut()) {
+                fields.insert("chain_time".to_string(), json!(time));
+            }
+            KIND.put(&body, session, output).await
+        }
+        ManufacturerVerb::List(limit) => KIND.list(limit, session, output).await,
+        ManufacturerVerb::Show { name } => KIND.show(&name, session, output).await,
+    }
+}
+
+/// What the five nouns have in common.
+struct Kind {
+    one: &'static str,
+    path: &'static str,
+    columns: &'static [Column],
+}
+
+impl Kind {
+    async fn put(&self, body: &Value, session: &Session, output: &Output) -> Result<(), Failure> {
+        let put = session.api().post(self.path, body).await?;
+        let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+        output.done(&format!("{} {name} is registered", self.one), &put)
+    }
+
+    async fn list(&self, limit: Limit, session: &Session, output: &Output) -> Result<(), Failure> {
+        output.list(
+            self.columns,
+            &session.api().list(self.path, &[], limit.limit).await?,
+        )
+    }
+
+    async fn show(&self, name: &str, session: &Session, output: &Output) -> Result<(), Failure> {
+        let path = format!("{}/{}", self.path, api::segment(name));
+        output.record(&session.api().get(&path).await?)
+    }
+}
+
+impl Class {
+    fn json(&self) -> Value {
+        let words = [
+            ("connectivity", &self.connectivity),
+            ("exposure", &self.exposure),
+            ("impact", &self.impact),
+            ("renewability", &self.renewability),
+            ("server_keygen", &self.server_keygen),
+            ("replaced", &self.replaced),
+        ];
+        let mut fields: serde_json::Map<String, Value> = words
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_string(), json!(value.as_ref()?))))
+            .collect();
+        fields.insert("name".to_string(), json!(self.name));
+        fields.insert("profile".to_string(), json!(self.profile));
+        if let Some(allowance) = self.fork_allowance {
+            fields.insert("fork_allowance".to_string(), json!(allowance));
+        }
+        Value::Object(fields)
+    }
+}

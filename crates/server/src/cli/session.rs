@@ -1,0 +1,293 @@
+//! Finding the server and saying who we are: from the data directory on the server's own machine,
+//! from the environment, or from an earlier `tenure login`.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tenure_field::http::{Client, Settings, Trust, Url};
+
+use super::api::{self, Api};
+use super::exit::Failure;
+use super::output::Output;
+use super::{Agreed, Reach};
+use crate::run_file::{RunFile, reachable};
+
+/// The trust anchor in the data directory.
+pub const ROOT_FILE: &str = "root.pem";
+/// The bootstrap copy of the first admin token in the data directory.
+pub const TOKEN_FILE: &str = "admin.token";
+
+/// A server to talk to.
+pub struct Session {
+    api: Api,
+    token_file: Option<PathBuf>,
+    data: Option<PathBuf>,
+}
+
+/// `tenure login`
+#[derive(Debug, Args)]
+pub struct Login {
+    /// SHA-256 of the root certificate, as `tenure init` printed it.
+    #[arg(long)]
+    fingerprint: String,
+}
+
+/// What `login` keeps, readable by this user only.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    url: String,
+    root_pem: String,
+    token: String,
+}
+
+impl Session {
+    /// Finds the server.
+    ///
+    /// # Errors
+    /// It is not said where it is, or what is needed to talk to it is missing.
+    pub fn find(reach: &Reach) -> Result<Session, Failure> {
+        if let Some(url) = &reach.url {
+            let token = reach
+                .token
+                .clone()
+                .or_else(|| kept_token(url))
+                .ok_or_else(no_token)?;
+            let trust = match &reach.ca {
+                Some(path) => trust(&read(path)?)?,
+                None => match kept().filter(|kept| kept.url == *url) {
+                    Some(kept) => trust(&kept.root_pem)?,
+                    None => return Err(Failure::Usage(
+                        "the server's root certificate is missing: give it with --ca or TENURE_CA, \
+                         or run `tenure login --url … --fingerprint …` once"
+                            .to_string(),
+                    )),
+                },
+            };
+            return Ok(Session {
+                api: Api::new(url, trust, &token)?,
+                token_file: None,
+                data: reach.data.clone(),
+            });
+        }
+        if let Some(data) = &reach.data {
+            return Session::local(data, reach);
+        }
+        let kept = kept().ok_or_else(|| {
+            Failure::Usage(
+                "it is not said which server: give --data DIR on its machine, or --url, or run \
+                 `tenure login --url … --fingerprint …` once"
+                    .to_string(),
+            )
+        })?;
+        let token = reach.token.as_deref().unwrap_or(&kept.token);
+        let api = Api::new(&kept.url, trust(&kept.root_pem)?, token)?;
+        Ok(Session {
+            api,
+            token_file: None,
+            data: None,
+        })
+    }
+
+    fn local(data: &Path, reach: &Reach) -> Result<Session, Failure> {
+        let running = RunFile::read(data)
+            .map_err(|error| Failure::failed(format!("cannot read {}: {error}", data.display())))?
+            .ok_or_else(|| {
+                Failure::Unreachable(format!(
+                    "no server runs on {}; start it with `tenure serve --data {}`",
+                    data.display(),
+                    data.display()
+                ))
+            })?;
+        let token_file = data.join(TOKEN_FILE);
+        let (token, token_file) = match &reach.token {
+            Some(token) => (token.clone(), None),
+            None => match fs::read_to_string(&token_file) {
+                Ok(token) => (token, Some(token_file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_token()),
+                Err(error) => {
+                    return Err(Failure::Denied(format!(
+                        "cannot read {}: {error}",
+                        token_file.display()
+                    )));
+                }
+            },
+        };
+        let ca = reach.ca.clone().unwrap_or_else(|| data.join(ROOT_FILE));
+        let url = format!("https://{}", reachable(running.operator));
+        let api = Api::new(&url, trust(&read(&ca)?)?, &token)?;
+        Ok(Session {
+            api,
+            token_file,
+            data: Some(data.to_path_buf()),
+        })
+    }
+
+    /// The server's API.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The data directory, if this is the server's machine.
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
+    /// Says what is about to happen, and goes on only with agreement.
+    ///
+    /// # Errors
+    /// Nobody agreed.
+    pub fn agree(&self, effect: &str, agreed: Agreed) -> Result<(), Failure> {
+        if agreed.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() {
+            return Err(Failure::NotAgreed(format!(
+                "this would {effect}\nAdd --yes to do it."
+            )));
+        }
+        eprint!("This will {effect}\nGo on? [y/N] ");
+        let mut answer = String::new();
+        let _ = io::stderr().flush();
+        match io::stdin().read_line(&mut answer) {
+            Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+            _ => Err(Failure::NotAgreed("nothing was done".to_string())),
+        }
+    }
+
+    /// Puts a new token where the old one came from; `None` if it came from the environment.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_token(&self, token: &str) -> Result<Option<PathBuf>, Failure> {
+        let Some(path) = &self.token_file else {
+            return Ok(None);
+        };
+        write_private(path, token).map(|()| Some(path.clone()))
+    }
+}
+
+/// `tenure login`: checks the server against the fingerprint, then keeps its root and the token.
+///
+/// # Errors
+/// The server is not the one with this root, or does not know the token.
+pub async fn login(login: &Login, reach: &Reach, output: &Output) -> Result<(), Failure> {
+    let url = reach
+        .url
+        .clone()
+        .ok_or_else(|| Failure::Usage("say which server: --url".into()))?;
+    let trust = Trust::from_fingerprint(&login.fingerprint).map_err(usage)?;
+    let server = Url::parse(&url).map_err(usage)?;
+    let client = Client::new(Settings::new(Some(trust))).map_err(usage)?;
+    let presented = client.connect(&server).await.map_err(|error| {
+        Failure::Unreachable(format!("cannot reach {url}: {}", api::chain(&error)))
+    })?;
+    let root = root_of(&presented, &login.fingerprint).ok_or_else(|| {
+        Failure::Unreachable("the server did not show a root with this fingerprint".into())
+    })?;
+    let token = match &reach.token {
+        Some(token) => token.clone(),
+        None => rpassword::prompt_password("Token: ")
+            .map_err(|error| Failure::Usage(format!("cannot read the token: {error}")))?,
+    };
+    let root_pem = tenure_x509::pem_encode("CERTIFICATE", &root);
+    let who = Api::new(&url, self::trust(&root_pem)?, &token)?
+        .get("/me")
+        .await?;
+    let path = kept_path().ok_or_else(|| Failure::failed("there is no home directory"))?;
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|error| {
+            Failure::failed(format!("cannot make {}: {error}", directory.display()))
+        })?;
+    }
+    let kept = json!(Kept {
+        url: url.clone(),
+        root_pem,
+        token: token.trim().to_string()
+    });
+    write_private(&path, &kept.to_string())?;
+    let name = who
+        .get("name")
+        .and_then(|name| name.as_str())
+        .unwrap_or("?");
+    let role = who
+        .get("role")
+        .and_then(|role| role.as_str())
+        .unwrap_or("?");
+    output.done(&format!("logged in at {url} as {name} ({role})"), &who)
+}
+
+fn root_of(presented: &[Vec<u8>], fingerprint: &str) -> Option<Vec<u8>> {
+    let wanted: String = fingerprint
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .collect::<String>()
+        .to_lowercase();
+    let hash = |der: &[u8]| -> String {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+        digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    presented.iter().find(|der| hash(der) == wanted).cloned()
+}
+
+fn usage(error: tenure_field::http::Error) -> Failure {
+    Failure::Usage(error.to_string())
+}
+
+fn no_token() -> Failure {
+    Failure::Denied(
+        "there is no token: set TENURE_TOKEN, or ask an admin for one (`tenure token create`)"
+            .to_string(),
+    )
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
+        .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))
+}
+
+fn trust(pem: &str) -> Result<Trust, Failure> {
+    Trust::from_pem(pem).map_err(usage)
+}
+
+fn kept_path() -> Option<PathBuf> {
+    let from = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let configuration =
+        from("XDG_CONFIG_HOME").or_else(|| from("HOME").map(|home| home.join(".config")))?;
+    Some(configuration.join("tenure").join("login.json"))
+}
+
+fn kept() -> Option<Kept> {
+    serde_json::from_slice(&fs::read(kept_path()?).ok()?).ok()
+}
+
+fn kept_token(url: &str) -> Option<String> {
+    kept().filter(|kept| kept.url == url).map(|kept| kept.token)
+}
+
+/// Writes a file only its owner can read, whole or not at all. (New temporary files are 0600.)
+///
+/// # Errors
+/// The directory cannot be written to.
+pub fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::failed(format!("cannot write {}: {error}", path.display()))
+    };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| failed(&error))?;
+    writeln!(file, "{}", content.trim_end()).map_err(|error| failed(&error))?;
+    file.as_file().sync_all().map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error))?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_tree_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_documented_verb_is_understood() {
+    let lines = [
+        "tenure login --url https://h:9443 --fingerprint 00",
+        "tenure device add pump-1 --class c --site s --owner o --service a --service b",
+        "tenure device edit pump-1 --site s",
+        "tenure device list --site s --json --limit 0",
+        "tenure device show pump-1",
+        "tenure device secret pump-1",
+        "tenure device suspend pump-1",
+        "tenure device resume pump-1",
+        "tenure device retire pump-1 pump-2 --yes",
+        "tenure cert list --device pump-1 --json",
+        "tenure cert show 01ab --pem",
+        "tenure cert revoke 01ab --reason keyCompromise --yes",
+        "tenure cert hold issuing/01ab",
+        "tenure cert release 01ab",
+        "tenure issuer list",
+        "tenure issuer show issuing",
+        "tenure issuer export issuing",
+        "tenure issuer edit issuing --public-url http://pki.example",
+        "tenure policy apply p.toml --yes",
+        "tenure policy show",
+        "tenure policy explain --device pump-1 --evidence secret",
+        "tenure policy test p.toml",
+        "tenure policy plan p.toml",
+        "tenure log checkpoint",
+        "tenure log prove 7",
+        "tenure log verify --seen f",
+        "tenure as-of 2026-01-01T00:00:00Z --device pump-1",
+        "tenure events --after 3",
+        "tenure owner add ops --contact x",
+        "tenure site add hall --parent plant",
+        "tenure class add sensor --profile device",
+        "tenure service list",
+        "tenure manufacturer add acme --roots r.pem",
+        "tenure ask list",
+        "tenure ask approve 3",
+        "tenure ask refuse 3",
+        "tenure incident list",
+        "tenure incident resolve 3 --keep 01ab",
+        "tenure token create --name ci --role reader",
+        "tenure token list",
+        "tenure token revoke 3",
+        "tenure token rotate",
+        "tenure doctor --data /d",
+    ];
+    for line in lines {
+        parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn a_wrong_line_ends_with_the_usage_code() {
+    let error = parse("tenure device shwo pump-1").unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("show"), "{error}");
+}
+
+#[test]
+fn without_a_server_the_message_says_how_to_name_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let reach = Reach {
+        data: Some(directory.path().to_path_buf()),
+        ..Reach::default()
+    };
+    let failure = Session::find(&reach).err().unwrap();
+    assert_eq!(failure.code(), 4);
+    assert!(
+        failure.to_string().contains("tenure serve --data"),
+        "{failure}"
+    );
+}
