@@ -10,17 +10,24 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::verify_tls13_signature_with_raw_key;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection,
+    SignatureScheme,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SignatureVerificationAlgorithm,
+    SubjectPublicKeyInfoDer, UnixTime,
+};
 
 use crate::limits::PEER_CHAIN_MAX;
+
+#[cfg(test)]
+mod tests;
 
 /// The one crypto provider of the process.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -121,6 +128,19 @@ pub fn peer_chain(connection: &ServerConnection) -> Arc<[Vec<u8>]> {
         .collect()
 }
 
+/// The key of a certificate, read as tolerantly as an import: factory certificates with odd
+/// contents must get as far as a reason.
+fn key_of(leaf: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
+    let leaf = tenure_x509::Cert::from_der(leaf).map_err(|_| bad_encoding())?;
+    Ok(SubjectPublicKeyInfoDer::from(
+        leaf.public_key().spki_der().to_vec(),
+    ))
+}
+
+fn bad_encoding() -> rustls::Error {
+    CertificateError::BadEncoding.into()
+}
+
 /// Accepts any chain whose leaf's key signed this handshake.
 #[derive(Debug)]
 struct Possession(WebPkiSupportedAlgorithms);
@@ -150,7 +170,23 @@ impl ClientCertVerifier for Possession {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, leaf, signed, &self.0)
+        let spki = key_of(leaf)?;
+        let key = webpki::RawPublicKeyEntity::try_from(&spki).map_err(|_| bad_encoding())?;
+        // In TLS 1.2 a scheme does not name the curve, so each algorithm it may mean is tried.
+        let meant = self
+            .0
+            .mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == signed.scheme);
+        let algorithms = meant.map_or(&[][..], |(_, algorithms)| *algorithms);
+        let verifies = |algorithm: &dyn SignatureVerificationAlgorithm| {
+            key.verify_signature(algorithm, message, signed.signature())
+                .is_ok()
+        };
+        match algorithms.iter().any(|algorithm| verifies(*algorithm)) {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(CertificateError::BadSignature.into()),
+        }
     }
 
     fn verify_tls13_signature(
@@ -159,7 +195,7 @@ impl ClientCertVerifier for Possession {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, leaf, signed, &self.0)
+        verify_tls13_signature_with_raw_key(message, &key_of(leaf)?, signed, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
