@@ -49,7 +49,11 @@ fn party(kind: KeyKind, name: &str) -> Party {
 
 impl Party {
     fn server(&self) -> ServerCertificate {
-        ServerCertificate::new(&[self.der.clone()], &self.key.to_pkcs8().unwrap()).unwrap()
+        ServerCertificate::new(
+            std::slice::from_ref(&self.der),
+            &self.key.to_pkcs8().unwrap(),
+        )
+        .unwrap()
     }
 
     fn identity(&self) -> Identity {
@@ -153,7 +157,9 @@ async fn the_server_certificate_is_replaced_while_serving() {
         .await
         .unwrap();
     let pkcs8 = second.key.to_pkcs8().unwrap();
-    certificate.replace(&[second.der.clone()], &pkcs8).unwrap();
+    certificate
+        .replace(std::slice::from_ref(&second.der), &pkcs8)
+        .unwrap();
     ask(address, Settings::new(Some(second.trust())))
         .await
         .unwrap();
@@ -162,7 +168,7 @@ async fn the_server_certificate_is_replaced_while_serving() {
         .unwrap_err();
     // A key that is not the certificate's changes nothing.
     certificate
-        .replace(&[first.der.clone()], &pkcs8)
+        .replace(std::slice::from_ref(&first.der), &pkcs8)
         .unwrap_err();
     ask(address, Settings::new(Some(second.trust())))
         .await
