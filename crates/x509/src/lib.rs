@@ -14,6 +14,7 @@ mod error;
 mod extension;
 mod key;
 mod keypair;
+pub mod lint;
 mod name;
 pub mod oid;
 mod pem;

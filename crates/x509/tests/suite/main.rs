@@ -4,5 +4,6 @@
 mod certificate;
 mod csr;
 mod keys;
+mod lint;
 mod support;
 mod values;
