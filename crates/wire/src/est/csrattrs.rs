@@ -1,8 +1,7 @@
 //! What a server would like to see in a request: `CsrAttrs` of RFC 7030 section 4.5.2, as RFC 9908
 //! clarified it.
 
-use der::asn1::{AnyRef, ObjectIdentifier, UintRef};
-use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
+use tenure_x509::der::{ObjectIdentifier, Reader, Rules, Writer, tag};
 
 use super::Error;
 use crate::limits::CSR_ATTRIBUTES_MAX;
@@ -73,13 +72,11 @@ impl CsrAttrs {
             WantedKey::P521 => curve(P521),
             WantedKey::Ed25519 => AttrOrOid::Oid(ED25519),
             WantedKey::Rsa(bits) => {
-                let bits = bits.to_be_bytes();
-                let size = UintRef::new(&bits)
-                    .and_then(|size| size.to_der())
-                    .unwrap_or_default();
+                let mut size = Writer::with_capacity(8);
+                size.unsigned(bits.into());
                 AttrOrOid::Attribute {
                     kind: RSA,
-                    values: vec![size],
+                    values: vec![size.finish()],
                 }
             }
         };
@@ -94,17 +91,15 @@ impl CsrAttrs {
             AttrOrOid::Attribute {
                 kind: EC_PUBLIC_KEY,
                 values,
-            } => values
-                .iter()
-                .find_map(|value| match ObjectIdentifier::from_der(value).ok()? {
-                    P256 => Some(WantedKey::P256),
-                    P384 => Some(WantedKey::P384),
-                    P521 => Some(WantedKey::P521),
-                    _ => None,
-                }),
+            } => values.iter().find_map(|value| match oid_from_der(value)? {
+                P256 => Some(WantedKey::P256),
+                P384 => Some(WantedKey::P384),
+                P521 => Some(WantedKey::P521),
+                _ => None,
+            }),
             AttrOrOid::Attribute { kind: RSA, values } => values
                 .iter()
-                .find_map(|value| u32::from_der(value).ok())
+                .find_map(|value| small_from_der(value))
                 .map(WantedKey::Rsa),
             AttrOrOid::Attribute { .. } => None,
         })
@@ -123,38 +118,34 @@ impl CsrAttrs {
         if self.items.is_empty() {
             return None;
         }
-        let items = self.items.iter().flat_map(|item| match item {
-            AttrOrOid::Oid(oid) => oid_der(*oid),
-            AttrOrOid::Attribute { kind, values } => {
-                let mut sorted = values.clone();
-                sorted.sort(); // DER orders the members of a SET OF by their octets
-                let mut attribute = oid_der(*kind);
-                attribute.extend(tlv(0x31, &sorted.concat()));
-                tlv(0x30, &attribute)
+        let mut der = Writer::with_capacity(256);
+        der.sequence(|list| {
+            for item in &self.items {
+                match item {
+                    AttrOrOid::Oid(oid) => list.oid(oid),
+                    AttrOrOid::Attribute { kind, values } => list.sequence(|attribute| {
+                        let mut sorted = values.clone();
+                        sorted.sort(); // DER orders the members of a SET OF by their octets
+                        attribute.oid(kind);
+                        attribute.tlv(tag::SET, &sorted.concat());
+                    }),
+                }
             }
         });
-        Some(tlv(0x30, &items.collect::<Vec<u8>>()))
+        Some(der.finish())
     }
 
     /// Reads the DER of a list. Unknown entries are kept, and are for the caller to ignore
     /// (RFC 9908 section 3.1); a second extension request is an error there too.
     pub fn from_der(der: &[u8]) -> Result<CsrAttrs, Error> {
-        const BAD: Error = Error::Malformed {
+        let items = read_items(der).map_err(|_| Error::Malformed {
             what: "the CSR attributes are not proper DER",
-        };
-        let items = members(der, Tag::Sequence).ok_or(BAD)?;
+        })?;
         if items.len() > CSR_ATTRIBUTES_MAX {
-            let what = "the number of CSR attributes";
-            return Err(Error::TooLarge {
-                what,
-                bytes_max: CSR_ATTRIBUTES_MAX,
+            return Err(Error::Unsupported {
+                what: "so many CSR attributes",
             });
         }
-        let items: Vec<AttrOrOid> = items
-            .into_iter()
-            .map(read_item)
-            .collect::<Option<_>>()
-            .ok_or(BAD)?;
         let extension_requests = items.iter().filter(|item| {
             matches!(
                 item,
@@ -173,57 +164,41 @@ impl CsrAttrs {
     }
 }
 
-fn read_item(item: AnyRef<'_>) -> Option<AttrOrOid> {
-    match item.tag() {
-        Tag::ObjectIdentifier => item.decode_as().ok().map(AttrOrOid::Oid),
-        Tag::Sequence => {
-            let mut reader = SliceReader::new(item.value()).ok()?;
-            let kind = ObjectIdentifier::decode(&mut reader).ok()?;
-            let set = AnyRef::decode(&mut reader).ok()?;
-            reader.finish().ok()?;
-            let values = members_of(set, Tag::Set)?
-                .into_iter()
-                .map(|value| value.to_der().ok())
-                .collect::<Option<_>>()?;
-            Some(AttrOrOid::Attribute { kind, values })
+fn read_items(der: &[u8]) -> Result<Vec<AttrOrOid>, tenure_x509::Error> {
+    const WHAT: &str = "CSR attributes";
+    let mut whole = Reader::new(der, Rules::Der);
+    let mut list = whole.sequence(WHAT)?;
+    whole.finish(WHAT)?;
+    let mut items = Vec::new();
+    // One more than is accepted is enough to see that there are too many.
+    while !list.is_empty() && items.len() <= CSR_ATTRIBUTES_MAX {
+        if list.peek() == Some(tag::OID) {
+            items.push(AttrOrOid::Oid(list.oid(WHAT)?));
+            continue;
         }
-        _ => None,
+        let mut attribute = list.sequence(WHAT)?;
+        let kind = attribute.oid(WHAT)?;
+        let mut set = attribute.nested(tag::SET, WHAT)?;
+        attribute.finish(WHAT)?;
+        let mut values = Vec::new();
+        while !set.is_empty() {
+            values.push(set.any(WHAT)?.raw.to_vec());
+        }
+        items.push(AttrOrOid::Attribute { kind, values });
     }
-}
-
-/// The members of one DER value with this tag and nothing after it.
-fn members(der: &[u8], tag: Tag) -> Option<Vec<AnyRef<'_>>> {
-    members_of(AnyRef::from_der(der).ok()?, tag)
-}
-
-fn members_of(whole: AnyRef<'_>, tag: Tag) -> Option<Vec<AnyRef<'_>>> {
-    if whole.tag() != tag {
-        return None;
-    }
-    let mut reader = SliceReader::new(whole.value()).ok()?;
-    let mut members = Vec::new();
-    while !reader.is_finished() {
-        members.push(AnyRef::decode(&mut reader).ok()?);
-    }
-    Some(members)
+    Ok(items)
 }
 
 fn oid_der(oid: ObjectIdentifier) -> Vec<u8> {
-    tlv(0x06, oid.as_bytes())
+    let mut der = Writer::with_capacity(16);
+    der.oid(&oid);
+    der.finish()
 }
 
-/// One DER value. The length takes at most five octets: nothing here is longer than 4 GiB.
-fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let mut der = vec![tag];
-    match u8::try_from(value.len()) {
-        Ok(short) if short < 0x80 => der.push(short),
-        _ => {
-            let length = value.len().to_be_bytes();
-            let significant: Vec<u8> = length.into_iter().skip_while(|b| *b == 0).collect();
-            der.push(0x80 | u8::try_from(significant.len()).unwrap_or(8));
-            der.extend(significant);
-        }
-    }
-    der.extend_from_slice(value);
-    der
+fn oid_from_der(der: &[u8]) -> Option<ObjectIdentifier> {
+    Reader::new(der, Rules::Der).oid("curve").ok()
+}
+
+fn small_from_der(der: &[u8]) -> Option<u32> {
+    Reader::new(der, Rules::Der).small_unsigned("key size").ok()
 }

@@ -131,10 +131,8 @@ fn parts<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, Error> {
         let end = find(rest, &delimiter).ok_or(OPEN)?;
         parts.push(rest.get(..end).ok_or(OPEN)?);
         if parts.len() > MULTIPART_PARTS_MAX {
-            let what = "the number of parts";
-            return Err(Error::TooLarge {
-                what,
-                bytes_max: MULTIPART_PARTS_MAX,
+            return Err(Error::Unsupported {
+                what: "so many parts",
             });
         }
         rest = rest.get(end + delimiter.len()..).ok_or(OPEN)?;
