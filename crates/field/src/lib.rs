@@ -9,4 +9,5 @@
 pub mod http;
 pub mod limits;
 pub mod peer;
+pub mod renewal;
 pub mod slots;
