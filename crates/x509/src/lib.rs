@@ -8,6 +8,8 @@
 
 mod algorithm;
 mod cert;
+pub mod cms;
+pub mod crl;
 mod csr;
 pub mod der;
 mod error;
@@ -16,6 +18,7 @@ mod key;
 mod keypair;
 pub mod lint;
 mod name;
+pub mod ocsp;
 pub mod oid;
 mod pem;
 mod reason;
