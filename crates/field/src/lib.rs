@@ -6,6 +6,7 @@
 //!
 //! Read first: [`http::Client`], the way out.
 
+pub mod est;
 pub mod http;
 pub mod limits;
 pub mod peer;

@@ -1,6 +1,8 @@
 //! A small HTTPS server for tests that answers as it is told, and remembers what it heard.
 #![allow(dead_code)] // each test program uses its own part
 
+pub mod plant;
+
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
