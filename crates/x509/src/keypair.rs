@@ -187,7 +187,7 @@ impl KeyPair {
     /// # Errors
     /// As [`KeyPair::to_pkcs8`].
     pub fn to_pem(&self) -> Result<Zeroizing<String>, Error> {
-        Ok(Zeroizing::new(pem_encode(PLAIN_LABEL, &*self.to_pkcs8()?)))
+        Ok(Zeroizing::new(pem_encode(PLAIN_LABEL, &self.to_pkcs8()?)))
     }
 
     /// Reads an `ENCRYPTED PRIVATE KEY` PEM (PBES2, RFC 8018).

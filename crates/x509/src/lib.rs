@@ -20,6 +20,7 @@ pub mod lint;
 mod name;
 pub mod ocsp;
 pub mod oid;
+pub mod path;
 mod pem;
 mod reason;
 mod san;

@@ -9,11 +9,11 @@ use crate::{Error, oid};
 const NAMES_MAX: usize = 1024;
 
 const TAG_OTHER_NAME: u8 = tag::context_constructed(0);
-const TAG_EMAIL: u8 = tag::context(1);
-const TAG_DNS: u8 = tag::context(2);
+pub(crate) const TAG_EMAIL: u8 = tag::context(1);
+pub(crate) const TAG_DNS: u8 = tag::context(2);
 pub(crate) const TAG_DIRECTORY: u8 = tag::context_constructed(4);
 pub(crate) const TAG_URI: u8 = tag::context(6);
-const TAG_IP: u8 = tag::context(7);
+pub(crate) const TAG_IP: u8 = tag::context(7);
 
 /// One subject alternative name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

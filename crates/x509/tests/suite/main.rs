@@ -5,5 +5,6 @@ mod certificate;
 mod csr;
 mod keys;
 mod lint;
+mod path;
 mod support;
 mod values;

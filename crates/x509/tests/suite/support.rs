@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tenure_x509::{
-    CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Name,
+    CaConstraint, Cert, CertificateSpec, Criticality, Extensions, KeyKind, KeyPair, KeyUsage, Name,
     NameAttribute, PublicKey, Serial, Time, Validity, oid,
 };
 
@@ -159,4 +159,50 @@ pub fn try_run(dir: &Path, program: &str, args: &[&str]) -> (bool, String) {
 /// Writes a file into a test's directory.
 pub fn put(dir: &Path, file: &str, contents: impl AsRef<[u8]>) {
     std::fs::write(dir.join(file), contents).unwrap();
+}
+
+/// Signs a specification with more extensions than it can say: type, whether critical, value.
+pub fn sign_with(
+    spec: &CertificateSpec,
+    more: &[(tenure_x509::ObjectIdentifier, Criticality, Vec<u8>)],
+    key: &KeyPair,
+) -> Cert {
+    use tenure_x509::der::{Reader, Rules, Writer, tag};
+    let tbs = spec.tbs().unwrap();
+    let mut reader = Reader::new(tbs.as_der(), Rules::Der);
+    let mut fields = reader.sequence("tbs").unwrap();
+    let mut writer = Writer::new();
+    writer.sequence(|out| {
+        while !fields.is_empty() {
+            let field = fields.any("field").unwrap();
+            if field.tag != tag::context_constructed(3) {
+                out.raw(field.raw);
+                continue;
+            }
+            let list = field.reader().sequence("list").unwrap();
+            out.nest(field.tag, |explicit| {
+                explicit.sequence(|extensions| {
+                    extensions.raw(list.rest());
+                    for (oid, critical, value) in more {
+                        extensions.sequence(|extension| {
+                            extension.oid(oid);
+                            if *critical == Criticality::Critical {
+                                extension.boolean_true();
+                            }
+                            extension.octet_string(value);
+                        });
+                    }
+                });
+            });
+        }
+    });
+    let tbs = writer.finish();
+    let signature = key.sign(&tbs).unwrap();
+    let mut writer = Writer::new();
+    writer.sequence(|cert| {
+        cert.raw(&tbs);
+        cert.raw(spec.signature.as_der().unwrap());
+        cert.octet_bits(&signature);
+    });
+    Cert::from_der(&writer.finish()).unwrap()
 }
