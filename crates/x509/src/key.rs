@@ -341,7 +341,9 @@ fn bit_len(magnitude: &[u8]) -> u32 {
     (octets * 8).saturating_sub(unused)
 }
 
-pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
+/// SHA-256.
+#[must_use]
+pub fn sha256(octets: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, octets).as_ref()); // SHA-256 has 32 octets
     out

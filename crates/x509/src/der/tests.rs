@@ -85,7 +85,7 @@ fn indefinite_lengths_are_ber_only_and_bounded_in_depth() {
     assert!(inner.sequence("x").unwrap().is_empty());
     inner.finish("x").unwrap();
 
-    let mut deep = vec![0x30, 0x80].repeat(1000);
+    let mut deep = [0x30, 0x80].repeat(1000);
     deep.extend([0, 0].repeat(1000));
     assert!(Reader::new(&deep, Rules::Ber).any("x").is_err());
     // primitive types have no indefinite form
