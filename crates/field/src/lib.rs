@@ -6,9 +6,11 @@
 //!
 //! Read first: [`http::Client`], the way out.
 
+pub mod device;
 pub mod est;
 pub mod http;
 pub mod limits;
 pub mod peer;
 pub mod renewal;
+pub mod revocation;
 pub mod slots;

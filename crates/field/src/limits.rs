@@ -35,3 +35,6 @@ pub const URL_BYTES_MAX: usize = 2048;
 
 /// Largest file read from an identity directory.
 pub const IDENTITY_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Revocation lists kept by a checker.
+pub const CRLS_KEPT_MAX: usize = 256;

@@ -67,17 +67,14 @@ impl Server {
         answer: impl Fn(&Heard) -> Said + Send + Sync + 'static,
     ) -> Server {
         let tls = TlsAcceptor::from(Arc::new(tls(identity, clients)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Url::parse(&format!("https://{}/", listener.local_addr().unwrap())).unwrap();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let server = Server {
-            url,
-            heard: heard.clone(),
+        let (listener, server) = Server::bind("https").await;
+        let voice = Voice {
+            heard: server.heard.clone(),
+            answer: Arc::new(answer),
         };
-        let answer = Arc::new(answer);
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (tls, heard, answer) = (tls.clone(), heard.clone(), answer.clone());
+                let (tls, voice) = (tls.clone(), voice.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = tls.accept(tcp).await else {
                         return;
@@ -86,25 +83,68 @@ impl Server {
                     let client = client
                         .and_then(|chain| chain.first())
                         .map(|der| der.to_vec());
-                    let serve = service_fn(move |request| {
-                        let (heard, answer, client) =
-                            (heard.clone(), answer.clone(), client.clone());
-                        async move {
-                            let one = read(request, client).await;
-                            heard.lock().unwrap().push(one.clone());
-                            Ok::<_, Infallible>(write(answer(&one)))
-                        }
-                    });
-                    let http = hyper::server::conn::http1::Builder::new();
-                    let _ = http.serve_connection(TokioIo::new(stream), serve).await;
+                    voice.speak(stream, client).await;
                 });
             }
         });
         server
     }
 
+    /// The same over plain HTTP.
+    pub async fn plain(answer: impl Fn(&Heard) -> Said + Send + Sync + 'static) -> Server {
+        let (listener, server) = Server::bind("http").await;
+        let voice = Voice {
+            heard: server.heard.clone(),
+            answer: Arc::new(answer),
+        };
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let voice = voice.clone();
+                tokio::spawn(async move { voice.speak(tcp, None).await });
+            }
+        });
+        server
+    }
+
+    async fn bind(scheme: &str) -> (TcpListener, Server) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("{scheme}://{}/", listener.local_addr().unwrap())).unwrap();
+        (
+            listener,
+            Server {
+                url,
+                heard: Arc::default(),
+            },
+        )
+    }
+
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
+    }
+}
+
+/// What a connection needs to be answered.
+#[derive(Clone)]
+struct Voice {
+    heard: Arc<Mutex<Vec<Heard>>>,
+    answer: Arc<dyn Fn(&Heard) -> Said + Send + Sync>,
+}
+
+impl Voice {
+    async fn speak<S>(self, stream: S, client: Option<Vec<u8>>)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let serve = service_fn(move |request| {
+            let (voice, client) = (self.clone(), client.clone());
+            async move {
+                let one = read(request, client).await;
+                voice.heard.lock().unwrap().push(one.clone());
+                Ok::<_, Infallible>(write((voice.answer)(&one)))
+            }
+        });
+        let http = hyper::server::conn::http1::Builder::new();
+        let _ = http.serve_connection(TokioIo::new(stream), serve).await;
     }
 }
 

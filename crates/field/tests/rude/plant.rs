@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use tenure_wire::est::{CERTS_ONLY, Wrapping, encode_body, parse_enroll};
-use tenure_x509::{Cert, Csr, cms};
+use tenure_x509::{Cert, Csr, Validity, cms};
 
 use super::{Heard, Said, Server};
 use crate::pki::{self, Ca, days};
@@ -13,6 +13,8 @@ pub struct Plant {
     pub issuing: Arc<Ca>,
     /// What the server says instead of issuing, first come first said.
     pub instead: Arc<Mutex<Vec<Said>>>,
+    /// How long certificates issued from now on are good.
+    pub life: Arc<Mutex<Validity>>,
     pub server: Server,
 }
 
@@ -21,9 +23,20 @@ impl Plant {
         let root = Arc::new(Ca::root("root"));
         let issuing = Arc::new(root.issuing("issuing"));
         let instead = Arc::new(Mutex::new(Vec::new()));
+        let life = Arc::new(Mutex::new(days(30)));
         let answer = {
-            let (root, issuing, instead) = (root.clone(), issuing.clone(), instead.clone());
-            move |heard: &Heard| answer(&root, &issuing, &instead, heard)
+            let (root, issuing) = (root.clone(), issuing.clone());
+            let (instead, life) = (instead.clone(), life.clone());
+            move |heard: &Heard| {
+                if heard.path.ends_with("/cacerts") {
+                    return certs(&[&issuing.cert, &root.cert]);
+                }
+                let mut instead = instead.lock().unwrap();
+                match instead.is_empty() {
+                    true => certs(&[&issue(&issuing, heard, *life.lock().unwrap())]),
+                    false => instead.remove(0),
+                }
+            }
         };
         let identity = issuing.server(&root);
         let server = Server::start(identity, &[root.cert.der()], answer).await;
@@ -31,6 +44,7 @@ impl Plant {
             root,
             issuing,
             instead,
+            life,
             server,
         }
     }
@@ -50,17 +64,6 @@ impl Plant {
     }
 }
 
-fn answer(root: &Ca, issuing: &Ca, instead: &Mutex<Vec<Said>>, heard: &Heard) -> Said {
-    if heard.path.ends_with("/cacerts") {
-        return certs(&[&issuing.cert, &root.cert]);
-    }
-    let mut instead = instead.lock().unwrap();
-    match instead.is_empty() {
-        true => certs(&[&issue(issuing, heard)]),
-        false => instead.remove(0),
-    }
-}
-
 pub fn certs(certs: &[&Cert]) -> Said {
     let der: Vec<&[u8]> = certs.iter().map(|cert| cert.der()).collect();
     Said::new(200, encode_body(&cms::certs_only(&der), Wrapping::OneLine))
@@ -68,13 +71,13 @@ pub fn certs(certs: &[&Cert]) -> Said {
 }
 
 /// A certificate for the key in what was asked, under the name the registry knows.
-pub fn issue(issuing: &Ca, heard: &Heard) -> Cert {
+pub fn issue(issuing: &Ca, heard: &Heard, life: Validity) -> Cert {
     let csr = Csr::from_der(&parse_enroll(&heard.body, Some(&heard.media_type)).unwrap()).unwrap();
     let extensions = pki::leaf(pki::CLIENT_AUTH, Vec::new());
     issuing.sign(
         &pki::name("from the registry"),
         csr.public_key(),
         extensions,
-        days(30),
+        life,
     )
 }

@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tenure_x509::KeyKind;
+
+use crate::report::Output;
+
+/// Gives this device its identity and keeps it fresh.
+#[derive(Parser)]
+#[command(name = "tenure-agent", version, max_term_width = 100)]
+pub struct Args {
+    /// Where the identity is kept: DIR/current holds key.pem, certificate.pem and chain.pem
+    #[arg(
+        long,
+        global = true,
+        env = "TENURE_AGENT_DIR",
+        default_value = "/var/lib/tenure-agent"
+    )]
+    pub dir: PathBuf,
+    /// Print one JSON value instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Get a first identity, with a one-time secret or the manufacturer's certificate
+    Enroll(Enroll),
+    /// Get a successor of the identity now, with a new key
+    Renew(Renew),
+    /// Show the identity and when it will be renewed
+    Status,
+    /// Stay, and renew in time
+    Run(Renew),
+}
+
+/// Get a first identity.
+#[derive(clap::Args)]
+pub struct Enroll {
+    /// The EST server: https://host:port
+    #[arg(long, env = "TENURE_EST_URL")]
+    pub url: String,
+    /// The trust anchor (PEM): root.pem of the server
+    #[arg(long, env = "TENURE_CA", value_name = "FILE")]
+    pub ca: PathBuf,
+    /// The device id
+    #[arg(long)]
+    pub id: String,
+    /// The EST label, if it is not to be the device class's own profile
+    #[arg(long)]
+    pub label: Option<String>,
+    /// A file with the one-time secret; - reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// The one-time secret: only through the environment, where other users do not see it
+    #[arg(skip = std::env::var("TENURE_SECRET").ok())]
+    pub secret: Option<String>,
+    /// The manufacturer's certificate of this device (PEM, with its chain)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "idevid_key",
+        conflicts_with = "secret_file"
+    )]
+    pub idevid_cert: Option<PathBuf>,
+    /// The key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "idevid_cert")]
+    pub idevid_key: Option<PathBuf>,
+    /// The kind of a new key: p256, p384, ed25519, rsa2048, rsa3072 or rsa4096
+    #[arg(long, value_name = "KIND", default_value = "p256")]
+    pub key: KeyKind,
+    /// If it has to be approved first, stay and ask again until it is decided
+    #[arg(long)]
+    wait: bool,
+    /// Enroll even though there is an identity here that is still good
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// Renewing.
+#[derive(clap::Args)]
+pub struct Renew {
+    /// The kind of a new key
+    #[arg(long, value_name = "KIND", default_value = "p256")]
+    pub key: KeyKind,
+}
+
+/// What to do while a server has not decided yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Ask once.
+    No,
+    /// Ask until there is an answer.
+    UntilDecided,
+}
+
+impl Args {
+    /// How to print.
+    pub fn output(&self) -> Output {
+        match self.json {
+            true => Output::Json,
+            false => Output::Text,
+        }
+    }
+}
+
+impl Enroll {
+    /// Whether to stay.
+    pub fn waiting(&self) -> Waiting {
+        match self.wait {
+            true => Waiting::UntilDecided,
+            false => Waiting::No,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `tenure-agent`: gives one device its identity and keeps it fresh.
+
+mod args;
+mod report;
+mod run;
+
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tenure_field::device::{Keeper, Place, Progress, Proof};
+use tenure_field::http::Identity;
+use tenure_wire::est::Credentials;
+use tenure_x509::{KeyPair, pem_certificates};
+use zeroize::Zeroizing;
+
+use args::{Args, Command, Enroll, Waiting};
+use report::{Failure, Report};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let report = Report::new(args.output());
+    match act(&args, &report).await {
+        Ok(code) => code,
+        Err(failure) => report.failure(&failure),
+    }
+}
+
+async fn act(args: &Args, report: &Report) -> Result<ExitCode, Failure> {
+    let dir = &args.dir;
+    match &args.command {
+        Command::Enroll(enroll) => {
+            let (keeper, proof) = set_up(dir, enroll).await?;
+            loop {
+                let progress = keeper.enroll_once(&proof, enroll.key).await?;
+                match (progress, enroll.waiting()) {
+                    (Progress::Pending { retry_after_s }, Waiting::UntilDecided) => {
+                        report.pending(retry_after_s);
+                        tokio::time::sleep(Duration::from_secs(retry_after_s.max(1))).await;
+                    }
+                    (progress, _) => return Ok(report.progress(&progress, dir)),
+                }
+            }
+        }
+        Command::Renew(renew) => {
+            let progress = Keeper::open(dir)?.renew_once(renew.key).await?;
+            Ok(report.progress(&progress, dir))
+        }
+        Command::Status => Ok(report.status(&Keeper::open(dir)?.status().await?)),
+        Command::Run(renew) => run::keep(&Keeper::open(dir)?, renew.key, report).await,
+    }
+}
+
+/// Checks what was given before anything is written.
+async fn set_up(dir: &Path, enroll: &Enroll) -> Result<(Keeper, Proof), Failure> {
+    let proof = match (&enroll.idevid_cert, &enroll.idevid_key) {
+        (Some(cert), Some(key)) => Proof::Certificate(idevid(cert, key)?),
+        _ => Proof::Secret(
+            Credentials::new(&enroll.id, &secret(enroll)?)
+                .map_err(|error| Failure::usage(format!("the id or the secret: {error}")))?,
+        ),
+    };
+    let anchors = read(&enroll.ca)?;
+    let place = Place {
+        url: enroll.url.clone(),
+        label: enroll.label.clone(),
+        device: enroll.id.clone(),
+    };
+    let keeper = Keeper::create(dir, place, &anchors)?;
+    let kept = keeper.status().await?.current;
+    match kept.filter(|current| !current.expired && !enroll.again) {
+        None => Ok((keeper, proof)),
+        Some(current) => Err(Failure::failed(format!(
+            "there is an identity here already, good until {}; renew it, or use --again to enroll anew",
+            current.not_after
+        ))),
+    }
+}
+
+fn secret(enroll: &Enroll) -> Result<Zeroizing<String>, Failure> {
+    let text = match (&enroll.secret_file, &enroll.secret) {
+        (Some(path), _) if path == Path::new("-") => {
+            let mut text = Zeroizing::new(String::new());
+            std::io::stdin()
+                .take(4096)
+                .read_to_string(&mut text)
+                .map_err(|error| Failure::usage(format!("cannot read the secret: {error}")))?;
+            text
+        }
+        (Some(path), _) => read(path)?,
+        (None, Some(secret)) => Zeroizing::new(secret.clone()),
+        (None, None) => {
+            return Err(Failure::usage(
+                "how shall this device prove itself? Give --secret-file, TENURE_SECRET, or \
+                 --idevid-cert with --idevid-key",
+            ));
+        }
+    };
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+fn idevid(cert: &Path, key: &Path) -> Result<Identity, Failure> {
+    let unusable = |path: &Path, error| Failure::usage(format!("{}: {error}", path.display()));
+    let chain = pem_certificates(&read(cert)?).map_err(|error| unusable(cert, error))?;
+    let key_pair = KeyPair::from_pem(&read(key)?).map_err(|error| unusable(key, error))?;
+    Ok(Identity {
+        chain: chain.iter().map(|cert| cert.der().to_vec()).collect(),
+        key: key_pair.to_pkcs8().map_err(|error| unusable(key, error))?,
+    })
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
+}

@@ -1,0 +1,403 @@
+//! Has this certificate been revoked? Asked as any relying party asks: at the addresses in the
+//! certificate, by OCSP (RFC 6960, RFC 9919) or from its CRL (RFC 5280 section 6.3).
+//!
+//! Nothing is taken for "good" that is not signed by the issuer (or for it), current, and about
+//! this certificate. Not getting an answer is an error and never "good": what to do then is the
+//! service's decision.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use tenure_x509::crl::{Crl, Holds};
+use tenure_x509::ocsp::{CertStatus, HashKind, OcspRequest, OcspResponse};
+use tenure_x509::path::VerifiedChain;
+use tenure_x509::{Cert, KeyHash, KeyUsage, Reason, Time};
+use tokio::sync::Mutex;
+
+use crate::est::now;
+use crate::http::{Client, Error as HttpError, Settings, Url};
+use crate::limits::{CRL_BYTES_MAX, CRLS_KEPT_MAX, OCSP_BYTES_MAX};
+
+/// How far another clock may be ahead of ours, in seconds.
+const CLOCK_SKEW_S: i64 = 300;
+/// Octets of an OCSP nonce (RFC 9654).
+const NONCE_BYTES: usize = 32;
+
+/// What is known about a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not revoked.
+    Good,
+    /// Revoked, or on hold.
+    Revoked {
+        /// Since when.
+        at: Time,
+        /// Why.
+        reason: Reason,
+    },
+    /// The issuer does not know it: it never issued this serial, or cannot say.
+    Unknown,
+}
+
+/// Where a verdict comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// An OCSP response.
+    Ocsp,
+    /// A revocation list.
+    Crl,
+}
+
+/// A verdict that was checked: signed, current, and about the certificate asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    verdict: Verdict,
+    source: Source,
+    known_at: Time,
+}
+
+impl Checked {
+    /// What is known.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// From where.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// When the issuer knew it.
+    pub fn known_at(&self) -> Time {
+        self.known_at
+    }
+}
+
+/// Why nothing is known.
+#[derive(Debug)]
+pub enum Error {
+    /// The certificate names no address we can ask.
+    NoAddress,
+    /// It could not be asked.
+    Http(HttpError),
+    /// It answered with another status than 200.
+    Refused {
+        /// The status.
+        status: StatusCode,
+    },
+    /// The answer is malformed, forged, or about something else; or an OCSP answer has run out.
+    Answer(tenure_x509::Error),
+    /// The list has run out, or is older than one seen before.
+    Outdated,
+    /// The list does not speak for this certificate.
+    NotCovered {
+        /// In what way.
+        what: &'static str,
+    },
+    /// This machine has no randomness to give.
+    NoRandomness,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoAddress => write!(f, "the certificate does not say where its status is"),
+            Error::Http(_) => write!(f, "its status could not be fetched"),
+            Error::Refused { status } => write!(f, "its status could not be fetched: {status}"),
+            Error::Answer(_) => write!(f, "what was fetched as its status cannot be believed"),
+            Error::Outdated => write!(f, "its CRL has run out"),
+            Error::NotCovered { what } => write!(f, "its CRL does not speak for it: {what}"),
+            Error::NoRandomness => write!(f, "this machine has no randomness to give"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Http(source) => Some(source),
+            Error::Answer(source) => Some(source),
+            Error::NoAddress
+            | Error::Outdated
+            | Error::Refused { .. }
+            | Error::NotCovered { .. }
+            | Error::NoRandomness => None,
+        }
+    }
+}
+
+/// Which OCSP answers will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// One made for this very question: a nonce is sent. A responder that makes its answers in
+    /// advance may leave the nonce out; then one that has not run out will do.
+    Made,
+    /// Any that has not run out.
+    Current,
+}
+
+/// Asks for the status of certificates, and keeps the lists it has fetched.
+pub struct Checker {
+    ocsp: Client,
+    crl: Client,
+    freshness: Freshness,
+    refresh: Duration,
+    lists: std::sync::Mutex<HashMap<ListKey, Arc<Mutex<Option<Kept>>>>>,
+}
+
+/// A list's address, and whose key signs it.
+type ListKey = (String, KeyHash);
+
+struct Kept {
+    list: Crl,
+    fetched: Instant,
+}
+
+impl Checker {
+    /// A checker that accepts such OCSP answers, and fetches a list again after `refresh` even if
+    /// the one it has would still do.
+    pub fn new(freshness: Freshness, refresh: Duration) -> Result<Checker, HttpError> {
+        let client = |bytes| {
+            Client::new(Settings {
+                answer_bytes_max: bytes,
+                ..Settings::new(None)
+            })
+        };
+        let (ocsp, crl) = (client(OCSP_BYTES_MAX)?, client(CRL_BYTES_MAX)?);
+        Ok(Checker {
+            ocsp,
+            crl,
+            freshness,
+            refresh,
+            lists: Default::default(),
+        })
+    }
+
+    /// The status of a chain: of the leaf by OCSP, or by CRL where OCSP gives no answer; and of
+    /// each CA below the anchor that names a CRL. A CA that is not good decides for all below it.
+    pub async fn check(&self, chain: &VerifiedChain) -> Result<Checked, Error> {
+        for pair in chain.chain().windows(2).skip(1) {
+            let [ca, issuer] = pair else { continue };
+            if ca.crl_urls().is_empty() {
+                continue;
+            }
+            let checked = self.crl(ca, issuer).await?;
+            if checked.verdict != Verdict::Good {
+                return Ok(checked);
+            }
+        }
+        let (leaf, issuer) = (chain.leaf(), chain.issuer());
+        match self.ocsp(leaf, issuer).await {
+            Ok(checked) => Ok(checked),
+            Err(unanswered) => match self.crl(leaf, issuer).await {
+                Err(Error::NoAddress) => Err(unanswered),
+                other => other,
+            },
+        }
+    }
+
+    /// The status of one certificate by OCSP. `issuer` has been found by path validation.
+    pub async fn ocsp(&self, cert: &Cert, issuer: &Cert) -> Result<Checked, Error> {
+        let mut octets = [0; NONCE_BYTES];
+        let nonce = match self.freshness {
+            Freshness::Current => None,
+            Freshness::Made => {
+                aws_lc_rs::rand::fill(&mut octets).map_err(|_| Error::NoRandomness)?;
+                Some(octets.as_slice())
+            }
+        };
+        let request = OcspRequest::build(
+            cert.issuer(),
+            issuer.public_key(),
+            cert.serial(),
+            HashKind::Sha256,
+            nonce,
+        )
+        .map_err(Error::Answer)?;
+        let mut failed = Error::NoAddress;
+        for url in plain_urls(cert.ocsp_urls()) {
+            match self
+                .ask_responder(&url, &request, cert, issuer, nonce)
+                .await
+            {
+                Ok(checked) => return Ok(checked),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn ask_responder(
+        &self,
+        url: &Url,
+        request: &[u8],
+        cert: &Cert,
+        issuer: &Cert,
+        nonce: Option<&[u8]>,
+    ) -> Result<Checked, Error> {
+        let media = "application/ocsp-request";
+        let answer = self
+            .ocsp
+            .post(url, media, request.to_vec())
+            .await
+            .map_err(Error::Http)?;
+        if answer.status != StatusCode::OK {
+            return Err(Error::Refused {
+                status: answer.status,
+            });
+        }
+        let response = OcspResponse::from_der(&answer.body).map_err(Error::Answer)?;
+        let status = response
+            .verify(issuer, cert.serial(), nonce, now())
+            .map_err(Error::Answer)?;
+        let verdict = match status.status() {
+            CertStatus::Good => Verdict::Good,
+            CertStatus::Revoked { at, reason } => Verdict::Revoked { at, reason },
+            CertStatus::NeverIssued | CertStatus::Unknown => Verdict::Unknown,
+        };
+        Ok(Checked {
+            verdict,
+            source: Source::Ocsp,
+            known_at: status.this_update(),
+        })
+    }
+
+    /// The status of one certificate by its CRL. `issuer` has been found by path validation.
+    pub async fn crl(&self, cert: &Cert, issuer: &Cert) -> Result<Checked, Error> {
+        let mut failed = Error::NoAddress;
+        for url in plain_urls(cert.crl_urls()) {
+            match self
+                .list(&url, issuer)
+                .await
+                .and_then(|list| look_up(&list, cert))
+            {
+                Ok(checked) => return Ok(checked),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// The list at this address: the one we have while it is fresh, or a newer one. Callers that
+    /// want the same list wait for one fetch.
+    async fn list(&self, url: &Url, issuer: &Cert) -> Result<Crl, Error> {
+        let place = self.place((url.to_string(), issuer.public_key().hash()));
+        let mut kept = place.lock().await;
+        if let Some(fresh) = kept
+            .as_ref()
+            .filter(|kept| kept.fetched.elapsed() < self.refresh)
+            && is_current(&fresh.list, now())
+        {
+            return Ok(fresh.list.clone());
+        }
+        let fetched = self.fetch(url, issuer).await;
+        match (fetched, kept.as_ref()) {
+            // An older list than ours proves nothing newer: someone replays it, or a cache is late.
+            (Ok(list), Some(ours)) if list.this_update() < ours.list.this_update() => {
+                still_current(&ours.list).ok_or(Error::Outdated)
+            }
+            (Ok(list), _) => {
+                *kept = Some(Kept {
+                    list: list.clone(),
+                    fetched: Instant::now(),
+                });
+                Ok(list)
+            }
+            (Err(error), Some(ours)) => still_current(&ours.list).ok_or(error),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn place(&self, key: ListKey) -> Arc<Mutex<Option<Kept>>> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if lists.len() >= CRLS_KEPT_MAX && !lists.contains_key(&key) {
+            lists.clear(); // they can all be fetched again
+        }
+        lists.entry(key).or_default().clone()
+    }
+
+    async fn fetch(&self, url: &Url, issuer: &Cert) -> Result<Crl, Error> {
+        let answer = self.crl.get(url).await.map_err(Error::Http)?;
+        if answer.status != StatusCode::OK {
+            return Err(Error::Refused {
+                status: answer.status,
+            });
+        }
+        let list = Crl::from_der(&answer.body).map_err(Error::Answer)?;
+        let may_sign = issuer
+            .key_usage()
+            .is_none_or(|usage| usage.contains(KeyUsage::CRL_SIGN));
+        if !may_sign || list.issuer() != issuer.subject() {
+            return Err(Error::NotCovered {
+                what: "it is another issuer's",
+            });
+        }
+        list.verify(issuer.public_key()).map_err(Error::Answer)?;
+        match is_current(&list, now()) {
+            true => Ok(list),
+            false => Err(Error::Outdated),
+        }
+    }
+}
+
+/// What a verified, current list of the certificate's issuer says about it.
+fn look_up(list: &Crl, cert: &Cert) -> Result<Checked, Error> {
+    if let Some(what) = list.unusual() {
+        return Err(Error::NotCovered { what });
+    }
+    let scope = list.scope();
+    // RFC 5280 section 6.3.3 (b)(2): one of its names is the very address in the certificate.
+    let meant = |url: &String| scope.urls.contains(url);
+    if !scope.urls.is_empty() && !cert.crl_urls().iter().any(meant) {
+        return Err(Error::NotCovered {
+            what: "it is that of another distribution point",
+        });
+    }
+    match (scope.holds, cert.is_ca()) {
+        (Holds::UserCerts, true) => {
+            return Err(Error::NotCovered {
+                what: "it leaves out CAs",
+            });
+        }
+        (Holds::CaCerts, false) => {
+            return Err(Error::NotCovered {
+                what: "it is of CAs only",
+            });
+        }
+        (Holds::All, _) | (Holds::UserCerts, false) | (Holds::CaCerts, true) => {}
+    }
+    let verdict = match list.find(cert.serial()).map_err(Error::Answer)? {
+        None => Verdict::Good,
+        Some(entry) => Verdict::Revoked {
+            at: entry.revoked_at,
+            reason: entry.reason,
+        },
+    };
+    Ok(Checked {
+        verdict,
+        source: Source::Crl,
+        known_at: list.this_update(),
+    })
+}
+
+/// Whether a list may be used now. One that does not say when the next comes may not: it would be
+/// good for ever.
+fn is_current(list: &Crl, now: Time) -> bool {
+    list.this_update() <= now.plus(CLOCK_SKEW_S) && list.next_update().is_some_and(|end| now <= end)
+}
+
+fn still_current(list: &Crl) -> Option<Crl> {
+    is_current(list, now()).then(|| list.clone())
+}
+
+/// The addresses of plain HTTP: what is fetched there is signed itself, and asking over TLS would
+/// need the status of the server's certificate first.
+fn plain_urls(urls: &[String]) -> impl Iterator<Item = Url> + '_ {
+    let plain = |url: &Url| url.scheme() == crate::http::Scheme::Http;
+    urls.iter()
+        .filter_map(|text| Url::parse(text).ok())
+        .filter(move |url| plain(url))
+}
