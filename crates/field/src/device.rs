@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tenure_wire::est::{Credentials, Label, decode_answer};
+use tenure_wire::est::{Credentials, CsrAttrs, Label, WantedKey, decode_answer};
 use tenure_x509::path::{self, PathError, Purpose};
 use tenure_x509::{Cert, Csr, KeyKind, KeyPair, Name, NameAttribute, SanName, pem_certificates};
 use tokio::sync::Mutex;
@@ -265,6 +265,25 @@ impl Keeper {
         let est = self.est(Some(current.identity))?;
         let answer = est.reenroll(&request_of(&next)?).await?;
         self.finish(&est, next, answer).await
+    }
+
+    /// The kind of key the server asks for (RFC 7030 section 4.5), or P-256 if it has no wish that
+    /// we can fulfil.
+    pub async fn wished_key(&self) -> Result<KeyKind, Error> {
+        let identity = self.identity().await?;
+        let attrs = match self.est(identity)?.csr_attrs().await {
+            Ok(attrs) => attrs,
+            Err(est::Error::Refused { .. }) => CsrAttrs::default(), // it may want to know us first
+            Err(error) => return Err(error.into()),
+        };
+        Ok(match attrs.wanted_key() {
+            Some(WantedKey::P384) => KeyKind::P384,
+            Some(WantedKey::Ed25519) => KeyKind::Ed25519,
+            Some(WantedKey::Rsa(..=2048)) => KeyKind::Rsa2048,
+            Some(WantedKey::Rsa(..=3072)) => KeyKind::Rsa3072,
+            Some(WantedKey::Rsa(_)) => KeyKind::Rsa4096,
+            Some(WantedKey::P256 | WantedKey::P521) | None => KeyKind::P256,
+        })
     }
 
     /// The identity in use, ready for TLS.

@@ -10,7 +10,7 @@ use rude::plant::{Plant, certs, issue};
 use rude::{Heard, Said};
 use tenure_field::device::{Error, Keeper, Place, Progress, Proof};
 use tenure_field::est;
-use tenure_wire::est::{Credentials, parse_enroll};
+use tenure_wire::est::{Credentials, CsrAttrs, WantedKey, parse_enroll};
 use tenure_x509::{Cert, Csr, KeyKind};
 
 fn keeper(plant: &Plant, dir: &Path) -> Keeper {
@@ -207,6 +207,22 @@ async fn renewals_at_the_same_time_take_turns() {
         asked[1].client, asked[2].client,
         "the second renews the first one's successor"
     );
+}
+
+#[tokio::test]
+async fn the_server_may_wish_for_a_kind_of_key() {
+    let (plant, dir) = (Plant::start().await, tempfile::tempdir().unwrap());
+    let keeper = keeper(&plant, dir.path());
+    assert_eq!(keeper.wished_key().await.unwrap(), KeyKind::P256, "no wish");
+    for (wish, kind) in [
+        (WantedKey::P384, KeyKind::P384),
+        (WantedKey::Ed25519, KeyKind::Ed25519),
+        (WantedKey::Rsa(3072), KeyKind::Rsa3072),
+        (WantedKey::P521, KeyKind::P256),
+    ] {
+        *plant.wish.lock().unwrap() = CsrAttrs::for_key(wish);
+        assert_eq!(keeper.wished_key().await.unwrap(), kind);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tenure_wire::est::{CERTS_ONLY, Wrapping, encode_body, parse_enroll};
+use tenure_wire::est::{CERTS_ONLY, CsrAttrs, Wrapping, encode_body, parse_enroll};
 use tenure_x509::{Cert, Csr, Validity, cms};
 
 use super::{Heard, Said, Server};
@@ -15,6 +15,8 @@ pub struct Plant {
     pub instead: Arc<Mutex<Vec<Said>>>,
     /// How long certificates issued from now on are good.
     pub life: Arc<Mutex<Validity>>,
+    /// What the server would like to see in a request.
+    pub wish: Arc<Mutex<CsrAttrs>>,
     pub server: Server,
 }
 
@@ -24,12 +26,19 @@ impl Plant {
         let issuing = Arc::new(root.issuing("issuing"));
         let instead = Arc::new(Mutex::new(Vec::new()));
         let life = Arc::new(Mutex::new(days(30)));
+        let wish = Arc::new(Mutex::new(CsrAttrs::default()));
         let answer = {
             let (root, issuing) = (root.clone(), issuing.clone());
-            let (instead, life) = (instead.clone(), life.clone());
+            let (instead, life, wish) = (instead.clone(), life.clone(), wish.clone());
             move |heard: &Heard| {
                 if heard.path.ends_with("/cacerts") {
                     return certs(&[&issuing.cert, &root.cert]);
+                }
+                if heard.path.ends_with("/csrattrs") {
+                    return match wish.lock().unwrap().to_der() {
+                        None => Said::new(204, ""),
+                        Some(der) => Said::new(200, encode_body(&der, Wrapping::OneLine)),
+                    };
                 }
                 let mut instead = instead.lock().unwrap();
                 match instead.is_empty() {
@@ -45,6 +54,7 @@ impl Plant {
             issuing,
             instead,
             life,
+            wish,
             server,
         }
     }

@@ -72,9 +72,10 @@ pub struct Enroll {
     /// The key of that certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "idevid_cert")]
     pub idevid_key: Option<PathBuf>,
-    /// The kind of a new key: p256, p384, ed25519, rsa2048, rsa3072 or rsa4096
-    #[arg(long, value_name = "KIND", default_value = "p256")]
-    pub key: KeyKind,
+    /// The kind of a new key: p256, p384, ed25519, rsa2048, rsa3072 or rsa4096; what the server
+    /// asks for, if not given
+    #[arg(long, value_name = "KIND")]
+    pub key: Option<KeyKind>,
     /// If it has to be approved first, stay and ask again until it is decided
     #[arg(long)]
     wait: bool,
@@ -86,9 +87,9 @@ pub struct Enroll {
 /// Renewing.
 #[derive(clap::Args)]
 pub struct Renew {
-    /// The kind of a new key
-    #[arg(long, value_name = "KIND", default_value = "p256")]
-    pub key: KeyKind,
+    /// The kind of a new key; what the server asks for, if not given
+    #[arg(long, value_name = "KIND")]
+    pub key: Option<KeyKind>,
 }
 
 /// What to do while a server has not decided yet.

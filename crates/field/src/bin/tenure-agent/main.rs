@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tenure_field::device::{Keeper, Place, Progress, Proof};
+use tenure_field::device::{Error, Keeper, Place, Progress, Proof};
 use tenure_field::http::Identity;
 use tenure_wire::est::Credentials;
-use tenure_x509::{KeyPair, pem_certificates};
+use tenure_x509::{KeyKind, KeyPair, pem_certificates};
 use zeroize::Zeroizing;
 
 use args::{Args, Command, Enroll, Waiting};
@@ -34,8 +34,9 @@ async fn act(args: &Args, report: &Report) -> Result<ExitCode, Failure> {
     match &args.command {
         Command::Enroll(enroll) => {
             let (keeper, proof) = set_up(dir, enroll).await?;
+            let kind = kind(&keeper, enroll.key).await?;
             loop {
-                let progress = keeper.enroll_once(&proof, enroll.key).await?;
+                let progress = keeper.enroll_once(&proof, kind).await?;
                 match (progress, enroll.waiting()) {
                     (Progress::Pending { retry_after_s }, Waiting::UntilDecided) => {
                         report.pending(retry_after_s);
@@ -46,11 +47,21 @@ async fn act(args: &Args, report: &Report) -> Result<ExitCode, Failure> {
             }
         }
         Command::Renew(renew) => {
-            let progress = Keeper::open(dir)?.renew_once(renew.key).await?;
+            let keeper = Keeper::open(dir)?;
+            let kind = kind(&keeper, renew.key).await?;
+            let progress = keeper.renew_once(kind).await?;
             Ok(report.progress(&progress, dir))
         }
         Command::Status => Ok(report.status(&Keeper::open(dir)?.status().await?)),
         Command::Run(renew) => run::keep(&Keeper::open(dir)?, renew.key, report).await,
+    }
+}
+
+/// The kind of key to make: as told, or as the server wishes.
+async fn kind(keeper: &Keeper, told: Option<KeyKind>) -> Result<KeyKind, Error> {
+    match told {
+        Some(kind) => Ok(kind),
+        None => keeper.wished_key().await,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use tenure_field::device::{Keeper, Progress};
+use tenure_field::device::{Error, Keeper, Progress};
 use tenure_field::renewal::{pause_after, renew_at};
 use tenure_x509::{KeyKind, Time};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,24 +15,28 @@ const SLEEP_MAX: Duration = Duration::from_secs(600);
 
 /// Renews in time until it is told to stop (SIGTERM, SIGINT: exit code 0). Stopping in the middle
 /// of a renewal is harmless: the next start carries on with the same key.
-pub async fn keep(keeper: &Keeper, kind: KeyKind, report: &Report) -> Result<ExitCode, Failure> {
+pub async fn keep(
+    keeper: &Keeper,
+    told: Option<KeyKind>,
+    report: &Report,
+) -> Result<ExitCode, Failure> {
     let deaf = |error| Failure::failed(format!("cannot listen for signals: {error}"));
     let mut term = signal(SignalKind::terminate()).map_err(deaf)?;
     let mut int = signal(SignalKind::interrupt()).map_err(deaf)?;
     tokio::select! {
         _ = term.recv() => Ok(ExitCode::SUCCESS),
         _ = int.recv() => Ok(ExitCode::SUCCESS),
-        failure = renew_forever(keeper, kind, report) => Err(failure),
+        failure = renew_forever(keeper, told, report) => Err(failure),
     }
 }
 
 /// Ends only when there is nothing left to renew.
-async fn renew_forever(keeper: &Keeper, kind: KeyKind, report: &Report) -> Failure {
+async fn renew_forever(keeper: &Keeper, told: Option<KeyKind>, report: &Report) -> Failure {
     let mut failures = 0;
     loop {
         let cert = match keeper.certificate().await {
             Ok(Some(cert)) => cert,
-            Ok(None) => return tenure_field::device::Error::NotEnrolled.into(),
+            Ok(None) => return Error::NotEnrolled.into(),
             Err(error) => return error.into(),
         };
         let Some(due) = renew_at(&cert) else {
@@ -49,7 +53,7 @@ async fn renew_forever(keeper: &Keeper, kind: KeyKind, report: &Report) -> Failu
                  with a new secret or the manufacturer's certificate"
             ));
         }
-        match keeper.renew_once(kind).await {
+        match renew(keeper, told).await {
             Ok(progress @ Progress::Issued(_)) => {
                 failures = 0;
                 report.progress(&progress, keeper.root());
@@ -67,6 +71,10 @@ async fn renew_forever(keeper: &Keeper, kind: KeyKind, report: &Report) -> Failu
             }
         }
     }
+}
+
+async fn renew(keeper: &Keeper, told: Option<KeyKind>) -> Result<Progress, Error> {
+    keeper.renew_once(crate::kind(keeper, told).await?).await
 }
 
 async fn sleep_until(at: Time) {
