@@ -1,1 +1,3 @@
-#![doc = "Tenure."]
+//! Tenure's engine.
+//!
+//! **Absences.** See ARCHITECTURE.md.

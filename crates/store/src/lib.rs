@@ -1,1 +1,3 @@
-#![doc = "Tenure."]
+//! Tenure's store.
+//!
+//! **Absences.** See ARCHITECTURE.md.

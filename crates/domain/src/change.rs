@@ -1,0 +1,103 @@
+//! A change: what an operator, or a standing duty of ours, does to the registry, the policy and the
+//! house. Each names the permission it needs.
+
+use tenure_x509::Time;
+
+use crate::device::{DeviceSpec, Standing};
+use crate::ids::{AskNo, DeviceId, IncidentNo, OperatorNo, Slug, Title};
+use crate::operator::{Permission, Role};
+use crate::registry::{Class, Manufacturer, Owner, Service, Site};
+
+/// What is to change.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Add an owner or change how to reach it.
+    PutOwner(Owner),
+    /// Add a site or move it in the tree.
+    PutSite(Site),
+    /// Add a class or change it.
+    PutClass(Class),
+    /// Add a service or change it.
+    PutService(Service),
+    /// Register a manufacturer's roots or replace them.
+    PutManufacturer(Manufacturer),
+    /// Register a device; an error if the id is taken.
+    AddDevice(DeviceSpec),
+    /// Change a registered device's fields.
+    EditDevice(DeviceSpec),
+    /// Suspend, resume or otherwise move a device along its life. Retiring revokes.
+    SetStanding {
+        /// The device.
+        device: DeviceId,
+        /// Where to.
+        to: Standing,
+        /// Why, for the record.
+        why: String,
+    },
+    /// Make a fresh one-time secret, which replaces the former one.
+    NewSecret {
+        /// The device.
+        device: DeviceId,
+        /// How long it is good, in seconds.
+        life_s: i64,
+    },
+    /// Let a held ask have its certificate.
+    ApproveAsk(AskNo),
+    /// Refuse a held ask.
+    RefuseAsk(AskNo),
+    /// Decide an incident; for a fork the certificate to keep, all other branches are revoked.
+    ResolveIncident {
+        /// Which.
+        incident: IncidentNo,
+        /// The serial to keep, hex; none revokes all branches.
+        keep: Option<String>,
+        /// Why, for the record.
+        why: String,
+    },
+    /// Put a policy document in force.
+    ApplyPolicy {
+        /// The TOML text.
+        document: String,
+    },
+    /// Hand out a token.
+    CreateToken {
+        /// Its name.
+        name: Title,
+        /// What it may do.
+        role: Role,
+        /// When it stops working.
+        expires: Option<Time>,
+    },
+    /// Withdraw a token.
+    RevokeToken(OperatorNo),
+    /// Change an issuer's base URL for new certificates.
+    SetBaseUrl {
+        /// The issuer.
+        issuer: Slug,
+        /// `http://host[:port]`.
+        base_url: String,
+    },
+}
+
+impl Change {
+    /// What the actor must be allowed.
+    pub fn permission(&self) -> Permission {
+        match self {
+            Change::PutOwner(_)
+            | Change::PutSite(_)
+            | Change::PutClass(_)
+            | Change::PutService(_)
+            | Change::AddDevice(_)
+            | Change::EditDevice(_) => Permission::ChangeFleet,
+            Change::SetStanding { .. } => Permission::Withdraw,
+            Change::NewSecret { .. }
+            | Change::ApproveAsk(_)
+            | Change::RefuseAsk(_)
+            | Change::ResolveIncident { .. } => Permission::Approve,
+            Change::PutManufacturer(_) | Change::ApplyPolicy { .. } | Change::SetBaseUrl { .. } => {
+                Permission::ChangePolicy
+            }
+            Change::CreateToken { .. } | Change::RevokeToken(_) => Permission::Administer,
+        }
+    }
+}

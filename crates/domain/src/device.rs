@@ -1,0 +1,151 @@
+//! A device: a thing that holds keys. It is known by what it proved, never by what it says.
+
+use serde::{Deserialize, Serialize};
+use tenure_x509::Time;
+
+use crate::ids::{DeviceId, DeviceNo, TenantId, Title};
+use crate::words::words;
+
+/// A registered device with everything a decision or a page needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its row.
+    pub no: DeviceNo,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its registered name.
+    pub id: DeviceId,
+    /// Who made it.
+    pub manufacturer: String,
+    /// The maker's model name.
+    pub model: String,
+    /// The maker's serial number, compared octet for octet.
+    pub serial: String,
+    /// The class, which picks the profile.
+    pub class: Title,
+    /// Where it stands.
+    pub site: Title,
+    /// Who answers for it.
+    pub owner: Title,
+    /// The services it talks to; its binding.
+    pub services: Vec<Title>,
+    /// How bad its failure or impersonation would be.
+    pub criticality: Criticality,
+    /// Where it is in its life.
+    pub standing: Standing,
+    /// How often the record changed; a grant remembers the version it was decided on.
+    pub version: i64,
+    /// When it was registered.
+    #[serde(with = "crate::text::time")]
+    pub created: Time,
+    /// When the record last changed.
+    #[serde(with = "crate::text::time")]
+    pub updated: Time,
+}
+
+/// What an operator registers: the fields of the import's header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceSpec {
+    /// The device's registered name.
+    pub id: DeviceId,
+    /// Who made it.
+    #[serde(default)]
+    pub manufacturer: String,
+    /// The maker's model name.
+    #[serde(default)]
+    pub model: String,
+    /// The maker's serial number.
+    #[serde(default)]
+    pub serial: String,
+    /// The class.
+    pub class: Title,
+    /// Where it stands.
+    pub site: Title,
+    /// Who answers for it.
+    pub owner: Title,
+    /// The services it talks to.
+    #[serde(default)]
+    pub services: Vec<Title>,
+    /// How bad its failure would be.
+    #[serde(default)]
+    pub criticality: Criticality,
+}
+
+/// A piece of a manufacturer's proof by which a device is recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Anchor {
+    /// An IDevID: the manufacturer it chains to and its subject `serialNumber`.
+    IDevId {
+        /// The registered manufacturer.
+        manufacturer: Title,
+        /// The subject `serialNumber` attribute, octet for octet.
+        serial: String,
+    },
+}
+
+words! {
+    /// Where a device is in its life. Only `Expected` and `Enrolled` may hold certificates.
+    Standing ("standing") {
+        /// Registered, not yet seen.
+        Expected = "expected" = 1,
+        /// Holds an identity of ours.
+        Enrolled = "enrolled" = 2,
+        /// Stopped by an operator; its certificates are on hold.
+        Suspended = "suspended" = 3,
+        /// Stopped by us: a fork or another incident is open.
+        Quarantined = "quarantined" = 4,
+        /// Between two owners.
+        InTransfer = "in-transfer" = 5,
+        /// At the end of its life; no way back in.
+        Retired = "retired" = 6,
+        /// Gone for good.
+        Destroyed = "destroyed" = 7,
+    }
+    /// How bad a device's failure or impersonation would be.
+    Criticality ("criticality") {
+        /// An inconvenience.
+        Low = "low" = 1,
+        /// Work stops somewhere.
+        Medium = "medium" = 2,
+        /// Production or service stops.
+        High = "high" = 3,
+        /// People may be hurt.
+        Safety = "safety" = 4,
+    }
+}
+
+impl Default for Criticality {
+    fn default() -> Self {
+        Criticality::Medium
+    }
+}
+
+impl Standing {
+    /// Whether a device of this standing may be given a certificate.
+    pub fn may_enroll(self) -> Result<(), Standing> {
+        match self {
+            Standing::Expected | Standing::Enrolled => Ok(()),
+            Standing::Suspended
+            | Standing::Quarantined
+            | Standing::InTransfer
+            | Standing::Retired
+            | Standing::Destroyed => Err(self),
+        }
+    }
+
+    /// The standings that can follow this one (glossary: B7's life of a device).
+    pub fn next(self) -> &'static [Standing] {
+        use Standing::*;
+        match self {
+            Expected => &[Enrolled, Suspended, Quarantined, InTransfer, Retired],
+            Enrolled => &[Suspended, Quarantined, InTransfer, Retired],
+            Suspended => &[Expected, Enrolled, Quarantined, InTransfer, Retired],
+            Quarantined => &[Expected, Enrolled, Suspended, InTransfer, Retired],
+            InTransfer => &[Expected, Quarantined, Retired],
+            Retired => &[Destroyed],
+            Destroyed => &[],
+        }
+    }
+}

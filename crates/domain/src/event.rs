@@ -1,0 +1,418 @@
+//! An event: something that happened, past tense; the only vocabulary of the record.
+//!
+//! A leaf of the record is the canonical JSON (RFC 8785) of an [`Entry`] with its salt and the time
+//! it was recorded. It is encoded once, by [`Entry::leaf`], and never again: the fields of every
+//! struct here are declared in alphabetical order so that writing them in order *is* the canonical
+//! form, which a test checks for every variant. No leaf holds personal data.
+
+use serde::Serialize;
+use tenure_x509::{KeyHash, Reason, Serial, Time};
+
+use crate::device::{Criticality, Standing};
+use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
+use crate::operator::{Actor, Role};
+use crate::text;
+
+/// What happened. New variants go at the end of their group; none is ever changed or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // The field names are the documentation an auditor reads in the leaf itself.
+pub enum Event {
+    // The registry.
+    OwnerAdded {
+        contact_hash: String,
+        name: String,
+    },
+    OwnerChanged {
+        contact_hash: String,
+        name: String,
+    },
+    SiteAdded {
+        name: String,
+        parent: Option<String>,
+    },
+    SiteChanged {
+        name: String,
+        parent: Option<String>,
+    },
+    ClassAdded {
+        class: String,
+        hash: String,
+    },
+    ClassChanged {
+        class: String,
+        hash: String,
+    },
+    ServiceAdded {
+        name: String,
+    },
+    ServiceChanged {
+        name: String,
+    },
+    ManufacturerAdded {
+        name: String,
+        roots: Vec<String>,
+    },
+    ManufacturerChanged {
+        name: String,
+        roots: Vec<String>,
+    },
+    DeviceRegistered(DeviceFields),
+    DeviceChanged(DeviceFields),
+    DeviceStandingChanged {
+        from: Standing,
+        to: Standing,
+        why: String,
+    },
+    DeviceRecognised {
+        anchor: String,
+    },
+    ImportStarted {
+        import: String,
+        rows: u64,
+    },
+    ImportFinished {
+        added: u64,
+        changed: u64,
+        import: String,
+        unchanged: u64,
+    },
+
+    // Enrollment.
+    SecretIssued {
+        expires: String,
+    },
+    SecretRefused {
+        why: String,
+    },
+    CertificateReserved {
+        issuer: String,
+        #[serde(with = "text::key_hash")]
+        key: KeyHash,
+        #[serde(with = "text::serial")]
+        serial: Serial,
+        tbs_hash: String,
+    },
+    CertificateIssued(Box<IssuedFields>),
+    CertificateVoided {
+        issuer: String,
+        #[serde(with = "text::serial")]
+        serial: Serial,
+        why: String,
+    },
+    AskHeld {
+        #[serde(with = "text::key_hash")]
+        key: KeyHash,
+        reason: String,
+    },
+    AskApproved {
+        #[serde(with = "text::key_hash")]
+        key: KeyHash,
+    },
+    AskRefusedByOperator {
+        #[serde(with = "text::key_hash")]
+        key: KeyHash,
+    },
+    AskRefused {
+        reason: String,
+        rule: String,
+    },
+    /// Refusals of strangers, counted per listener, source prefix, reason and minute.
+    StrangersRefused {
+        count: u64,
+        listener: String,
+        minute: String,
+        reason: String,
+        source_hash: String,
+    },
+
+    // Withdrawal.
+    CertificateRevoked {
+        #[serde(with = "text::time::option")]
+        invalidity: Option<Time>,
+        issuer: String,
+        #[serde(with = "text::reason")]
+        reason: Reason,
+        #[serde(with = "text::serial")]
+        serial: Serial,
+    },
+    CertificateHeld {
+        issuer: String,
+        #[serde(with = "text::serial")]
+        serial: Serial,
+        why: String,
+    },
+    CertificateReleased {
+        issuer: String,
+        #[serde(with = "text::serial")]
+        serial: Serial,
+    },
+    CertificateFirstUsed {
+        #[serde(with = "text::serial")]
+        serial: Serial,
+        service: String,
+    },
+    EpochChanged {
+        epoch: i64,
+        issuer: String,
+        shard: u16,
+    },
+    StatusSigned {
+        count: u64,
+        day: String,
+        issuer: String,
+    },
+
+    // Incidents.
+    IncidentOpened {
+        incident: i64,
+        kind: String,
+        serials: Vec<String>,
+    },
+    IncidentResolved {
+        incident: i64,
+        outcome: String,
+    },
+
+    // Issuers, policy, operators and the house itself.
+    IssuerCreated {
+        algorithm: String,
+        certificate_hash: String,
+        issuer: String,
+        shards: u16,
+    },
+    IssuerChanged {
+        base_url: String,
+        issuer: String,
+    },
+    PolicyApplied {
+        hash: String,
+        version: i64,
+    },
+    TokenCreated {
+        name: String,
+        role: Role,
+        token: i64,
+    },
+    TokenRevoked {
+        name: String,
+        token: i64,
+    },
+    KeyRewrapped {
+        key: String,
+    },
+    ExportMade {
+        hash: String,
+        what: String,
+    },
+    BackupCreated {
+        hash: String,
+    },
+    BackupRestored {
+        from: String,
+    },
+    ServerStarted {
+        version: String,
+    },
+    ServerStopped {},
+    LogOriginChanged {
+        new: String,
+        old: String,
+    },
+    ClockSetBack {
+        behind_s: i64,
+    },
+}
+
+/// What is recorded of a device. Who the owner is stays; how to reach them does not enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct DeviceFields {
+    pub class: String,
+    pub criticality: Criticality,
+    pub id: DeviceId,
+    pub manufacturer: String,
+    pub model: String,
+    pub owner: String,
+    pub serial: String,
+    pub services: Vec<String>,
+    pub site: String,
+}
+
+/// What is recorded of an issued certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct IssuedFields {
+    pub certificate_hash: String,
+    pub evidence: String,
+    pub facts_hash: String,
+    pub issuer: String,
+    #[serde(with = "text::key_hash")]
+    pub key: KeyHash,
+    #[serde(with = "text::time")]
+    pub not_after: Time,
+    #[serde(with = "text::time")]
+    pub not_before: Time,
+    pub policy: String,
+    #[serde(with = "text::serial::option")]
+    pub predecessor: Option<Serial>,
+    pub profile: String,
+    pub rule: String,
+    #[serde(with = "text::serial")]
+    pub serial: Serial,
+    pub shard: u16,
+    pub via: String,
+}
+
+macro_rules! kinds {
+    ($($variant:ident = $word:literal = $code:literal),+ $(,)?) => {
+        impl Event {
+            /// The number the store keeps for the kind; never reused.
+            pub fn code(&self) -> i64 {
+                match self { $(Event::$variant { .. } => $code),+ }
+            }
+
+            /// The word for the kind, as it stands in the leaf.
+            pub fn word(&self) -> &'static str {
+                match self { $(Event::$variant { .. } => $word),+ }
+            }
+
+            /// The word for a stored number.
+            pub fn word_of(code: i64) -> Option<&'static str> {
+                match code { $($code => Some($word),)+ _ => None }
+            }
+        }
+    };
+}
+
+kinds! {
+    OwnerAdded = "owner-added" = 1,
+    OwnerChanged = "owner-changed" = 2,
+    SiteAdded = "site-added" = 3,
+    SiteChanged = "site-changed" = 4,
+    ClassAdded = "class-added" = 5,
+    ClassChanged = "class-changed" = 6,
+    ServiceAdded = "service-added" = 7,
+    ServiceChanged = "service-changed" = 8,
+    ManufacturerAdded = "manufacturer-added" = 9,
+    ManufacturerChanged = "manufacturer-changed" = 10,
+    DeviceRegistered = "device-registered" = 11,
+    DeviceChanged = "device-changed" = 12,
+    DeviceStandingChanged = "device-standing-changed" = 13,
+    DeviceRecognised = "device-recognised" = 14,
+    ImportStarted = "import-started" = 15,
+    ImportFinished = "import-finished" = 16,
+    SecretIssued = "secret-issued" = 20,
+    SecretRefused = "secret-refused" = 21,
+    CertificateReserved = "certificate-reserved" = 22,
+    CertificateIssued = "certificate-issued" = 23,
+    CertificateVoided = "certificate-voided" = 24,
+    AskHeld = "ask-held" = 25,
+    AskApproved = "ask-approved" = 26,
+    AskRefusedByOperator = "ask-refused-by-operator" = 27,
+    AskRefused = "ask-refused" = 28,
+    StrangersRefused = "strangers-refused" = 29,
+    CertificateRevoked = "certificate-revoked" = 40,
+    CertificateHeld = "certificate-held" = 41,
+    CertificateReleased = "certificate-released" = 42,
+    CertificateFirstUsed = "certificate-first-used" = 43,
+    EpochChanged = "epoch-changed" = 44,
+    StatusSigned = "status-signed" = 45,
+    IncidentOpened = "incident-opened" = 50,
+    IncidentResolved = "incident-resolved" = 51,
+    IssuerCreated = "issuer-created" = 60,
+    IssuerChanged = "issuer-changed" = 61,
+    PolicyApplied = "policy-applied" = 62,
+    TokenCreated = "token-created" = 63,
+    TokenRevoked = "token-revoked" = 64,
+    KeyRewrapped = "key-rewrapped" = 65,
+    ExportMade = "export-made" = 66,
+    BackupCreated = "backup-created" = 67,
+    BackupRestored = "backup-restored" = 68,
+    ServerStarted = "server-started" = 69,
+    ServerStopped = "server-stopped" = 70,
+    LogOriginChanged = "log-origin-changed" = 71,
+    ClockSetBack = "clock-set-back" = 72,
+}
+
+/// An event with who, whom and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose fleet.
+    pub tenant: TenantId,
+    /// Who did it.
+    pub actor: Actor,
+    /// Since when it is true; the recording may come later.
+    pub valid: Time,
+    /// The device it concerns.
+    pub device: Option<(DeviceNo, DeviceId)>,
+    /// The certificate it concerns.
+    pub certificate: Option<CertificateNo>,
+    /// What happened.
+    pub event: Event,
+}
+
+#[derive(Serialize)]
+struct Leaf<'a> {
+    actor: &'a Actor,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a DeviceId>,
+    event: &'a Event,
+    #[serde(with = "text::time")]
+    recorded: Time,
+    salt: String,
+    tenant: TenantId,
+    v: u8,
+    #[serde(with = "text::time")]
+    valid: Time,
+}
+
+/// The version of the leaf encoding.
+pub const LEAF_VERSION: u8 = 1;
+
+impl Entry {
+    /// An event of the default tenant that concerns no device.
+    pub fn new(actor: Actor, at: Time, event: Event) -> Entry {
+        Entry {
+            tenant: TenantId::DEFAULT,
+            actor,
+            valid: at,
+            device: None,
+            certificate: None,
+            event,
+        }
+    }
+
+    /// The same, about a device.
+    pub fn about(mut self, no: DeviceNo, id: &DeviceId) -> Entry {
+        self.device = Some((no, id.clone()));
+        self
+    }
+
+    /// The same, about a certificate.
+    pub fn on(mut self, certificate: CertificateNo) -> Entry {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// The leaf: canonical JSON (RFC 8785) in UTF-8. `salt` is 16 fresh random bytes, so that a
+    /// leaf's hash tells nothing about what is in it.
+    pub fn leaf(&self, salt: [u8; 16], recorded: Time) -> Vec<u8> {
+        let leaf = Leaf {
+            actor: &self.actor,
+            device: self.device.as_ref().map(|(_, id)| id),
+            event: &self.event,
+            recorded,
+            salt: text::hex(&salt),
+            tenant: self.tenant,
+            v: LEAF_VERSION,
+            valid: self.valid,
+        };
+        // Serialising strings, integers and lists of them into memory cannot fail: every map key is
+        // a field name, and no value is a float.
+        serde_json::to_vec(&leaf).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Typed identifiers. A number is a row of this store; a name is what people and devices say.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )+};
+}
+
+numbers! {
+    /// A held or quarantined ask in the approval queue.
+    AskNo,
+    /// A certificate row, ours or found.
+    CertificateNo,
+    /// A device class row.
+    ClassNo,
+    /// A device row.
+    DeviceNo,
+    /// The position of an event in the order of recording, from 1.
+    EventSeq,
+    /// An incident row.
+    IncidentNo,
+    /// An issuer row.
+    IssuerNo,
+    /// A registered manufacturer row.
+    ManufacturerNo,
+    /// An operator token row.
+    OperatorNo,
+    /// An owner row.
+    OwnerNo,
+    /// A one-time secret row.
+    SecretNo,
+    /// A service (relying party) row.
+    ServiceNo,
+    /// A site row.
+    SiteNo,
+    /// A tenant; every row and event carries one.
+    TenantId,
+}
+
+impl TenantId {
+    /// The one tenant there is until there are more.
+    pub const DEFAULT: TenantId = TenantId(1);
+}
+
+/// Why a name cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadName {
+    /// What kind of name was expected, for the reader.
+    pub what: &'static str,
+    /// What the rule is.
+    pub rule: &'static str,
+    /// What was given, shortened to 80 characters.
+    pub given: String,
+}
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not a {}: {}", self.given, self.what, self.rule)
+    }
+}
+
+impl std::error::Error for BadName {}
+
+fn bad(what: &'static str, rule: &'static str, given: &str) -> BadName {
+    BadName {
+        what,
+        rule,
+        given: given.chars().take(80).collect(),
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn is_title(text: &str) -> bool {
+    let length = text.chars().count();
+    (1..=128).contains(&length)
+        && text.trim() == text
+        && !text.chars().any(|c| c.is_control() || c == ';')
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $check:ident, $rule:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadName;
+
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                if $check(text) { Ok($name(text.to_owned())) } else { Err(bad($what, $rule, text)) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+
+            fn try_from(text: String) -> Result<Self, BadName> {
+                if $check(&text) { Ok($name(text)) } else { Err(bad($what, $rule, &text)) }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )+};
+}
+
+names! {
+    /// What people and devices call a device; case-sensitive, and the user name in HTTP Basic.
+    DeviceId, "device id", is_token, "use 1 to 64 of A-Z a-z 0-9 . _ -";
+    /// A short name that also appears in URLs: an issuer, a profile, a rule, a manufacturer.
+    Slug, "short name", is_token, "use 1 to 64 of A-Z a-z 0-9 . _ -";
+    /// A name for people: an owner, a site, a class, a service.
+    Title, "name", is_title, "use 1 to 128 characters, no control characters, no semicolon, no space at either end";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_id_has_no_colon_and_at_most_64_characters() {
+        assert!("pump-17.hall_3".parse::<DeviceId>().is_ok());
+        for bad in ["", "a:b", "a b", "ä", &"x".repeat(65)] {
+            assert!(bad.parse::<DeviceId>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_title_may_hold_spaces_but_no_separator() {
+        assert!("Hall 3, Süd".parse::<Title>().is_ok());
+        for bad in ["", " x", "a;b", "a\nb"] {
+            assert!(bad.parse::<Title>().is_err(), "{bad:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! An issuer: a CA certificate, the key behind it by reference, and where its status is published.
+
+use tenure_x509::{Cert, Name, PublicKey, SignatureAlgorithm};
+
+use crate::ids::{IssuerNo, Slug, TenantId};
+use crate::words::words;
+
+words! {
+    /// What an issuer may sign.
+    IssuerKind ("issuer kind") {
+        /// A trust anchor; signs issuers only, and is never opened by the server.
+        Root = "root" = 1,
+        /// Signs devices, responders and servers.
+        Issuing = "issuing" = 2,
+    }
+}
+
+/// One issuer.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// Its row.
+    pub no: IssuerNo,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its short name, which never changes; used in URLs.
+    pub name: Slug,
+    /// What it may sign.
+    pub kind: IssuerKind,
+    /// Its own certificate.
+    pub certificate: Cert,
+    /// The certificates above it, nearest first, ending in the anchor; empty for a root.
+    pub chain: Vec<Cert>,
+    /// The name of its key in the key directory.
+    pub key: String,
+    /// Which algorithm it signs with.
+    pub algorithm: SignatureAlgorithm,
+    /// How many revocation-list shards new certificates are spread over.
+    pub shards: u16,
+    /// Where relying parties fetch status; `http://host[:port]`, without a trailing slash.
+    pub base_url: String,
+    /// Every base URL it ever had, the current one last.
+    pub base_urls: Vec<String>,
+}
+
+impl Issuer {
+    /// The name that goes into the issuer field of what it signs.
+    pub fn subject(&self) -> &Name {
+        self.certificate.subject()
+    }
+
+    /// The key that verifies what it signs.
+    pub fn public_key(&self) -> &PublicKey {
+        self.certificate.public_key()
+    }
+
+    /// The address of one shard of its revocation list below `base_url`.
+    pub fn crl_url(&self, base_url: &str, shard: u16) -> String {
+        format!("{base_url}/crl/{}/{shard}.crl", self.name)
+    }
+
+    /// The address of its OCSP responder.
+    pub fn ocsp_url(&self) -> String {
+        format!("{}/ocsp", self.base_url)
+    }
+
+    /// The address of its own certificate.
+    pub fn certificate_url(&self) -> String {
+        format!("{}/ca/{}.cer", self.base_url, self.name)
+    }
+}

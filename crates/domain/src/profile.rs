@@ -1,0 +1,367 @@
+//! A profile: the shape a certificate may have. Who may have which is policy.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use tenure_x509::{KeyAlgorithm, KeyKind, Name, NameAttribute, SanName};
+
+use crate::device::Device;
+use crate::ids::Slug;
+use crate::words::words;
+
+words! {
+    /// What a certificate of a profile is for; decides its extensions and its lint.
+    ProfileKind ("profile kind") {
+        /// A manufacturer's identity for life (IEEE 802.1AR).
+        IDevId = "idevid" = 1,
+        /// A device's operational identity.
+        LDevId = "ldevid" = 2,
+        /// A TLS server of ours.
+        Server = "server" = 3,
+        /// A delegated OCSP responder (RFC 6960 section 4.2.2.2).
+        OcspSigner = "ocsp-signer" = 4,
+        /// An issuer below a root.
+        IssuingCa = "issuing-ca" = 5,
+        /// A trust anchor.
+        RootCa = "root-ca" = 6,
+    }
+    /// What a device certificate may be used for.
+    Usage ("usage") {
+        /// To log in to services.
+        Client = "client" = 1,
+        /// To be a TLS server.
+        Server = "server" = 2,
+    }
+    /// How relying parties learn that a certificate was withdrawn.
+    RevocationPath ("revocation path") {
+        /// A shard of the issuer's revocation list, named in the certificate.
+        Crl = "crl" = 1,
+        /// The issuer's OCSP responder, named in the certificate.
+        Ocsp = "ocsp" = 2,
+    }
+}
+
+/// How long a certificate lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// So many seconds.
+    Seconds(i64),
+    /// To the end of time, `99991231235959Z` (IEEE 802.1AR).
+    Forever,
+}
+
+/// One profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name; also the EST label.
+    pub name: Slug,
+    /// What its certificates are for.
+    pub kind: ProfileKind,
+    /// Who signs them; the newest issuing CA if not said.
+    pub issuer: Option<Slug>,
+    /// How long they live.
+    pub life: Life,
+    /// How long before `now` they begin, for devices with slow clocks; seconds.
+    pub backdate_s: i64,
+    /// When renewal should start, in hundredths of the life.
+    pub renew_percent: u8,
+    /// Which subject keys are taken.
+    pub keys: Vec<KeyKind>,
+    /// What they may be used for.
+    pub usage: Vec<Usage>,
+    /// The subject's attributes, in order.
+    pub subject: Vec<(SubjectAttribute, Template)>,
+    /// The subject alternative names, in order.
+    pub san: Vec<SanTemplate>,
+    /// How their withdrawal is published; never empty for what we issue to devices.
+    pub revocation: Vec<RevocationPath>,
+}
+
+words! {
+    /// An attribute of a subject name that a profile may fill.
+    SubjectAttribute ("subject attribute") {
+        /// CN.
+        CommonName = "common-name" = 1,
+        /// serialNumber, the attribute (2.5.4.5).
+        SerialNumber = "serial-number" = 2,
+        /// O.
+        Organization = "organization" = 3,
+        /// OU.
+        OrganizationalUnit = "organizational-unit" = 4,
+    }
+}
+
+impl SubjectAttribute {
+    /// The X.520 attribute.
+    pub fn attribute(self) -> NameAttribute {
+        match self {
+            SubjectAttribute::CommonName => NameAttribute::CommonName,
+            SubjectAttribute::SerialNumber => NameAttribute::SerialNumber,
+            SubjectAttribute::Organization => NameAttribute::Organization,
+            SubjectAttribute::OrganizationalUnit => NameAttribute::OrganizationalUnit,
+        }
+    }
+}
+
+/// A subject alternative name with places to fill in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SanTemplate {
+    /// A DNS name.
+    Dns(Template),
+    /// A URI.
+    Uri(Template),
+    /// An IP address.
+    Ip(Template),
+}
+
+/// Text with `{place}`s that are filled from the registry, never from a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Place(Place),
+}
+
+words! {
+    /// Something of the registry that a template may name.
+    Place ("place in a template") {
+        /// The device's id.
+        DeviceId = "device.id" = 1,
+        /// The maker's serial number.
+        DeviceSerial = "device.serial" = 2,
+        /// The maker's model.
+        DeviceModel = "device.model" = 3,
+        /// The maker.
+        DeviceManufacturer = "device.manufacturer" = 4,
+        /// The class.
+        Class = "class" = 5,
+        /// The site.
+        Site = "site" = 6,
+        /// The owner.
+        Owner = "owner" = 7,
+    }
+}
+
+/// Why a name could not be computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateError {
+    /// A brace without its partner.
+    Unbalanced,
+    /// An unknown place.
+    UnknownPlace(String),
+    /// The registry has nothing to put there.
+    Empty(Place),
+    /// The result is no valid name of its kind.
+    NotValid {
+        /// DNS name, URI or IP address.
+        kind: &'static str,
+        /// The result.
+        value: String,
+    },
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TemplateError::Unbalanced => f.write_str("a { or } has no partner"),
+            TemplateError::UnknownPlace(place) => {
+                write!(f, "{{{place}}} is unknown; use one of:")?;
+                Place::ALL
+                    .iter()
+                    .try_for_each(|place| write!(f, " {{{place}}}"))
+            }
+            TemplateError::Empty(place) => {
+                write!(f, "the registry has no {place} for this device; fill it in")
+            }
+            TemplateError::NotValid { kind, value } => {
+                write!(
+                    f,
+                    "{value:?}, computed from the registry, is not a valid {kind}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+impl std::str::FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Template, TemplateError> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (place, after) = after.split_once('}').ok_or(TemplateError::Unbalanced)?;
+            if before.contains('}') {
+                return Err(TemplateError::Unbalanced);
+            }
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            let place = place
+                .parse()
+                .map_err(|_| TemplateError::UnknownPlace(place.to_owned()))?;
+            pieces.push(Piece::Place(place));
+            rest = after;
+        }
+        if rest.contains('}') {
+            return Err(TemplateError::Unbalanced);
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Template { pieces })
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(text),
+            Piece::Place(place) => write!(f, "{{{place}}}"),
+        })
+    }
+}
+
+fn registered(place: Place, device: &Device) -> &str {
+    match place {
+        Place::DeviceId => device.id.as_str(),
+        Place::DeviceSerial => &device.serial,
+        Place::DeviceModel => &device.model,
+        Place::DeviceManufacturer => &device.manufacturer,
+        Place::Class => device.class.as_str(),
+        Place::Site => device.site.as_str(),
+        Place::Owner => device.owner.as_str(),
+    }
+}
+
+impl Template {
+    /// Fills the places; an empty field of the registry is an error, never an empty name.
+    pub fn fill(&self, device: &Device) -> Result<String, TemplateError> {
+        self.fill_with(device, str::to_owned)
+    }
+
+    fn fill_with(
+        &self,
+        device: &Device,
+        clean: impl Fn(&str) -> String,
+    ) -> Result<String, TemplateError> {
+        let mut filled = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => filled.push_str(text),
+                Piece::Place(place) => match registered(*place, device) {
+                    "" => return Err(TemplateError::Empty(*place)),
+                    value => filled.push_str(&clean(value)),
+                },
+            }
+        }
+        Ok(filled)
+    }
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Whether text is a DNS name in preferred syntax (RFC 1034 section 3.5, as RFC 5280 section
+/// 4.2.1.6 wants it in a certificate); no wildcard, since no certificate of ours serves a group.
+pub fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
+impl SanTemplate {
+    /// Fills the places and checks the kind of name.
+    pub fn fill(&self, device: &Device) -> Result<SanName, TemplateError> {
+        match self {
+            SanTemplate::Dns(template) => {
+                let name = template.fill(device)?.to_ascii_lowercase();
+                if is_dns_name(&name) {
+                    Ok(SanName::Dns(name))
+                } else {
+                    Err(TemplateError::NotValid {
+                        kind: "DNS name",
+                        value: name,
+                    })
+                }
+            }
+            SanTemplate::Uri(template) => {
+                let uri = template.fill_with(device, percent_encode)?;
+                let scheme_ends = uri.find(':').unwrap_or(0);
+                let is_scheme = uri.starts_with(|c: char| c.is_ascii_alphabetic());
+                if scheme_ends > 0 && is_scheme && uri.is_ascii() && !uri.contains(' ') {
+                    Ok(SanName::Uri(uri))
+                } else {
+                    Err(TemplateError::NotValid {
+                        kind: "URI",
+                        value: uri,
+                    })
+                }
+            }
+            SanTemplate::Ip(template) => {
+                let text = template.fill(device)?;
+                text.parse::<IpAddr>()
+                    .map(SanName::Ip)
+                    .map_err(|_| TemplateError::NotValid {
+                        kind: "IP address",
+                        value: text,
+                    })
+            }
+        }
+    }
+}
+
+impl Profile {
+    /// The subject and alternative names for a device, from the registry alone.
+    pub fn names(&self, device: &Device) -> Result<(Name, Vec<SanName>), TemplateError> {
+        let mut filled = Vec::with_capacity(self.subject.len());
+        for (attribute, template) in &self.subject {
+            filled.push((attribute.attribute(), template.fill(device)?));
+        }
+        let attributes: Vec<_> = filled.iter().map(|(a, text)| (*a, text.as_str())).collect();
+        let subject = Name::build(&attributes).map_err(|error| TemplateError::NotValid {
+            kind: "subject name",
+            value: error.to_string(),
+        })?;
+        let san = self
+            .san
+            .iter()
+            .map(|san| san.fill(device))
+            .collect::<Result<_, _>>()?;
+        Ok((subject, san))
+    }
+
+    /// Whether the profile takes a subject key of this algorithm and size.
+    pub fn takes_key(&self, key: KeyAlgorithm) -> bool {
+        self.keys.iter().any(|kind| match (kind, key) {
+            (KeyKind::P256, KeyAlgorithm::P256)
+            | (KeyKind::P384, KeyAlgorithm::P384)
+            | (KeyKind::Ed25519, KeyAlgorithm::Ed25519) => true,
+            (KeyKind::Rsa2048, KeyAlgorithm::Rsa(bits)) => (2048..=8192).contains(&bits),
+            (KeyKind::Rsa3072, KeyAlgorithm::Rsa(bits)) => (3072..=8192).contains(&bits),
+            (KeyKind::Rsa4096, KeyAlgorithm::Rsa(bits)) => (4096..=8192).contains(&bits),
+            _ => false,
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! How the x509 crate's values look in JSON: `#[serde(with = "text::…")]` modules.
+
+macro_rules! as_text {
+    ($($(#[$doc:meta])* $module:ident, $type:ty, $parse:expr;)+) => {$(
+        $(#[$doc])*
+        pub mod $module {
+            use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+            /// Writes the value as its display text.
+            pub fn serialize<S: Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(value)
+            }
+
+            /// Reads the value from its display text.
+            pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<$type, D::Error> {
+                let text = String::deserialize(d)?;
+                let parse: fn(&str) -> Option<$type> = $parse;
+                parse(&text).ok_or_else(|| D::Error::custom(concat!("not a ", stringify!($module))))
+            }
+
+            /// The same for an optional value: `null` when absent.
+            pub mod option {
+                use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+                /// Writes the value as its display text, or `null`.
+                pub fn serialize<S: Serializer>(
+                    value: &Option<$type>,
+                    s: S,
+                ) -> Result<S::Ok, S::Error> {
+                    match value {
+                        Some(value) => s.collect_str(value),
+                        None => s.serialize_none(),
+                    }
+                }
+
+                /// Reads the value from its display text, or `null`.
+                pub fn deserialize<'de, D: Deserializer<'de>>(
+                    d: D,
+                ) -> Result<Option<$type>, D::Error> {
+                    let Some(text) = Option::<String>::deserialize(d)? else { return Ok(None) };
+                    let parse: fn(&str) -> Option<$type> = $parse;
+                    parse(&text)
+                        .map(Some)
+                        .ok_or_else(|| D::Error::custom(concat!("not a ", stringify!($module))))
+                }
+            }
+        }
+    )+};
+}
+
+as_text! {
+    /// A time as RFC 3339 in UTC.
+    time, tenure_x509::Time, |text| tenure_x509::Time::parse_rfc3339(text).ok();
+    /// A serial as lower-case hex.
+    serial, tenure_x509::Serial, |text| tenure_x509::Serial::parse_hex(text).ok();
+    /// A key hash as lower-case hex.
+    key_hash, tenure_x509::KeyHash, |text| crate::text::hex32(text).map(tenure_x509::KeyHash);
+    /// A reason by its RFC 5280 name.
+    reason, tenure_x509::Reason, |text| text.parse().ok();
+}
+
+/// Bytes as lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            // A nibble is below 16, the length of the table.
+            text.push(char::from(DIGITS[usize::from(nibble)]));
+        }
+    }
+    text
+}
+
+/// 64 hex digits as 32 bytes; `None` for anything else.
+pub fn hex32(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
