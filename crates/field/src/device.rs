@@ -251,7 +251,7 @@ impl Keeper {
             Proof::Certificate(identity) => (Some(identity.clone()), None),
         };
         let est = self.est(identity)?;
-        let answer = est.enroll(&request_of(&next)?, credentials).await?;
+        let answer = est.enroll(&request_of(&next)?, credentials).await;
         self.finish(&est, next, answer).await
     }
 
@@ -263,7 +263,7 @@ impl Keeper {
         let (subject, san) = (current.own.subject().clone(), current.own.san().to_vec());
         let next = self.prepare(subject, san, kind).await?;
         let est = self.est(Some(current.identity))?;
-        let answer = est.reenroll(&request_of(&next)?).await?;
+        let answer = est.reenroll(&request_of(&next)?).await;
         self.finish(&est, next, answer).await
     }
 
@@ -351,17 +351,30 @@ impl Keeper {
     }
 
     /// Puts the answer on disk: a new identity if its certificate leads to our trust anchors.
-    async fn finish(&self, est: &Est, next: Next, answer: Answer) -> Result<Progress, Error> {
+    async fn finish(
+        &self,
+        est: &Est,
+        next: Next,
+        answer: Result<Answer, est::Error>,
+    ) -> Result<Progress, Error> {
         let (certificate, mut issuers) = match answer {
-            Answer::Issued {
+            Ok(Answer::Issued {
                 certificate,
                 others,
-            } => (certificate, others),
-            Answer::Pending { retry_after_s } => {
+            }) => (certificate, others),
+            Ok(Answer::Pending { retry_after_s }) => {
                 let wait = i64::try_from(retry_after_s).unwrap_or(i64::MAX);
                 self.files(move |slots| Ok(slots.postpone(&next, now().plus(wait))?))
                     .await?;
                 return Ok(Progress::Pending { retry_after_s });
+            }
+            Err(error) => {
+                // The request itself is unacceptable (its key, most likely), so nothing was issued
+                // for it: insisting on this key would lock the device out. The next try makes one.
+                if error.is_bad_request() {
+                    self.files(move |slots| Ok(slots.abandon(next)?)).await?;
+                }
+                return Err(error.into());
             }
         };
         issuers.extend(est.ca_certs().await?);

@@ -98,6 +98,13 @@ pub enum Error {
     OtherKey,
 }
 
+impl Error {
+    /// Whether the server says that the request itself is unacceptable, now and later.
+    pub fn is_bad_request(&self) -> bool {
+        matches!(self, Error::Refused { status, .. } if *status == StatusCode::BAD_REQUEST)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -189,13 +189,8 @@ impl Slots {
             .max()
             .unwrap_or(0)
             .saturating_add(1);
-        let forming = self.root.join(FORMING);
-        match fs::remove_dir_all(&forming) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(at(&forming)(error));
-            }
-            _ => {} // a crash while beginning left one: nothing of it was sent
-        }
+        // A crash while beginning left one: nothing of it was sent.
+        let forming = self.clear_forming()?;
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&forming)
@@ -229,6 +224,16 @@ impl Slots {
         write_durably(&self.slot(next.number), RETRY_AT, text.as_bytes())
     }
 
+    /// Gives up an identity on its way: its key will not be used again.
+    pub fn abandon(&self, next: Next) -> Result<(), Error> {
+        // Out of sight in one step first, so that no crash leaves half of it to be found.
+        let forming = self.clear_forming()?;
+        let slot = self.slot(next.number);
+        fs::rename(&slot, &forming).map_err(at(&slot))?;
+        sync_directory(&self.root)?;
+        self.clear_forming().map(|_| ())
+    }
+
     /// Makes the next identity the current one. `chain` is DER, the own certificate first; the
     /// caller has checked that it belongs to the key and leads to a trust anchor.
     pub fn commit(&self, next: Next, chain: &[&[u8]]) -> Result<Current, Error> {
@@ -248,6 +253,15 @@ impl Slots {
             key: next.key,
             chain,
         })
+    }
+
+    /// The place where slots are put together and taken apart, with nothing there.
+    fn clear_forming(&self) -> Result<PathBuf, Error> {
+        let forming = self.root.join(FORMING);
+        match fs::remove_dir_all(&forming) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&forming)(error)),
+            _ => Ok(forming),
+        }
     }
 
     /// Replaces the `current` link in one step: a crash leaves the old link or the new one.

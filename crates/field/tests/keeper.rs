@@ -143,6 +143,22 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
 }
 
 #[tokio::test]
+async fn a_key_the_server_rejects_is_replaced() {
+    let (plant, dir) = (Plant::start().await, tempfile::tempdir().unwrap());
+    let keeper = keeper(&plant, dir.path());
+    enroll(&keeper).await;
+    plant.say(Said::new(400, "this kind of key is no longer accepted"));
+    keeper.renew_once(KeyKind::P256).await.unwrap_err();
+    assert!(keeper.status().await.unwrap().next.is_none());
+    issued(keeper.renew_once(KeyKind::P384).await.unwrap());
+    let asked = plant.asked();
+    assert_ne!(
+        csr(&asked[1]).public_key().hash(),
+        csr(&asked[2]).public_key().hash()
+    );
+}
+
+#[tokio::test]
 async fn a_certificate_of_a_strange_ca_is_not_put_in_use() {
     let (plant, dir) = (Plant::start().await, tempfile::tempdir().unwrap());
     let keeper = keeper(&plant, dir.path());
