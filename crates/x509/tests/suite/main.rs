@@ -8,3 +8,4 @@ mod lint;
 mod path;
 mod support;
 mod values;
+mod vectors;
