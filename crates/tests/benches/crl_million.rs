@@ -205,6 +205,8 @@ fn draft(issuer: &Issuer, key: &tenure_x509::PublicKey, number: u64) -> Certific
     }
 }
 
+type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + 'a;
+
 /// Reading a request and writing the answer, without and with the signature.
 fn ocsp(issuer: &Issuer) {
     let (name, key) = (issuer.cert.subject(), issuer.cert.public_key());
@@ -216,7 +218,7 @@ fn ocsp(issuer: &Issuer) {
         .key
         .sign(b"a signature of the usual length")
         .expect("a signature");
-    let answer = |sign: &dyn Fn(&[u8]) -> Result<Vec<u8>, Error>| {
+    let answer = |sign: &Sign<'_>| {
         let request = OcspRequest::from_der(black_box(&der)).expect("a request");
         assert!(responder.knows_all(&request), "it is about our issuer");
         let answer = Answer {
