@@ -116,6 +116,7 @@ words! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "lists of words derive no default")]
 impl Default for Criticality {
     fn default() -> Self {
         Criticality::Medium

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use tenure_x509::{KeyAlgorithm, KeyKind, Name, NameAttribute, SanName};
 
 use crate::device::Device;
+use crate::duration;
 use crate::ids::Slug;
 use crate::words::words;
 
@@ -41,6 +42,19 @@ words! {
     }
 }
 
+impl ProfileKind {
+    /// Whether certificates of this kind are for devices; the others are our own.
+    pub fn is_for_devices(self) -> bool {
+        match self {
+            ProfileKind::IDevId | ProfileKind::LDevId => true,
+            ProfileKind::Server
+            | ProfileKind::OcspSigner
+            | ProfileKind::IssuingCa
+            | ProfileKind::RootCa => false,
+        }
+    }
+}
+
 /// How long a certificate lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
@@ -48,6 +62,26 @@ pub enum Life {
     Seconds(i64),
     /// To the end of time, `99991231235959Z` (IEEE 802.1AR).
     Forever,
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Life::Seconds(seconds) => f.write_str(&duration::show(*seconds)),
+            Life::Forever => f.write_str("never"),
+        }
+    }
+}
+
+impl std::str::FromStr for Life {
+    type Err = duration::BadDuration;
+
+    fn from_str(text: &str) -> Result<Life, duration::BadDuration> {
+        match text {
+            "never" => Ok(Life::Forever),
+            _ => duration::parse(text).map(Life::Seconds),
+        }
+    }
 }
 
 /// One profile.
@@ -114,6 +148,43 @@ pub enum SanTemplate {
     Ip(Template),
 }
 
+impl std::str::FromStr for SanTemplate {
+    type Err = TemplateError;
+
+    /// Reads `dns:…`, `uri:…` or `ip:…`.
+    fn from_str(text: &str) -> Result<SanTemplate, TemplateError> {
+        let unknown = || TemplateError::UnknownKind(text.chars().take(80).collect());
+        let (kind, template) = text.split_once(':').ok_or_else(unknown)?;
+        match kind {
+            "dns" => template.parse().map(SanTemplate::Dns),
+            "uri" => template.parse().map(SanTemplate::Uri),
+            "ip" => template.parse().map(SanTemplate::Ip),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for SanTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SanTemplate::Dns(template) => write!(f, "dns:{template}"),
+            SanTemplate::Uri(template) => write!(f, "uri:{template}"),
+            SanTemplate::Ip(template) => write!(f, "ip:{template}"),
+        }
+    }
+}
+
+impl SanTemplate {
+    /// The template behind the kind of name.
+    pub fn template(&self) -> &Template {
+        match self {
+            SanTemplate::Dns(template) | SanTemplate::Uri(template) | SanTemplate::Ip(template) => {
+                template
+            }
+        }
+    }
+}
+
 /// Text with `{place}`s that are filled from the registry, never from a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -153,6 +224,8 @@ pub enum TemplateError {
     Unbalanced,
     /// An unknown place.
     UnknownPlace(String),
+    /// A name that does not begin with its kind.
+    UnknownKind(String),
     /// The registry has nothing to put there.
     Empty(Place),
     /// The result is no valid name of its kind.
@@ -173,6 +246,9 @@ impl fmt::Display for TemplateError {
                 Place::ALL
                     .iter()
                     .try_for_each(|place| write!(f, " {{{place}}}"))
+            }
+            TemplateError::UnknownKind(text) => {
+                write!(f, "{text:?} does not begin with dns:, uri: or ip:")
             }
             TemplateError::Empty(place) => {
                 write!(f, "the registry has no {place} for this device; fill it in")
@@ -241,6 +317,21 @@ fn registered(place: Place, device: &Device) -> &str {
 }
 
 impl Template {
+    /// Whether what it makes belongs to one device alone: it names the device's id or the maker's
+    /// serial number.
+    pub fn identifies(&self) -> bool {
+        let is_own =
+            |piece: &Piece| matches!(piece, Piece::Place(Place::DeviceId | Place::DeviceSerial));
+        self.pieces.iter().any(is_own)
+    }
+
+    /// Whether its fixed text holds this character.
+    pub fn has_char(&self, wanted: char) -> bool {
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Text(text) if text.contains(wanted)))
+    }
+
     /// Fills the places; an empty field of the registry is an error, never an empty name.
     pub fn fill(&self, device: &Device) -> Result<String, TemplateError> {
         self.fill_with(device, str::to_owned)
@@ -275,6 +366,11 @@ fn percent_encode(text: &str) -> String {
         }
     }
     out
+}
+
+/// The characters of PrintableString (X.680 section 41.4).
+fn is_printable(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 
 /// Whether text is a DNS name in preferred syntax (RFC 1034 section 3.5, as RFC 5280 section
@@ -337,7 +433,16 @@ impl Profile {
     pub fn names(&self, device: &Device) -> Result<(Name, Vec<SanName>), TemplateError> {
         let mut filled = Vec::with_capacity(self.subject.len());
         for (attribute, template) in &self.subject {
-            filled.push((attribute.attribute(), template.fill(device)?));
+            let text = template.fill(device)?;
+            if self.kind == ProfileKind::IDevId
+                && *attribute == SubjectAttribute::SerialNumber
+                && !text.bytes().all(is_printable)
+            {
+                // IEEE 802.1AR section 8.6: relying parties compare it octet for octet.
+                let kind = "serial number for a certificate (use A-Z a-z 0-9 space '()+,-./:=?)";
+                return Err(TemplateError::NotValid { kind, value: text });
+            }
+            filled.push((attribute.attribute(), text));
         }
         let attributes: Vec<_> = filled.iter().map(|(a, text)| (*a, text.as_str())).collect();
         let subject = Name::build(&attributes).map_err(|error| TemplateError::NotValid {

@@ -79,14 +79,60 @@ pub struct UnknownWord {
 
 impl fmt::Display for UnknownWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is not a {}; use one of: {}",
-            self.given,
-            self.what,
-            self.allowed.join(", ")
-        )
+        write!(f, "{:?} is not a known {}; ", self.given, self.what)?;
+        if let Some(nearest) = nearest(&self.given, self.allowed) {
+            write!(f, "did you mean {nearest:?}? ")?;
+        }
+        write!(f, "use one of: {}", self.allowed.join(", "))
     }
 }
 
 impl std::error::Error for UnknownWord {}
+
+/// The allowed word that was probably meant: the one that takes the fewest single-letter changes,
+/// if those are at most a third of it.
+pub fn nearest<'a>(given: &str, allowed: &[&'a str]) -> Option<&'a str> {
+    // A longer word cannot be near any of ours, and would make the comparison slow.
+    if given.len() > 40 {
+        return None;
+    }
+    let near = allowed.iter().map(|word| (distance(given, word), *word));
+    let (changes, word) = near.min_by_key(|(changes, _)| *changes)?;
+    (changes <= word.chars().count().div_ceil(3)).then_some(word)
+}
+
+/// How many letters must be put in, taken out or exchanged to make `a` into `b` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, to) in row.iter_mut().skip(1).zip(b.chars()) {
+            let exchanged = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            *cell = exchanged.min(diagonal + 1).min(left + 1);
+            left = *cell;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_the_one_that_was_meant() {
+        let words = ["profile", "operations", "evidence", "reason"];
+        assert_eq!(nearest("operation", &words), Some("operations"));
+        assert_eq!(nearest("evidnece", &words), Some("evidence"));
+        assert_eq!(nearest("Reason", &words), Some("reason"));
+        assert_eq!(nearest("zebra", &words), None);
+        assert_eq!(nearest(&"x".repeat(1000), &words), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use tenure_x509::{SignatureAlgorithm, Time, Validity};
+use tenure_x509::{Cert, Csr, KeyAlgorithm, Name, SanName, Time};
 
-use crate::ask::{Ask, Operation};
+use crate::ask::{Ask, Operation, Protocol, SystemCeremony};
 use crate::certificate::{CertificateRow, Status};
-use crate::device::Standing;
-use crate::evidence::{CurrentProof, Evidence, SecretRefusal, Unproved};
+use crate::evidence::{Evidence, SecretRefusal, Unproved};
 use crate::facts::{Earlier, Facts, KeyUse, ReplayKey, Ruling, Subject};
-use crate::ids::{CertificateNo, IssuerNo, Slug, Title};
-use crate::issuer::IssuerKind;
-use crate::policy::{Action, EvidenceKind, Grant, GrantIssuer, Policy, Rule, RuleRef};
-use crate::profile::{Life, Profile, ProfileKind};
+use crate::ids::{CertificateNo, Slug, Title};
+use crate::policy::place::{Place, place_in_chain};
+use crate::policy::shape::{issuer, names, validity};
+use crate::policy::{Action, Asked, EvidenceKind, Grant, Policy, RuleRef};
+use crate::profile::{Profile, ProfileKind};
 use crate::refusal::Refusal;
 use crate::registry::ServerKeygen;
-use crate::renewal::{self, Step};
 
 /// What becomes of an ask.
 #[derive(Debug)]
@@ -100,18 +99,99 @@ pub enum Consequence {
     },
 }
 
-fn no(refusal: Refusal) -> Decision {
+pub(super) fn no(refusal: Refusal) -> Decision {
     Decision::Refuse(Refused {
         refusal,
         consequence: None,
     })
 }
 
-fn no_but(refusal: Refusal, consequence: Consequence) -> Decision {
+pub(super) fn no_but(refusal: Refusal, consequence: Consequence) -> Decision {
     Decision::Refuse(Refused {
         refusal,
         consequence: Some(consequence),
     })
+}
+
+/// What a decision reads of an ask, whether it was made or is only described.
+pub(super) struct Question<'a> {
+    pub(super) operation: Operation,
+    pub(super) protocol: Protocol,
+    pub(super) label: Option<&'a Slug>,
+    pub(super) proof: Proof<'a>,
+    /// The request; none if the ask is only described.
+    pub(super) csr: Option<&'a Csr>,
+    /// The algorithm of the key to be certified, if it is known.
+    pub(super) key: Option<KeyAlgorithm>,
+}
+
+/// What was proved, as far as a decision reads it.
+pub(super) enum Proof<'a> {
+    Manufacturer,
+    /// A certificate of ours; a described ask has no octets, and perhaps no certificate at all.
+    Current {
+        row: Option<&'a CertificateRow>,
+        certificate: Option<&'a Cert>,
+    },
+    Secret,
+    System(&'a SystemCeremony),
+}
+
+impl<'a> Question<'a> {
+    fn of(ask: &'a Ask, evidence: &'a Evidence) -> Question<'a> {
+        Question {
+            operation: ask.operation,
+            protocol: ask.via.protocol,
+            label: ask.via.label.as_ref(),
+            proof: match evidence {
+                Evidence::Manufacturer(_) => Proof::Manufacturer,
+                Evidence::Current(current) => Proof::Current {
+                    row: Some(current.row()),
+                    certificate: Some(current.certificate()),
+                },
+                Evidence::Secret(_) => Proof::Secret,
+                Evidence::System(ceremony) => Proof::System(ceremony),
+            },
+            csr: Some(&ask.csr),
+            key: Some(ask.csr.public_key().algorithm()),
+        }
+    }
+
+    /// The profile that is asked for, whether or not the policy has it.
+    pub(super) fn profile_name(&self, subject: &'a Subject) -> &'a Slug {
+        match (&self.proof, self.label) {
+            (Proof::System(ceremony), _) => ceremony.profile(),
+            (_, Some(label)) => label,
+            (_, None) => &subject.class.profile,
+        }
+    }
+
+    /// What the rules see of it; `None` for our own acts, which no rule speaks about.
+    pub(super) fn asked(&self, subject: &'a Subject) -> Option<Asked<'a>> {
+        let evidence = match self.proof {
+            Proof::Manufacturer => EvidenceKind::Manufacturer,
+            Proof::Current { .. } => EvidenceKind::CurrentCertificate,
+            Proof::Secret => EvidenceKind::Secret,
+            Proof::System(_) => return None,
+        };
+        Some(Asked {
+            operation: self.operation,
+            evidence,
+            protocol: self.protocol,
+            device: &subject.device,
+            profile: self.profile_name(subject),
+        })
+    }
+}
+
+/// What would be allowed, before anyone asks who signs: the part of a decision that rests on the
+/// policy and the device alone.
+pub(super) struct Permit {
+    pub(super) rule: RuleRef,
+    pub(super) profile: Arc<Profile>,
+    pub(super) place: Place,
+    pub(super) subject: Name,
+    pub(super) san: Vec<SanName>,
 }
 
 /// Decides an ask. Reads nothing but its arguments; asked twice with the same ones, it says the
@@ -159,6 +239,10 @@ fn without_proof(ask: &Ask, facts: &Facts, now: Time) -> Decision {
             why: SecretRefusal::Wrong,
             ..
         } => no_but(Refusal::BadCredential, Consequence::SecretFailure),
+        Unproved::Secret {
+            why: SecretRefusal::OtherKey,
+            ..
+        } => no_but(Refusal::BadCredential, Consequence::SecretMisused),
         Unproved::NotOurs { serial } => no_but(
             Refusal::BadCredential,
             Consequence::NotOurs {
@@ -181,194 +265,97 @@ fn decide_for(
     subject: &Subject,
     now: Time,
 ) -> Result<Decision, Decision> {
-    let device = &subject.device;
-    device
-        .standing
-        .may_enroll()
-        .map_err(|standing| no(Refusal::Standing(standing)))?;
-    let place = place_in_chain(ask, facts, evidence, subject, now)?;
-    let replay = ReplayKey::of(ask, device.id.as_str());
-    // Our own certificates are renewed for the same key, so the same ask is not the same wish.
-    let is_ours = matches!(evidence, Evidence::System(_));
-    if let Some(earlier) = still_good(facts.earlier.as_ref(), subject, now).filter(|_| !is_ours) {
-        return Ok(Decision::Replay(earlier.certificate));
-    }
-    key_is_acceptable(facts)?;
-    has_what_every_certificate_needs(subject)?;
-    let profile = profile(policy, ask, evidence, subject)?;
-    let rule = rule(policy, ask, facts, evidence, subject, &profile)?;
-    if !profile.takes_key(ask.csr.public_key().algorithm()) {
-        let taken: Vec<_> = profile.keys.iter().map(ToString::to_string).collect();
-        let what = format!("profile {} takes {}", profile.name, taken.join(", "));
-        return Err(no(Refusal::KeyRejected { what }));
-    }
-    let issuer = issuer(ask, facts, &profile)?;
-    let validity = validity(&profile, &issuer, now)?;
-    let (subject_name, san) = match evidence {
-        Evidence::System(ceremony) => {
-            let (name, mut san) = names(&profile, subject)?;
-            san.extend(ceremony.names().iter().cloned());
-            (name, san)
-        }
-        _ => names(&profile, subject)?,
-    };
+    is_about(evidence, subject)?;
+    let question = Question::of(ask, evidence);
+    let permit = permit(policy, &question, facts, subject, now)?;
+    let issuer = issuer(&question, facts, &permit.profile)?;
+    let validity = validity(&permit.profile, &issuer, now)?;
+    let Permit {
+        rule,
+        profile,
+        place,
+        subject: subject_name,
+        san,
+    } = permit;
     Ok(Decision::Allow(Box::new(Grant {
-        rule: RuleRef {
-            rule,
-            policy: policy.hash,
-            version: policy.version,
-        },
+        rule,
         operation: ask.operation,
-        device: Arc::new(device.clone()),
+        device: Arc::new(subject.device.clone()),
         profile,
         issuer,
         validity,
         subject: subject_name,
         san,
         key: ask.csr.public_key().hash(),
+        replay: ReplayKey::of(ask, subject.device.id.as_str()),
         predecessor: place.predecessor,
         displaced: place.displaced,
         spends: match evidence {
             Evidence::Secret(secret) => Some(secret.no()),
-            _ => None,
+            Evidence::Manufacturer(_) | Evidence::Current(_) | Evidence::System(_) => None,
         },
-        replay,
         evidence: evidence.word(),
     })))
 }
 
-struct Place {
-    predecessor: Option<CertificateRow>,
-    displaced: Option<CertificateNo>,
-}
-
-/// Where the new certificate would stand in its device's chain.
-fn place_in_chain(
-    ask: &Ask,
-    facts: &Facts,
-    evidence: &Evidence,
-    subject: &Subject,
-    now: Time,
-) -> Result<Place, Decision> {
-    let head = subject.head.as_ref();
-    match (ask.operation, evidence) {
-        (Operation::Renew, Evidence::Current(current)) => renewed(ask, current, subject, now),
-        (Operation::Renew, _) => Err(no(Refusal::BadRequest {
-            what: "renewal must be authenticated with the certificate being renewed".to_owned(),
-        })),
-        (_, Evidence::Current(_)) => Err(no(Refusal::BadRequest {
-            what: "this certificate can only be renewed; use simplereenroll".to_owned(),
-        })),
-        // An IDevID proves the maker's device, not that its owner wants it to start anew.
-        (_, Evidence::Manufacturer(_)) => match head {
-            Some(row) if row.is_live(now) && facts.ruling != Some(Ruling::Approved) => {
-                if still_good(facts.earlier.as_ref(), subject, now).is_some() {
-                    return Ok(Place {
-                        predecessor: head.cloned(),
-                        displaced: None,
-                    });
-                }
-                Err(ruled(
-                    facts,
-                    "re-enrollment",
-                    "the device already holds a live certificate",
-                ))
-            }
-            _ => Ok(Place {
-                predecessor: head.cloned(),
-                displaced: None,
-            }),
-        },
-        (_, Evidence::Secret(_) | Evidence::System(_)) => Ok(Place {
-            predecessor: head.cloned(),
-            displaced: None,
-        }),
-    }
-}
-
-fn renewed(
-    ask: &Ask,
-    current: &CurrentProof,
-    subject: &Subject,
-    now: Time,
-) -> Result<Place, Decision> {
-    let row = current.row();
-    match row.status {
-        Status::Issued | Status::Replaced => {}
-        Status::Reserved | Status::Voided | Status::Held | Status::Revoked => {
-            return Err(no(Refusal::BadCredential));
-        }
-    }
-    if !row.validity.contains(now) {
-        return Err(no(Refusal::BadRequest {
-            what: "the certificate being renewed has expired; enroll again".to_owned(),
-        }));
-    }
-    names_are_unchanged(ask, current)?;
-    let Some(head) = &subject.head else {
-        return Err(no(Refusal::BadCredential));
+/// Evidence that names a device by row must name this one. The facts were gathered so; a slip
+/// there must not become a certificate.
+fn is_about(evidence: &Evidence, subject: &Subject) -> Result<(), Decision> {
+    let named = match evidence {
+        Evidence::Secret(secret) => secret.device(),
+        Evidence::Current(current) => current.row().device,
+        Evidence::Manufacturer(_) | Evidence::System(_) => subject.device.no,
     };
-    let key = ask.csr.public_key().hash();
-    if key == row.key {
-        return Err(no(Refusal::BadRequest {
-            what: "a renewal needs a new key; this one is in the certificate being renewed"
-                .to_owned(),
-        }));
-    }
-    match renewal::judge(
-        row,
-        head,
-        key,
-        subject.forgiven,
-        subject.class.fork_allowance,
-    ) {
-        Step::Extend => Ok(Place {
-            predecessor: Some(row.clone()),
-            displaced: None,
-        }),
-        Step::Displace(displaced) => Ok(Place {
-            predecessor: Some(row.clone()),
-            displaced: Some(displaced),
-        }),
-        Step::Replay(certificate) if head.is_live(now) => Err(Decision::Replay(certificate)),
-        Step::Replay(_) => Err(no(Refusal::BadCredential)),
-        Step::Fork { .. } if !matches!(head.status, Status::Issued | Status::Replaced) => {
-            Err(no(Refusal::BadCredential))
-        }
-        Step::Fork { head } => Err(no_but(
-            Refusal::Standing(Standing::Quarantined),
-            Consequence::Fork {
-                presented: row.no,
-                head,
-            },
-        )),
+    if named == subject.device.no {
+        Ok(())
+    } else {
+        Err(no(Refusal::BadCredential))
     }
 }
 
-/// RFC 7030 section 4.2.2: subject and SAN of a renewal are those of the current certificate. We
-/// also take a request that names nothing, since the names come from the registry anyway.
-fn names_are_unchanged(ask: &Ask, current: &CurrentProof) -> Result<(), Decision> {
-    let certificate = current.certificate();
-    if !ask.csr.subject().is_empty() && ask.csr.subject() != certificate.subject() {
-        let what = format!(
-            "the subject {} is not that of the certificate being renewed, {}; leave it out or repeat it",
-            ask.csr.subject(),
-            certificate.subject()
-        );
-        return Err(no(Refusal::BadRequest { what }));
+/// Whether the device may have the certificate at all, by which rule, and whom it would name. One
+/// function for asks that were made and asks that are only described.
+pub(super) fn permit(
+    policy: &Policy,
+    question: &Question<'_>,
+    facts: &Facts,
+    subject: &Subject,
+    now: Time,
+) -> Result<Permit, Decision> {
+    let standing = subject.device.standing.may_enroll();
+    standing.map_err(|standing| no(Refusal::Standing(standing)))?;
+    let place = place_in_chain(policy, question, facts, subject, now)?;
+    // Our own certificates are renewed for the same key, so the same ask is not the same wish.
+    let is_ours = matches!(question.proof, Proof::System(_));
+    if let Some(earlier) = still_good(facts.earlier.as_ref(), subject, now).filter(|_| !is_ours) {
+        return Err(Decision::Replay(earlier.certificate));
     }
-    if !ask.csr.san().is_empty() && ask.csr.san() != certificate.san() {
-        return Err(no(Refusal::BadRequest {
-            what: "the subject alternative names are not those of the certificate being renewed; \
-                   leave them out or repeat them"
-                .to_owned(),
-        }));
+    key_is_acceptable(question, facts, subject)?;
+    has_what_every_certificate_needs(subject)?;
+    let profile = profile(policy, question, subject)?;
+    made_once_if_for_life(question, facts, subject, &profile, now)?;
+    let rule = rule(policy, question, facts, subject)?;
+    takes_key(&profile, question.key)?;
+    let (name, mut san) = names(&profile, subject)?;
+    if let Proof::System(ceremony) = question.proof {
+        san.extend(ceremony.names().iter().cloned());
     }
-    Ok(())
+    let rule = RuleRef {
+        rule,
+        policy: policy.hash,
+        version: policy.version,
+    };
+    Ok(Permit {
+        rule,
+        profile,
+        place,
+        subject: name,
+        san,
+    })
 }
 
 /// An answer is given again only while it is the device's newest certificate and in force.
-fn still_good<'a>(
+pub(super) fn still_good<'a>(
     earlier: Option<&'a Earlier>,
     subject: &Subject,
     now: Time,
@@ -383,21 +370,34 @@ fn still_good<'a>(
     })
 }
 
-fn key_is_acceptable(facts: &Facts) -> Result<(), Decision> {
+fn key_is_acceptable(
+    question: &Question<'_>,
+    facts: &Facts,
+    subject: &Subject,
+) -> Result<(), Decision> {
     match &facts.key_use {
-        None => Ok(()),
-        Some(KeyUse::OtherDevice(other)) => Err(no_but(
-            Refusal::KeyRejected {
-                what: "another device holds or held it; make a new one".to_owned(),
-            },
-            Consequence::SharedKey {
+        None => {}
+        Some(KeyUse::OtherDevice(other)) => {
+            let what = "another device holds or held it; make a new one".to_owned();
+            let consequence = Consequence::SharedKey {
                 other: other.clone(),
-            },
-        )),
-        Some(KeyUse::Blocked { why }) => Err(no(Refusal::KeyRejected {
-            what: format!("it is blocked: {why}"),
-        })),
+            };
+            return Err(no_but(Refusal::KeyRejected { what }, consequence));
+        }
+        Some(KeyUse::Blocked { why }) => {
+            return Err(no(Refusal::KeyRejected {
+                what: format!("it is blocked: {why}"),
+            }));
+        }
     }
+    let key = question.csr.map(|csr| csr.public_key().hash());
+    let was_revoked =
+        |head: &CertificateRow| Some(head.key) == key && head.status == Status::Revoked;
+    if subject.head.as_ref().is_some_and(was_revoked) {
+        let what = "it was in a certificate that was revoked; make a new one".to_owned();
+        return Err(no(Refusal::KeyRejected { what }));
+    }
+    Ok(())
 }
 
 /// Requirement B4: an owner, a binding, an expiry and a defined revocation path. The owner is a
@@ -415,39 +415,38 @@ fn has_what_every_certificate_needs(subject: &Subject) -> Result<(), Decision> {
 
 fn profile(
     policy: &Policy,
-    ask: &Ask,
-    evidence: &Evidence,
+    question: &Question<'_>,
     subject: &Subject,
 ) -> Result<Arc<Profile>, Decision> {
-    let name = match (evidence, &ask.via.label) {
-        (Evidence::System(ceremony), _) => ceremony.profile(),
-        (_, Some(label)) => label,
-        (_, None) => &subject.class.profile,
-    };
-    let found = policy.profile(name).cloned();
-    let profile = found.ok_or_else(|| match &ask.via.label {
-        Some(_) => no(Refusal::UnknownLabel),
-        None => no(Refusal::Incomplete {
-            what: format!(
-                "class {} names profile {name}, which the policy does not have",
-                subject.class.name
-            ),
-        }),
-    })?;
-    let is_system = matches!(evidence, Evidence::System(_));
-    let is_for_devices = matches!(profile.kind, ProfileKind::IDevId | ProfileKind::LDevId);
-    if !is_for_devices && !is_system {
+    let name = question.profile_name(subject);
+    let is_system = matches!(question.proof, Proof::System(_));
+    let profile = policy
+        .profile(name)
+        .cloned()
+        .ok_or_else(|| match question.label {
+            Some(_) => no(Refusal::UnknownLabel),
+            None if is_system => no(Refusal::Incomplete {
+                what: format!("there is no profile {name}"),
+            }),
+            None => no(Refusal::Incomplete {
+                what: format!(
+                    "class {} names profile {name}, which the policy does not have",
+                    subject.class.name
+                ),
+            }),
+        })?;
+    if !profile.kind.is_for_devices() && !is_system {
         return Err(no(Refusal::NotAllowed {
             rule: "built-in".to_owned(),
             why: format!("profile {} is not for devices", profile.name),
         }));
     }
-    if profile.revocation.is_empty() && is_for_devices {
+    if profile.revocation.is_empty() && profile.kind.is_for_devices() {
         return Err(no(Refusal::Incomplete {
             what: format!("profile {} defines no revocation path", profile.name),
         }));
     }
-    if ask.operation == Operation::ServerKeygen
+    if question.operation == Operation::ServerKeygen
         && subject.class.server_keygen == ServerKeygen::Forbidden
     {
         return Err(no(Refusal::NotAllowed {
@@ -461,26 +460,52 @@ fn profile(
     Ok(profile)
 }
 
+/// An identity for life is given once: never as a renewal, and a second time only when an operator
+/// has approved it, after a repair for example.
+fn made_once_if_for_life(
+    question: &Question<'_>,
+    facts: &Facts,
+    subject: &Subject,
+    profile: &Profile,
+    now: Time,
+) -> Result<(), Decision> {
+    if profile.kind != ProfileKind::IDevId {
+        return Ok(());
+    }
+    if question.operation == Operation::Renew {
+        let what = format!("profile {} is for life and is not renewed", profile.name);
+        return Err(no(Refusal::BadRequest { what }));
+    }
+    match &subject.head {
+        Some(head) if head.is_live(now) && facts.ruling != Some(Ruling::Approved) => {
+            let why = "the device already holds a live identity; a second one for life is made \
+                       only after an approved repair";
+            Err(ruled(facts, "one-identity-for-life", why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn takes_key(profile: &Profile, key: Option<KeyAlgorithm>) -> Result<(), Decision> {
+    if key.is_none_or(|key| profile.takes_key(key)) {
+        return Ok(());
+    }
+    let taken: Vec<_> = profile.keys.iter().map(ToString::to_string).collect();
+    let what = format!("profile {} takes {}", profile.name, taken.join(", "));
+    Err(no(Refusal::KeyRejected { what }))
+}
+
 /// The name of the rule that says yes.
 fn rule(
     policy: &Policy,
-    ask: &Ask,
+    question: &Question<'_>,
     facts: &Facts,
-    evidence: &Evidence,
     subject: &Subject,
-    profile: &Profile,
 ) -> Result<String, Decision> {
-    let kind = match evidence {
-        Evidence::System(_) => return Ok("built-in".to_owned()),
-        Evidence::Manufacturer(_) => EvidenceKind::Manufacturer,
-        Evidence::Current(_) => EvidenceKind::CurrentCertificate,
-        Evidence::Secret(_) => EvidenceKind::Secret,
+    let Some(asked) = question.asked(subject) else {
+        return Ok("built-in".to_owned());
     };
-    let found = policy
-        .rules
-        .iter()
-        .find(|rule| rule.matches(ask, kind, subject, profile));
-    let Some(rule) = found else {
+    let Some(rule) = policy.rules.iter().find(|rule| rule.matches(&asked)) else {
         return Err(no(Refusal::NotAllowed {
             rule: "none".to_owned(),
             why: "no rule of the policy matches this ask".to_owned(),
@@ -496,7 +521,7 @@ fn rule(
 }
 
 /// A hold, unless an operator has already refused this very ask.
-fn ruled(facts: &Facts, rule: &str, why: &str) -> Decision {
+pub(super) fn ruled(facts: &Facts, rule: &str, why: &str) -> Decision {
     match facts.ruling {
         Some(Ruling::Refused) => no(Refusal::NotAllowed {
             rule: rule.to_owned(),
@@ -507,115 +532,4 @@ fn ruled(facts: &Facts, rule: &str, why: &str) -> Decision {
             why: why.to_owned(),
         }),
     }
-}
-
-impl Rule {
-    /// Whether the rule speaks about this ask.
-    pub fn matches(
-        &self,
-        ask: &Ask,
-        evidence: EvidenceKind,
-        subject: &Subject,
-        profile: &Profile,
-    ) -> bool {
-        fn any<T: PartialEq>(wanted: &[T], value: &T) -> bool {
-            wanted.is_empty() || wanted.contains(value)
-        }
-        any(&self.operations, &ask.operation)
-            && any(&self.evidence, &evidence)
-            && any(&self.protocols, &ask.via.protocol)
-            && any(&self.classes, &subject.device.class)
-            && any(&self.sites, &subject.device.site)
-            && any(&self.owners, &subject.device.owner)
-            && any(&self.criticality, &subject.device.criticality)
-            && any(&self.profiles, &profile.name)
-    }
-}
-
-fn issuer(ask: &Ask, facts: &Facts, profile: &Profile) -> Result<GrantIssuer, Decision> {
-    let wanted = match profile.kind {
-        ProfileKind::RootCa => {
-            let algorithm = ask.csr.public_key().algorithm().default_signature();
-            if algorithm == SignatureAlgorithm::Other {
-                let what = "it cannot sign certificates".to_owned();
-                return Err(no(Refusal::KeyRejected { what }));
-            }
-            // A root is only ever made in a ceremony, and its subject's name is its short name.
-            let subject = ask
-                .presented
-                .system
-                .as_ref()
-                .map(|ceremony| ceremony.device().as_str());
-            let name = subject.and_then(|name| name.parse().ok()).ok_or_else(|| {
-                no(Refusal::Incomplete {
-                    what: "a root needs a short name".to_owned(),
-                })
-            })?;
-            return Ok(GrantIssuer::Itself {
-                no: IssuerNo(1),
-                name,
-                algorithm,
-            });
-        }
-        ProfileKind::IssuingCa => IssuerKind::Root,
-        ProfileKind::IDevId
-        | ProfileKind::LDevId
-        | ProfileKind::Server
-        | ProfileKind::OcspSigner => IssuerKind::Issuing,
-    };
-    let named = |name: &Slug| profile.issuer.as_ref().is_none_or(|wanted| wanted == name);
-    let mut candidates = facts
-        .issuers
-        .iter()
-        .filter(|i| i.kind == wanted && named(&i.name));
-    candidates
-        .next_back()
-        .cloned()
-        .map(GrantIssuer::Ours)
-        .ok_or_else(|| {
-            no(Refusal::Incomplete {
-                what: format!("profile {} has no issuer to sign it", profile.name),
-            })
-        })
-}
-
-/// The certificate's life, never longer than its issuer's.
-fn validity(profile: &Profile, issuer: &GrantIssuer, now: Time) -> Result<Validity, Decision> {
-    let not_before = now.plus(-profile.backdate_s);
-    let wanted = match profile.life {
-        Life::Forever => Time::NEVER,
-        // Validity is inclusive at both ends (RFC 5280 section 4.1.2.5).
-        Life::Seconds(seconds) => now.plus(seconds.saturating_sub(1)),
-    };
-    let Some(ours) = (match issuer {
-        GrantIssuer::Ours(issuer) => Some(issuer.certificate.validity()),
-        GrantIssuer::Itself { .. } => None,
-    }) else {
-        return Ok(Validity {
-            not_before,
-            not_after: wanted,
-        });
-    };
-    if !ours.contains(now) {
-        return Err(no(Refusal::Incomplete {
-            what: format!("issuer {} is not valid now; make a new one", issuer.name()),
-        }));
-    }
-    Ok(Validity {
-        not_before: not_before.max(ours.not_before),
-        not_after: wanted.min(ours.not_after),
-    })
-}
-
-fn names(
-    profile: &Profile,
-    subject: &Subject,
-) -> Result<(tenure_x509::Name, Vec<tenure_x509::SanName>), Decision> {
-    profile.names(&subject.device).map_err(|error| {
-        let what = format!(
-            "the names for profile {} cannot be computed: {error}",
-            profile.name
-        );
-        no(Refusal::Incomplete { what })
-    })
 }

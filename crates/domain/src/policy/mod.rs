@@ -1,19 +1,33 @@
 //! Policy: who may have which profile from which issuer. Data, versioned and hashed; rules are
 //! read from the top, the first that matches decides, and if none matches the answer is no.
+//!
+//! A policy is written as a [document](document), decides with [`decide`], says why with
+//! [`explain`], carries its own [examples](test), and is compared with another by [`plan`].
 
+mod builtin;
 mod decide;
+pub mod document;
+mod explain;
 mod grant;
+mod place;
+mod plan;
+mod rule;
+mod shape;
+mod test;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 pub use decide::{Consequence, Decision, HoldReason, Refused, decide};
+pub use document::{DEFAULT_DOCUMENT, DocumentError, Rejected};
+pub use explain::{DescribedAsk, Explanation, RuleNote, RuleReading, explain};
 pub use grant::{Grant, GrantIssuer, RuleRef};
+pub use plan::{Plan, PlannedChange, Treatment, plan};
+pub use rule::{Asked, Condition, Rule};
+pub use test::{Example, Holds, TestOutcome};
 
-use crate::ask::{Operation, Protocol};
-use crate::device::Criticality;
-use crate::ids::{Slug, Title};
+use crate::ids::Slug;
 use crate::profile::Profile;
 use crate::words::words;
 
@@ -31,38 +45,11 @@ words! {
     EvidenceKind ("evidence kind") {
         /// A chain to a registered manufacturer.
         Manufacturer = "manufacturer" = 1,
-        /// The certificate being renewed.
+        /// A certificate of ours, whose key the device holds.
         CurrentCertificate = "current-certificate" = 2,
         /// The device's one-time secret.
         Secret = "secret" = 3,
     }
-}
-
-/// One rule. An empty list matches anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name, unique in the document; every decision names it.
-    pub name: Slug,
-    /// Which operations.
-    pub operations: Vec<Operation>,
-    /// Which evidence; any one of these.
-    pub evidence: Vec<EvidenceKind>,
-    /// Which protocols.
-    pub protocols: Vec<Protocol>,
-    /// Which classes.
-    pub classes: Vec<Title>,
-    /// Which sites.
-    pub sites: Vec<Title>,
-    /// Which owners.
-    pub owners: Vec<Title>,
-    /// Which criticalities.
-    pub criticality: Vec<Criticality>,
-    /// Which profiles may be asked for by label under this rule.
-    pub profiles: Vec<Slug>,
-    /// What it says.
-    pub action: Action,
-    /// Its own words, shown with every refusal and hold.
-    pub reason: String,
 }
 
 /// The hash of a policy document's canonical form.
@@ -75,7 +62,7 @@ impl fmt::Display for PolicyHash {
     }
 }
 
-/// A policy in force: rules and profiles.
+/// A policy in force: rules and profiles. Written as a document; see [`document::parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Counts the policies of a tenant, from 1.
@@ -86,6 +73,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// The profiles by name, the built-in ones included.
     pub profiles: BTreeMap<Slug, Arc<Profile>>,
+    /// The examples that must come out as they say.
+    pub tests: Vec<Example>,
 }
 
 impl Policy {

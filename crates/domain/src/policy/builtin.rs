@@ -1,0 +1,87 @@
+//! The profiles of our own certificates. They are always there and no document can change them.
+
+use std::sync::Arc;
+
+use tenure_x509::KeyKind;
+
+use crate::duration::{DAY_S, HOUR_S, YEAR_S};
+use crate::ids::Slug;
+use crate::profile::{Life, Profile, ProfileKind, RevocationPath, SubjectAttribute};
+
+/// Names that begin so are ours.
+pub(super) const RESERVED_PREFIX: &str = "tenure-";
+
+const KEYS: [KeyKind; 4] = [
+    KeyKind::P256,
+    KeyKind::P384,
+    KeyKind::Ed25519,
+    KeyKind::Rsa2048,
+];
+
+/// The built-in profiles, by name: `tenure-server`, `tenure-ocsp`, `tenure-issuing-ca`,
+/// `tenure-root-ca`.
+pub(super) fn profiles() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
+    use RevocationPath::{Crl, Ocsp};
+    [
+        (
+            "tenure-server",
+            ProfileKind::Server,
+            90 * DAY_S,
+            vec![Crl, Ocsp],
+        ),
+        // RFC 6960 section 4.2.2.2.1: a responder's certificate carries nocheck instead, and lives
+        // shortly.
+        ("tenure-ocsp", ProfileKind::OcspSigner, 30 * DAY_S, vec![]),
+        (
+            "tenure-issuing-ca",
+            ProfileKind::IssuingCa,
+            10 * YEAR_S,
+            vec![Crl],
+        ),
+        // An anchor is withdrawn by taking it out of trust stores, never by its own list.
+        ("tenure-root-ca", ProfileKind::RootCa, 20 * YEAR_S, vec![]),
+    ]
+    .into_iter()
+    .filter_map(|(name, kind, life, revocation)| {
+        let name: Slug = name.parse().ok()?;
+        let profile = Profile {
+            name: name.clone(),
+            kind,
+            issuer: None,
+            life: Life::Seconds(life),
+            backdate_s: HOUR_S,
+            renew_percent: 66,
+            keys: KEYS.to_vec(),
+            usage: Vec::new(),
+            // Our own subjects are registered with what they are as their model.
+            subject: vec![
+                (SubjectAttribute::CommonName, "{device.model}".parse().ok()?),
+                (SubjectAttribute::Organization, "{owner}".parse().ok()?),
+            ],
+            san: Vec::new(),
+            revocation,
+        };
+        Some((name, Arc::new(profile)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_profile_is_there_under_a_reserved_name() {
+        let names: Vec<_> = profiles().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(
+            names,
+            [
+                "tenure-server",
+                "tenure-ocsp",
+                "tenure-issuing-ca",
+                "tenure-root-ca"
+            ]
+        );
+        assert!(names.iter().all(|name| name.starts_with(RESERVED_PREFIX)));
+        assert!(profiles().all(|(_, profile)| !profile.kind.is_for_devices()));
+    }
+}

@@ -1,0 +1,117 @@
+//! The canonical form of a document: what it says, without comments, spacing, the order of its
+//! profiles, or which defaults were written out. Its hash names the policy in the record.
+
+use serde::Serialize;
+
+use crate::policy::document::Draft;
+use crate::policy::{Example, PolicyHash, Rule};
+use crate::profile::Profile;
+
+/// Field names are in alphabetical order, so that the JSON is canonical (RFC 8785).
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    profiles: Vec<ProfileForm>,
+    rules: Vec<RuleForm<'a>>,
+    tests: Vec<&'a Example>,
+}
+
+#[derive(Serialize)]
+struct RuleForm<'a> {
+    action: &'static str,
+    classes: Vec<&'a str>,
+    criticality: Vec<&'static str>,
+    evidence: Vec<&'static str>,
+    name: &'a str,
+    operations: Vec<&'static str>,
+    owners: Vec<&'a str>,
+    profiles: Vec<&'a str>,
+    protocols: Vec<&'static str>,
+    reason: &'a str,
+    sites: Vec<&'a str>,
+}
+
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+struct ProfileForm {
+    backdate_s: i64,
+    issuer: Option<String>,
+    keys: Vec<&'static str>,
+    kind: &'static str,
+    life: String,
+    name: String,
+    renew_percent: u8,
+    revocation: Vec<&'static str>,
+    san: Vec<String>,
+    subject: Vec<String>,
+    usage: Vec<&'static str>,
+}
+
+impl<'a> RuleForm<'a> {
+    fn of(rule: &'a Rule) -> RuleForm<'a> {
+        // The order within a condition says nothing.
+        fn in_order<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+            let mut values: Vec<T> = values.collect();
+            values.sort();
+            values
+        }
+        RuleForm {
+            action: rule.action.word(),
+            classes: in_order(rule.classes.iter().map(|class| class.as_str())),
+            criticality: in_order(rule.criticality.iter().map(|value| value.word())),
+            evidence: in_order(rule.evidence.iter().map(|value| value.word())),
+            name: rule.name.as_str(),
+            operations: in_order(rule.operations.iter().map(|value| value.word())),
+            owners: in_order(rule.owners.iter().map(|owner| owner.as_str())),
+            profiles: in_order(rule.profiles.iter().map(|profile| profile.as_str())),
+            protocols: in_order(rule.protocols.iter().map(|value| value.word())),
+            reason: &rule.reason,
+            sites: in_order(rule.sites.iter().map(|site| site.as_str())),
+        }
+    }
+}
+
+impl ProfileForm {
+    fn of(profile: &Profile) -> ProfileForm {
+        ProfileForm {
+            backdate_s: profile.backdate_s,
+            issuer: profile.issuer.as_ref().map(ToString::to_string),
+            keys: profile.keys.iter().map(|key| key.name()).collect(),
+            kind: profile.kind.word(),
+            life: profile.life.to_string(),
+            name: profile.name.to_string(),
+            renew_percent: profile.renew_percent,
+            revocation: profile.revocation.iter().map(|path| path.word()).collect(),
+            san: profile.san.iter().map(ToString::to_string).collect(),
+            subject: profile
+                .subject
+                .iter()
+                .map(|(a, t)| format!("{a}:{t}"))
+                .collect(),
+            usage: profile.usage.iter().map(|usage| usage.word()).collect(),
+        }
+    }
+}
+
+/// The SHA-256 of the canonical form.
+pub(super) fn hash(draft: &Draft) -> PolicyHash {
+    let mut profiles: Vec<_> = draft
+        .profiles
+        .iter()
+        .map(|p| ProfileForm::of(&p.value))
+        .collect();
+    profiles.sort_by(|a, b| a.name.cmp(&b.name));
+    let document = Document {
+        format: "tenure-policy-v1",
+        profiles,
+        rules: draft
+            .rules
+            .iter()
+            .map(|rule| RuleForm::of(&rule.value))
+            .collect(),
+        tests: draft.tests.iter().map(|test| &test.value).collect(),
+    };
+    // Serialising strings, integers and lists of them into memory cannot fail.
+    PolicyHash(tenure_x509::sha256(
+        &serde_json::to_vec(&document).unwrap_or_default(),
+    ))
+}

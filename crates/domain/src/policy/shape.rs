@@ -1,0 +1,124 @@
+//! The issuer, the dates and the names of a certificate that a rule allows.
+
+use std::sync::Arc;
+
+use tenure_x509::{Name, SanName, SignatureAlgorithm, Time, Validity};
+
+use crate::facts::{Facts, Subject};
+use crate::ids::{IssuerNo, Slug};
+use crate::issuer::{Issuer, IssuerKind};
+use crate::policy::decide::{Proof, Question, no};
+use crate::policy::{Decision, GrantIssuer};
+use crate::profile::{Life, Profile, ProfileKind};
+use crate::refusal::Refusal;
+
+/// Who signs: the newest issuer of the right kind, unless the profile names one.
+pub(super) fn issuer(
+    question: &Question<'_>,
+    facts: &Facts,
+    profile: &Profile,
+) -> Result<GrantIssuer, Decision> {
+    let wanted = match profile.kind {
+        ProfileKind::RootCa => return itself(question),
+        ProfileKind::IssuingCa => IssuerKind::Root,
+        ProfileKind::IDevId
+        | ProfileKind::LDevId
+        | ProfileKind::Server
+        | ProfileKind::OcspSigner => IssuerKind::Issuing,
+    };
+    let named = |name: &Slug| profile.issuer.as_ref().is_none_or(|wanted| wanted == name);
+    let could = |issuer: &&Arc<Issuer>| issuer.kind == wanted && named(&issuer.name);
+    // A certificate without an end needs an issuer without one.
+    let lasts = |issuer: &&Arc<Issuer>| {
+        profile.life != Life::Forever || issuer.certificate.validity().not_after == Time::NEVER
+    };
+    let found = facts
+        .issuers
+        .iter()
+        .rfind(|issuer| could(issuer) && lasts(issuer));
+    found.cloned().map(GrantIssuer::Ours).ok_or_else(|| {
+        let what = match facts.issuers.iter().rfind(could) {
+            Some(issuer) => format!(
+                "certificates of profile {} never end, but issuer {} ends on {}; make an issuer \
+                 that never ends, or give the profile a life",
+                profile.name,
+                issuer.name,
+                issuer.certificate.validity().not_after
+            ),
+            None => format!("profile {} has no issuer to sign it", profile.name),
+        };
+        no(Refusal::Incomplete { what })
+    })
+}
+
+/// A root signs itself. It is only ever made in a ceremony, and its subject's name is its short
+/// name.
+fn itself(question: &Question<'_>) -> Result<GrantIssuer, Decision> {
+    let algorithm = question
+        .key
+        .map_or(SignatureAlgorithm::Other, |key| key.default_signature());
+    if algorithm == SignatureAlgorithm::Other {
+        let what = "it cannot sign certificates".to_owned();
+        return Err(no(Refusal::KeyRejected { what }));
+    }
+    let name = match question.proof {
+        Proof::System(ceremony) => ceremony.device().as_str().parse().ok(),
+        Proof::Manufacturer | Proof::Current { .. } | Proof::Secret => None,
+    };
+    let name = name.ok_or_else(|| {
+        no(Refusal::Incomplete {
+            what: "a root needs a short name".to_owned(),
+        })
+    })?;
+    Ok(GrantIssuer::Itself {
+        no: IssuerNo(1),
+        name,
+        algorithm,
+    })
+}
+
+/// The certificate's life, never longer than its issuer's.
+pub(super) fn validity(
+    profile: &Profile,
+    issuer: &GrantIssuer,
+    now: Time,
+) -> Result<Validity, Decision> {
+    let not_before = now.plus(-profile.backdate_s);
+    let wanted = match profile.life {
+        Life::Forever => Time::NEVER,
+        // Validity is inclusive at both ends (RFC 5280 section 4.1.2.5).
+        Life::Seconds(seconds) => now.plus(seconds.saturating_sub(1)),
+    };
+    let Some(ours) = (match issuer {
+        GrantIssuer::Ours(issuer) => Some(issuer.certificate.validity()),
+        GrantIssuer::Itself { .. } => None,
+    }) else {
+        return Ok(Validity {
+            not_before,
+            not_after: wanted,
+        });
+    };
+    if !ours.contains(now) {
+        return Err(no(Refusal::Incomplete {
+            what: format!("issuer {} is not valid now; make a new one", issuer.name()),
+        }));
+    }
+    Ok(Validity {
+        not_before: not_before.max(ours.not_before),
+        not_after: wanted.min(ours.not_after),
+    })
+}
+
+/// The names, from the registry alone.
+pub(super) fn names(
+    profile: &Profile,
+    subject: &Subject,
+) -> Result<(Name, Vec<SanName>), Decision> {
+    profile.names(&subject.device).map_err(|error| {
+        let what = format!(
+            "the names for profile {} cannot be computed: {error}",
+            profile.name
+        );
+        no(Refusal::Incomplete { what })
+    })
+}

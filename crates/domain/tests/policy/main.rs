@@ -1,0 +1,9 @@
+//! What the policy decides, with real keys, requests and certificates.
+
+mod decide;
+mod explain;
+mod fixture;
+mod manufacturer;
+mod plan;
+mod properties;
+mod renewal;
