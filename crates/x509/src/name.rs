@@ -9,7 +9,8 @@ use crate::{Error, oid};
 /// The most octets of a name we read.
 const OCTETS_MAX: usize = 16 * 1024;
 
-/// An X.501 name. Two names are equal when their octets are; see [`Name::matches`] for less.
+/// An X.501 name. Two names are equal when their octets are; see [`Name::matches`] and
+/// [`Name::is_same`] for less.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<[u8]>);
 
@@ -226,9 +227,44 @@ impl Name {
                     .rdns()
                     .map(|rdn| rdn.map(comparable).collect::<Vec<_>>()))
     }
+
+    /// Whether both are the same name to RFC 5280 7.1: without regard to case, string type and
+    /// the number of spaces. This is how certificates chain.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other || self.folded().eq(other.folded())
+    }
+
+    /// Whether this name begins with all of `base`'s RDNs, compared as [`Name::is_same`] does.
+    pub(crate) fn is_within(&self, base: &Self) -> bool {
+        let mut own = self.folded();
+        base.folded().all(|rdn| own.next().as_ref() == Some(&rdn))
+    }
+
+    fn folded(&self) -> impl Iterator<Item = Vec<Folded>> {
+        self.rdns().map(|rdn| {
+            let mut attributes: Vec<Folded> = rdn.map(|attribute| attribute.folded()).collect();
+            attributes.sort(); // an RDN is a set
+            attributes
+        })
+    }
 }
 
+/// An attribute's type, and its folded text or (of what is no text) its octets.
+type Folded = (Vec<u8>, Result<String, Vec<u8>>);
+
 impl Attribute<'_> {
+    fn folded(&self) -> Folded {
+        let value = match self.text() {
+            Some(text) => {
+                let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+                Ok(words.join(" "))
+            }
+            None => Err(self.value.to_vec()),
+        };
+        (self.oid.to_vec(), value)
+    }
+
     /// The value as text, if it is a character string.
     #[must_use]
     pub fn text(&self) -> Option<String> {

@@ -259,7 +259,7 @@ fn is_in(subtree: &Subtree<'_>, name: &Presented<'_>, side: Side) -> Option<bool
         (Subtree::Email(base), Presented::Email(name)) => email_is_in(base, name),
         (Subtree::Uri(base), Presented::Uri(name)) => uri_is_in(base, name),
         (Subtree::Ip(address, mask), Presented::Ip(name)) => Some(ip_is_in(address, mask, *name)),
-        (Subtree::Directory(base), Presented::Directory(name)) => Some(directory_is_in(base, name)),
+        (Subtree::Directory(base), Presented::Directory(name)) => Some(name.is_within(base)),
         _ => None,
     }
 }
@@ -343,35 +343,4 @@ fn ip_is_in(address: &[u8], mask: &[u8], name: IpAddr) -> bool {
         IpAddr::V4(name) => within(&name.octets()),
         IpAddr::V6(name) => within(&name.octets()),
     }
-}
-
-/// Whether the base's RDNs are the first ones of the name (RFC 5280 7.1: without regard to case,
-/// string type and the number of spaces).
-fn directory_is_in(base: &Name, name: &Name) -> bool {
-    let mut of_name = name.rdns().map(normalised);
-    base.rdns()
-        .map(normalised)
-        .all(|rdn| of_name.next().as_ref() == Some(&rdn))
-}
-
-/// An attribute's type, and its folded text or (of what is no text) its octets.
-type Normalised = (Vec<u8>, Result<String, Vec<u8>>);
-
-/// An RDN as a sorted list.
-fn normalised<'a>(rdn: impl Iterator<Item = crate::Attribute<'a>>) -> Vec<Normalised> {
-    let mut attributes: Vec<_> = rdn
-        .map(|attribute| {
-            let value = match attribute.text() {
-                Some(text) => {
-                    let words: Vec<String> =
-                        text.split_whitespace().map(str::to_lowercase).collect();
-                    Ok(words.join(" "))
-                }
-                None => Err(attribute.value.to_vec()),
-            };
-            (attribute.oid.to_vec(), value)
-        })
-        .collect();
-    attributes.sort();
-    attributes
 }

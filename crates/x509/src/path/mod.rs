@@ -215,7 +215,7 @@ enum Role {
 fn by_likelihood<'a>(pool: &'a [Cert], subject: &Cert) -> Vec<&'a Cert> {
     let mut named: Vec<&Cert> = pool
         .iter()
-        .filter(|candidate| candidate.subject().matches(subject.issuer()))
+        .filter(|candidate| candidate.subject().is_same(subject.issuer()))
         .collect();
     let wanted = subject.authority_key_id();
     named.sort_by_key(|candidate| wanted.is_some() && candidate.subject_key_id() != wanted);

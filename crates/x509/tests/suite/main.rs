@@ -6,6 +6,7 @@ mod csr;
 mod keys;
 mod lint;
 mod path;
+mod pkits;
 mod support;
 mod values;
 mod vectors;
