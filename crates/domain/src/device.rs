@@ -150,3 +150,39 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requirement B7, the device's part: the transitions are declared, and no sequence of them
+    /// leads out of retirement. Left out: the certificate's transitions, which the store makes.
+    #[test]
+    fn b7_no_way_leads_back_from_retirement() {
+        for from in Standing::ALL {
+            let next = from.next();
+            assert!(!next.contains(from), "{from} follows itself");
+            assert_eq!(next.is_empty(), *from == Standing::Destroyed, "{from}");
+            // Every device can be retired, whatever became of it.
+            let is_over = matches!(from, Standing::Retired | Standing::Destroyed);
+            assert_eq!(next.contains(&Standing::Retired), !is_over, "{from}");
+        }
+        let mut reached = vec![Standing::Retired];
+        let mut position = 0;
+        while let Some(standing) = reached.get(position).copied() {
+            let new = standing
+                .next()
+                .iter()
+                .filter(|next| !reached.contains(next));
+            let new: Vec<_> = new.copied().collect();
+            reached.extend(new);
+            position += 1;
+        }
+        assert!(
+            reached
+                .iter()
+                .all(|standing| standing.may_enroll().is_err()),
+            "{reached:?}"
+        );
+    }
+}

@@ -103,13 +103,14 @@ pub struct Explanation {
     /// How long the certificate would live.
     pub life: Option<String>,
     /// Whether it would need people's attention.
+    #[serde(default)]
     pub durability: Option<Durability>,
     /// Who would sign it.
     pub issuer: Option<Slug>,
     /// Whom it would name, RFC 4514.
     pub subject: Option<String>,
     /// Its other names.
-    pub san: Vec<String>,
+    pub names: Vec<String>,
     /// From when it would be good.
     pub not_before: Option<String>,
     /// Until when it would be good.
@@ -186,7 +187,7 @@ pub fn explain(policy: &Policy, described: &DescribedAsk, facts: &Facts, now: Ti
         durability: None,
         issuer: None,
         subject: None,
-        san: Vec::new(),
+        names: Vec::new(),
         not_before: None,
         not_after: None,
     };
@@ -258,7 +259,7 @@ impl Explanation {
         let profile = &permit.profile;
         self.life = Some(profile.life.to_string());
         self.subject = Some(permit.subject.to_string());
-        self.san = permit.san.iter().map(ToString::to_string).collect();
+        self.names = permit.san.iter().map(ToString::to_string).collect();
         let signed = issuer(question, facts, profile)
             .and_then(|issuer| validity(profile, &issuer, now).map(|dates| (issuer, dates)));
         match signed {
@@ -299,7 +300,7 @@ impl fmt::Display for Explanation {
         line(f, "profile", &text(&self.profile))?;
         line(f, "life", &self.life)?;
         line(f, "subject", &self.subject)?;
-        let san = (!self.san.is_empty()).then(|| self.san.join(", "));
+        let san = (!self.names.is_empty()).then(|| self.names.join(", "));
         line(f, "names", &san)?;
         line(f, "issuer", &text(&self.issuer))?;
         line(f, "from", &self.not_before)?;

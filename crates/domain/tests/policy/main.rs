@@ -3,6 +3,7 @@
 mod decide;
 mod explain;
 mod fixture;
+mod manual;
 mod manufacturer;
 mod plan;
 mod properties;
