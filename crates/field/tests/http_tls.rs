@@ -5,7 +5,7 @@ mod rude;
 
 use pki::{Ca, days};
 use rude::{Said, Server};
-use tenure_field::http::{Client, Error, Settings, Trust, Url};
+use tenure_field::http::{Client, Error, Settings, Stage, Timeouts, Trust, Url};
 use tenure_field::peer::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -204,5 +204,44 @@ async fn a_service_accepts_its_devices_and_says_no_to_others() {
     assert!(
         accepted.try_recv().is_err(),
         "no stranger got through the handshake"
+    );
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_comes_or_is_none_ends() {
+    let trust = anchors(&Ca::root("root"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("https://{}/", listener.local_addr().unwrap())).unwrap();
+    let handshake = std::time::Duration::from_millis(200);
+    let timeouts = Timeouts {
+        handshake,
+        ..Timeouts::default()
+    };
+    let settings = Settings {
+        timeouts,
+        ..Settings::new(Some(trust.clone()))
+    };
+    // Nobody accepts: the system completes the connection, and then nothing comes.
+    let error = Client::new(settings).unwrap().get(&url).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Timeout {
+                stage: Stage::Handshake,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+
+    let plain = Server::plain(|_| Said::new(200, "hi")).await;
+    let https = format!("https://{}:{}/", plain.url.host(), plain.url.port());
+    let error = client(trust)
+        .get(&Url::parse(&https).unwrap())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Tls { .. }) && error.distrust().is_none(),
+        "{error:?}"
     );
 }
