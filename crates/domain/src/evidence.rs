@@ -100,6 +100,7 @@ impl CurrentProof {
 pub struct SecretProof {
     no: SecretNo,
     device: DeviceNo,
+    spent: Option<Time>,
 }
 
 impl SecretProof {
@@ -111,6 +112,11 @@ impl SecretProof {
     /// The device it belongs to.
     pub fn device(&self) -> DeviceNo {
         self.device
+    }
+
+    /// When its certificate was complete. From then on it gets that certificate again, and no other.
+    pub fn spent(&self) -> Option<Time> {
+        self.spent
     }
 }
 
@@ -187,6 +193,7 @@ impl SecretRow {
             _ => Ok(SecretProof {
                 no: self.no,
                 device: self.device,
+                spent: self.spent,
             }),
         }
     }

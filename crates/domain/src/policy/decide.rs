@@ -133,7 +133,10 @@ pub(super) enum Proof<'a> {
         row: Option<&'a CertificateRow>,
         certificate: Option<&'a Cert>,
     },
-    Secret,
+    /// A secret that was spent gets the same answer again, and nothing new.
+    Secret {
+        spent: Option<Time>,
+    },
     System(&'a SystemCeremony),
 }
 
@@ -149,7 +152,9 @@ impl<'a> Question<'a> {
                     row: Some(current.row()),
                     certificate: Some(current.certificate()),
                 },
-                Evidence::Secret(_) => Proof::Secret,
+                Evidence::Secret(secret) => Proof::Secret {
+                    spent: secret.spent(),
+                },
                 Evidence::System(ceremony) => Proof::System(ceremony),
             },
             csr: Some(&ask.csr),
@@ -171,7 +176,7 @@ impl<'a> Question<'a> {
         let evidence = match self.proof {
             Proof::Manufacturer => EvidenceKind::Manufacturer,
             Proof::Current { .. } => EvidenceKind::CurrentCertificate,
-            Proof::Secret => EvidenceKind::Secret,
+            Proof::Secret { .. } => EvidenceKind::Secret,
             Proof::System(_) => return None,
         };
         Some(Asked {
@@ -329,6 +334,9 @@ pub(super) fn permit(
     let is_ours = matches!(question.proof, Proof::System(_));
     if let Some(earlier) = still_good(facts.earlier.as_ref(), subject, now).filter(|_| !is_ours) {
         return Err(Decision::Replay(earlier.certificate));
+    }
+    if let Proof::Secret { spent: Some(_) } = question.proof {
+        return Err(no(Refusal::BadCredential));
     }
     key_is_acceptable(question, facts, subject)?;
     has_what_every_certificate_needs(subject)?;

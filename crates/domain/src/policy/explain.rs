@@ -38,7 +38,7 @@ impl DescribedAsk {
             label: self.label.as_ref(),
             proof: match self.evidence {
                 EvidenceKind::Manufacturer => Proof::Manufacturer,
-                EvidenceKind::Secret => Proof::Secret,
+                EvidenceKind::Secret => Proof::Secret { spent: None },
                 EvidenceKind::CurrentCertificate => Proof::Current {
                     row: subject.head.as_ref(),
                     certificate: None,

@@ -68,7 +68,7 @@ pub(super) fn place_in_chain(
             starts_anew(facts, subject, now)?;
             Ok(after_head())
         }
-        (_, Proof::Secret | Proof::System(_)) => Ok(after_head()),
+        (_, Proof::Secret { .. } | Proof::System(_)) => Ok(after_head()),
     }
 }
 

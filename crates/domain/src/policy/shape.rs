@@ -63,7 +63,7 @@ fn itself(question: &Question<'_>) -> Result<GrantIssuer, Decision> {
     }
     let name = match question.proof {
         Proof::System(ceremony) => ceremony.device().as_str().parse().ok(),
-        Proof::Manufacturer | Proof::Current { .. } | Proof::Secret => None,
+        Proof::Manufacturer | Proof::Current { .. } | Proof::Secret { .. } => None,
     };
     let name = name.ok_or_else(|| {
         no(Refusal::Incomplete {

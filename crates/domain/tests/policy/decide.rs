@@ -726,6 +726,37 @@ fn evidence_for_another_device_is_no_evidence() {
     );
 }
 
+/// A spent secret gets the same certificate again for a day, and never another.
+#[test]
+fn a_spent_secret_gets_nothing_new() {
+    let house = House::new();
+    let (mut holder, _, first_key) = house.enrolled();
+    let head = holder.head.clone().unwrap();
+    let same = ask(Operation::Enroll, csr(&first_key));
+    let mut facts = house.facts(holder.clone(), secret_spent(&same, Some(NOW)));
+    facts.earlier = Some(Earlier {
+        certificate: head.no,
+        row: head.clone(),
+    });
+    assert!(matches!(
+        decide(&house.policy, &same, &facts, NOW),
+        Decision::Replay(_)
+    ));
+    // The device has renewed since: the old answer is no longer given, and neither is a new one.
+    holder.head.as_mut().unwrap().no = CertificateNo(2);
+    facts.subject = Some(holder);
+    assert_eq!(
+        refusal(decide(&house.policy, &same, &facts, NOW)),
+        Refusal::BadCredential
+    );
+    facts.subject.as_mut().unwrap().head = None;
+    facts.earlier = None;
+    assert_eq!(
+        refusal(decide(&house.policy, &same, &facts, NOW)),
+        Refusal::BadCredential
+    );
+}
+
 /// A secret is bound to the first key that presents it; whoever has it with another key is no
 /// guesser, and is put on record.
 #[test]

@@ -209,6 +209,11 @@ pub fn labelled(mut ask: Ask, label: &str) -> Ask {
 
 /// The device's one-time secret, presented for the ask's key.
 pub fn secret(ask: &Ask) -> Evidence {
+    secret_spent(ask, None)
+}
+
+/// The same, perhaps spent before.
+pub fn secret_spent(ask: &Ask, spent: Option<Time>) -> Evidence {
     let row = SecretRow {
         no: SecretNo(5),
         device: DeviceNo(17),
@@ -216,7 +221,7 @@ pub fn secret(ask: &Ask) -> Evidence {
         salt: [2; 16],
         expires: NOW.plus(DAY),
         bound_to: None,
-        spent: None,
+        spent,
         failures: 0,
         locked_until: None,
     };

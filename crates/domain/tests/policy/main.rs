@@ -8,3 +8,4 @@ mod manufacturer;
 mod plan;
 mod properties;
 mod renewal;
+mod secret;

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::policy::document::Draft;
+use crate::policy::document::Written;
 use crate::policy::{Example, PolicyHash, Rule};
 use crate::profile::Profile;
 
@@ -93,8 +93,8 @@ impl ProfileForm {
 }
 
 /// The SHA-256 of the canonical form.
-pub(super) fn hash(draft: &Draft) -> PolicyHash {
-    let mut profiles: Vec<_> = draft
+pub(super) fn hash(written: &Written) -> PolicyHash {
+    let mut profiles: Vec<_> = written
         .profiles
         .iter()
         .map(|p| ProfileForm::of(&p.value))
@@ -103,12 +103,12 @@ pub(super) fn hash(draft: &Draft) -> PolicyHash {
     let document = Document {
         format: "tenure-policy-v1",
         profiles,
-        rules: draft
+        rules: written
             .rules
             .iter()
             .map(|rule| RuleForm::of(&rule.value))
             .collect(),
-        tests: draft.tests.iter().map(|test| &test.value).collect(),
+        tests: written.tests.iter().map(|test| &test.value).collect(),
     };
     // Serialising strings, integers and lists of them into memory cannot fail.
     PolicyHash(tenure_x509::sha256(

@@ -9,7 +9,7 @@ use crate::device::{Criticality, Device, Standing};
 use crate::duration::{DAY_S, YEAR_S};
 use crate::ids::{DeviceNo, Slug, TenantId};
 use crate::policy::builtin::{self, RESERVED_PREFIX};
-use crate::policy::document::{Draft, Found, Mistake};
+use crate::policy::document::{Found, Mistake, Written};
 use crate::policy::{EvidenceKind, Example, Rule};
 use crate::profile::{
     Life, Profile, ProfileKind, RevocationPath, SanTemplate, SubjectAttribute, TemplateError,
@@ -26,45 +26,45 @@ const LIFE_S_MAX: i64 = 10 * YEAR_S;
 const BACKDATE_S_MAX: i64 = DAY_S;
 
 /// Everything that is wrong.
-pub(super) fn check(draft: &Draft) -> Vec<Mistake> {
+pub(super) fn check(written: &Written) -> Vec<Mistake> {
     let mut faults = Faults(Vec::new());
-    let own: Vec<&str> = draft
+    let own: Vec<&str> = written
         .profiles
         .iter()
         .map(|p| p.value.name.as_str())
         .collect();
-    if draft.rules.is_empty() {
+    if written.rules.is_empty() {
         faults.0.push(super::outside(
             1,
             "there is no [[rule]], so that nothing could ever be issued; write one with action \
              \"refuse\" if that is meant",
         ));
     }
-    let rules = draft
+    let rules = written
         .rules
         .iter()
         .map(|rule| (rule.line, rule.value.name.as_str()));
     unique("rule", rules, &mut faults);
-    let profiles = draft
+    let profiles = written
         .profiles
         .iter()
         .map(|profile| (profile.line, profile.value.name.as_str()));
     unique("profile", profiles, &mut faults);
-    let tests = draft
+    let tests = written
         .tests
         .iter()
         .map(|test| (test.line, test.value.name.as_str()));
     unique("test", tests, &mut faults);
-    for profile in &draft.profiles {
+    for profile in &written.profiles {
         check_profile(profile, &mut faults);
     }
-    for (position, rule) in draft.rules.iter().enumerate() {
+    for (position, rule) in written.rules.iter().enumerate() {
         // `position` comes from the same list.
-        let above = draft.rules.get(..position).unwrap_or_default();
+        let above = written.rules.get(..position).unwrap_or_default();
         check_rule(rule, above, &own, &mut faults);
     }
-    for test in &draft.tests {
-        check_test(test, &draft.rules, &own, &mut faults);
+    for test in &written.tests {
+        check_test(test, &written.rules, &own, &mut faults);
     }
     faults.0
 }

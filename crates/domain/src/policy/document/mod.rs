@@ -127,7 +127,7 @@ struct Found<T> {
 }
 
 /// The tables of a document as written, before they are held against each other.
-struct Draft {
+struct Written {
     rules: Vec<Found<Rule>>,
     profiles: Vec<Found<Profile>>,
     tests: Vec<Found<Example>>,
@@ -138,22 +138,22 @@ struct Draft {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, version: i64) -> Result<Policy, DocumentError> {
-    let draft = read(text).map_err(sorted)?;
-    let errors = check::check(&draft);
+    let written = read(text).map_err(sorted)?;
+    let errors = check::check(&written);
     if !errors.is_empty() {
         return Err(sorted(errors));
     }
-    let hash = canonical::hash(&draft);
-    let own = draft
+    let hash = canonical::hash(&written);
+    let own = written
         .profiles
         .into_iter()
         .map(|p| (p.value.name.clone(), Arc::new(p.value)));
     Ok(Policy {
         version,
         hash,
-        rules: draft.rules.into_iter().map(|rule| rule.value).collect(),
+        rules: written.rules.into_iter().map(|rule| rule.value).collect(),
         profiles: own.chain(builtin::profiles()).collect(),
-        tests: draft.tests.into_iter().map(|test| test.value).collect(),
+        tests: written.tests.into_iter().map(|test| test.value).collect(),
     })
 }
 
@@ -190,7 +190,7 @@ fn outside(line: usize, what: impl Into<String>) -> Mistake {
     }
 }
 
-fn read(text: &str) -> Result<Draft, Vec<Mistake>> {
+fn read(text: &str) -> Result<Written, Vec<Mistake>> {
     if text.len() > DOCUMENT_BYTES_MAX {
         let what = format!(
             "the document is longer than {} KiB",
@@ -217,7 +217,7 @@ fn read(text: &str) -> Result<Draft, Vec<Mistake>> {
         }
     }
     let document = document.get_ref();
-    let draft = Draft {
+    let written = Written {
         rules: tables(document, "rule", &RULE_FIELDS, &lines, &mut errors, rule),
         profiles: tables(
             document,
@@ -230,7 +230,7 @@ fn read(text: &str) -> Result<Draft, Vec<Mistake>> {
         tests: tables(document, "test", &TEST_FIELDS, &lines, &mut errors, example),
     };
     if errors.is_empty() {
-        Ok(draft)
+        Ok(written)
     } else {
         Err(errors)
     }
