@@ -1,3 +1,41 @@
-//! Tenure's store.
+//! The registry, the certificates and the record in one SQLite file, behind one concrete [`Store`].
 //!
-//! **Absences.** See ARCHITECTURE.md.
+//! **Absences.** No network, no key, no clock (`now` is an argument), no policy, and no way to
+//! change anything without an event: see [`Store::record`].
+//!
+//! Read first: [`Store`] (how to get in) and [`Tx`] (what a closure can do).
+
+mod cache;
+pub mod certificate;
+mod checkpoint;
+pub mod device;
+mod driver;
+mod error;
+pub mod event;
+pub mod idempotency;
+pub mod incident;
+pub mod issuer;
+mod lock;
+mod log_state;
+mod migrate;
+pub mod pending;
+pub mod policy;
+mod reader;
+pub mod registry;
+pub mod revocation;
+pub mod secret;
+pub mod sighting;
+mod stamp;
+mod store;
+pub mod token;
+mod tx;
+pub mod view;
+pub mod withdrawal;
+mod writer;
+
+pub use error::{OpenError, StoreError};
+pub use log_state::{LogState, SealError, log_state};
+pub use migrate::{Create, Migrated, SCHEMA};
+pub use store::{Options, Store};
+pub use tx::{ReadTx, Tx};
+pub use writer::OperationId;

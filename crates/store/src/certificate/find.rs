@@ -1,0 +1,243 @@
+//! Finding certificates.
+
+use tenure_domain::certificate::{CertificateRow, Revocation, Standstill, Status};
+use tenure_domain::facts::{Earlier, KeyUse, ReplayKey};
+use tenure_domain::{CertificateNo, DeviceId, DeviceNo, IssuerNo, TenantId};
+use tenure_x509::{Cert, KeyHash, Reason, Serial, Time, Validity};
+
+use super::{Certificate, key_prefix, serial_hash};
+use crate::device::device_id;
+use crate::error::StoreError;
+use crate::issuer::name_of;
+use crate::registry::slug;
+use crate::tx::{ReadTx, Row, Touched};
+
+/// The columns [`row_of`] reads, from `cert` joined with `device`.
+macro_rules! columns {
+    () => {
+        "cert.no, cert.tenant, cert.serial, cert.issuer, cert.device, device.id, cert.profile, \
+         cert.nb, cert.na, cert.key, cert.status, cert.reason, cert.rev_at, cert.invalidity, \
+         cert.predecessor, cert.predecessor_serial, cert.shard, cert.first_used, \
+         cert.standstill, cert.issued"
+    };
+}
+pub(crate) use columns;
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM cert JOIN device ON device.no = cert.device ",
+            $rest
+        )
+    };
+}
+
+/// The class a certificate was issued under, and what else its counters hang on.
+pub(crate) const CLASS_OF: &str =
+    "SELECT class, status, na, issuer, tenant FROM cert WHERE no = $1";
+
+pub(crate) fn row_of(tx: &ReadTx<'_>, row: &Row<'_>) -> Result<CertificateRow, StoreError> {
+    let unreadable = |what| StoreError::Unreadable { what };
+    let tenant = TenantId(row.get(1)?);
+    let issuer = IssuerNo(row.get(3)?);
+    let revocation = match row.some_time(12)? {
+        None => None,
+        Some(at) => {
+            let code = u8::try_from(row.get::<i64>(11)?).unwrap_or(u8::MAX);
+            let reason = Reason::from_code(code).ok_or(unreadable("cert.reason"))?;
+            Some(Revocation {
+                reason,
+                at,
+                invalidity: row.some_time(13)?,
+            })
+        }
+    };
+    let predecessor: i64 = row.get(14)?;
+    Ok(CertificateRow {
+        no: CertificateNo(row.get(0)?),
+        tenant,
+        serial: Serial::from_der_value(row.blob(2)?),
+        issuer,
+        issuer_name: name_of(tx, tenant, issuer)?,
+        device: DeviceNo(row.get(4)?),
+        device_id: device_id(row, 5)?,
+        profile: slug(row, 6)?,
+        validity: Validity {
+            not_before: row.time(7)?,
+            not_after: row.time(8)?,
+        },
+        key: KeyHash(row.get(9)?),
+        status: Status::from_code(row.get(10)?).ok_or(unreadable("cert.status"))?,
+        revocation,
+        predecessor: (predecessor != 0).then_some(CertificateNo(predecessor)),
+        predecessor_serial: row
+            .get::<Option<Vec<u8>>>(15)?
+            .map(|serial| Serial::from_der_value(&serial)),
+        shard: row.get(16)?,
+        first_used: row.some_time(17)?,
+        standstill: Standstill::from_code(row.get(18)?).ok_or(unreadable("cert.standstill"))?,
+        issued: row.time(19)?,
+    })
+}
+
+/// One certificate's row.
+pub fn row(tx: &ReadTx<'_>, no: CertificateNo) -> Result<Option<CertificateRow>, StoreError> {
+    tx.one(select!("WHERE cert.no = $1"), &[&no.0], |row| {
+        row_of(tx, row)
+    })
+}
+
+/// One certificate, with its bytes.
+pub fn by_no(tx: &ReadTx<'_>, no: CertificateNo) -> Result<Option<Certificate>, StoreError> {
+    let (Some(row), Some(der)) = (row(tx, no)?, der(tx, no)?) else {
+        return Ok(None);
+    };
+    let cert = Cert::from_der(&der).map_err(|_| StoreError::Unreadable {
+        what: "cert_der.der",
+    })?;
+    Ok(Some(Certificate { row, cert }))
+}
+
+/// The exact bytes that were released; none for one that never was.
+pub fn der(tx: &ReadTx<'_>, no: CertificateNo) -> Result<Option<Vec<u8>>, StoreError> {
+    tx.one("SELECT der FROM cert_der WHERE no = $1", &[&no.0], |row| {
+        row.get(0)
+    })
+}
+
+/// The certificate of one issuer with this serial.
+pub fn by_serial(
+    tx: &ReadTx<'_>,
+    issuer: IssuerNo,
+    serial: &Serial,
+) -> Result<Option<CertificateRow>, StoreError> {
+    tx.one(
+        select!("WHERE cert.serial_h = $1 AND cert.serial = $2 AND cert.issuer = $3"),
+        &[&serial_hash(serial), &serial.as_bytes(), &issuer.0],
+        |row| row_of(tx, row),
+    )
+}
+
+/// The certificates of any issuer with this serial.
+pub fn find_serial(tx: &ReadTx<'_>, serial: &Serial) -> Result<Vec<CertificateRow>, StoreError> {
+    tx.all(
+        select!("WHERE cert.serial_h = $1 AND cert.serial = $2"),
+        &[&serial_hash(serial), &serial.as_bytes()],
+        |row| row_of(tx, row),
+    )
+}
+
+/// A device's newest certificate, and how many changed keys were forgiven since one was seen in use.
+pub fn head(tx: &ReadTx<'_>, device: DeviceNo) -> Result<Option<(CertificateRow, u8)>, StoreError> {
+    tx.one(
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", device.forgiven FROM device JOIN cert ON cert.no = device.head WHERE device.no = $1"
+        ),
+        &[&device.0],
+        |row| Ok((row_of(tx, row)?, row.get(20)?)),
+    )
+}
+
+/// A device's released certificates, newest first.
+pub fn of_device(
+    tx: &ReadTx<'_>,
+    device: DeviceNo,
+    limit: usize,
+) -> Result<Vec<CertificateRow>, StoreError> {
+    let mut next = tx.number("SELECT last_cert FROM device WHERE no = $1", &[&device.0])?;
+    let mut found = Vec::new();
+    while next != 0 && found.len() < limit {
+        let read = tx.first(
+            concat!(
+                "SELECT ",
+                columns!(),
+                ", cert.prev FROM cert JOIN device ON device.no = cert.device WHERE cert.no = $1"
+            ),
+            &[&next],
+            |row| Ok((row_of(tx, row)?, row.get::<i64>(20)?)),
+        )?;
+        let Some((row, prev)) = read else { break };
+        if row.status != Status::Voided {
+            found.push(row);
+        }
+        next = prev;
+    }
+    Ok(found)
+}
+
+/// Who else ever held this key, or why it is blocked.
+pub fn key_use(
+    tx: &ReadTx<'_>,
+    key: KeyHash,
+    except: DeviceNo,
+) -> Result<Option<KeyUse>, StoreError> {
+    let blocked = tx.one(
+        "SELECT why FROM blocked_key WHERE key = $1",
+        &[&key.0.as_slice()],
+        |row| row.get(0),
+    )?;
+    if let Some(why) = blocked {
+        return Ok(Some(KeyUse::Blocked { why }));
+    }
+    Ok(other_holder(tx, key, except)?.map(KeyUse::OtherDevice))
+}
+
+/// Another device that holds or held this key.
+pub(crate) fn other_holder(
+    tx: &ReadTx<'_>,
+    key: KeyHash,
+    except: DeviceNo,
+) -> Result<Option<DeviceId>, StoreError> {
+    tx.peek(
+        Touched::Key(key_prefix(&key.0)),
+        "SELECT device.id FROM cert JOIN device ON device.no = cert.device
+         WHERE cert.key_h = $1 AND cert.key = $2 AND cert.device <> $3 LIMIT 1",
+        &[&key_prefix(&key.0), &key.0.as_slice(), &except.0],
+        |row| device_id(row, 0),
+    )
+}
+
+/// The answer already given to the same ask: it can only be the device's newest certificate.
+pub fn earlier(
+    tx: &ReadTx<'_>,
+    device: DeviceNo,
+    replay: ReplayKey,
+) -> Result<Option<Earlier>, StoreError> {
+    tx.one(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM device JOIN cert ON cert.no = device.head
+             WHERE device.no = $1 AND cert.replay = $2"
+        ),
+        &[&device.0, &replay.0.as_slice()],
+        |row| {
+            let row = row_of(tx, row)?;
+            Ok(Earlier {
+                certificate: row.no,
+                row,
+            })
+        },
+    )
+}
+
+/// What was known when a certificate was granted, as JSON; none once erased.
+pub fn facts(tx: &ReadTx<'_>, no: CertificateNo) -> Result<Option<String>, StoreError> {
+    tx.one("SELECT body FROM fact WHERE cert = $1", &[&no.0], |row| {
+        let body = row.blob(0)?;
+        String::from_utf8(body.to_vec()).map_err(|_| StoreError::Unreadable { what: "fact.body" })
+    })
+}
+
+/// Puts a key on the list of those that must not be certified.
+pub fn block_key(tx: &crate::Tx<'_>, key: KeyHash, why: &str, now: Time) -> Result<(), StoreError> {
+    tx.run(
+        "INSERT INTO blocked_key(key, why, at) VALUES($1, $2, $3) ON CONFLICT DO NOTHING",
+        &[&key.0.as_slice(), &why, &now.unix()],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Moves pages from the write-ahead log into the database file, away from the path of commits.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::driver::sqlite::is_fatal;
+use crate::writer::Fatal;
+
+/// Pages in the write-ahead log at which a checkpoint begins (32 MB), and by which the log must have
+/// grown before the next one is tried if a reader kept the former from finishing.
+const STEP: u64 = 8_000;
+
+/// How long a log with pages in it may lie untouched.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Shared by the writer and the checkpointing thread.
+pub(crate) struct Mark {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    step: Step,
+    /// Pages in the log after the last commit.
+    pages: u64,
+    /// Pages at which the next checkpoint begins.
+    next: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Nothing to do.
+    Resting,
+    /// The thread is to move what the log holds.
+    Wanted,
+    /// The thread has moved almost everything; the writer moves the last pages between two groups,
+    /// so that the next commit starts the log afresh.
+    Last,
+    Closing,
+}
+
+impl Mark {
+    pub(crate) fn new() -> Arc<Mark> {
+        Arc::new(Mark {
+            state: Mutex::new(State {
+                step: Step::Resting,
+                pages: 0,
+                next: STEP,
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The lock is never held across foreign code, so a poisoned one still holds a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told by SQLite after each commit.
+    pub(crate) fn log_holds(&self, pages: u64) {
+        let mut state = self.state();
+        if pages < state.pages {
+            state.next = STEP;
+        }
+        state.pages = pages;
+        if pages >= state.next && state.step == Step::Resting {
+            state.step = Step::Wanted;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Asked by the writer between two groups: whether the last pages are its to move.
+    pub(crate) fn take_last(&self) -> Option<()> {
+        let mut state = self.state();
+        if state.step != Step::Last {
+            return None;
+        }
+        state.step = Step::Resting;
+        state.next = state.pages + STEP;
+        Some(())
+    }
+
+    pub(crate) fn close(&self) {
+        self.state().step = Step::Closing;
+        self.changed.notify_all();
+    }
+
+    fn moved(&self) {
+        let mut state = self.state();
+        if state.step != Step::Closing {
+            state.step = Step::Last;
+        }
+    }
+
+    /// Waits until a checkpoint is wanted, or the log has lain idle; `None` when closing.
+    fn next(&self) -> Option<()> {
+        let mut state = self.state();
+        loop {
+            match state.step {
+                Step::Closing => return None,
+                Step::Wanted => return Some(()),
+                Step::Resting | Step::Last => {}
+            }
+            let before = state.pages;
+            let (next, waited) = self
+                .changed
+                .wait_timeout(state, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if waited.timed_out() && state.pages == before && before > 0 {
+                state.pages = 0;
+                return Some(());
+            }
+        }
+    }
+}
+
+/// Runs until closed.
+pub(crate) fn run(db: &Connection, mark: &Mark, fatal: &Fatal) {
+    while mark.next().is_some() {
+        checkpoint(db, fatal);
+        mark.moved();
+    }
+}
+
+/// One checkpoint. A failed one loses nothing: the pages stay in the log.
+pub(crate) fn checkpoint(db: &Connection, fatal: &Fatal) {
+    let done = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    if let Err(error) = done {
+        if is_fatal(&error) {
+            fatal(&format!(
+                "the disk could not make a checkpoint durable: {error}"
+            ));
+        }
+        tracing::warn!(%error, "a checkpoint failed and will be tried again");
+    }
+}

@@ -1,0 +1,552 @@
+//! Devices: what is registered of them, and where they are in their lives.
+
+use rusqlite::types::Value;
+use tenure_domain::device::{Criticality, Device, DeviceSpec, Standing};
+use tenure_domain::event::{DeviceFields, Entry, Event};
+use tenure_domain::{
+    Actor, ClassNo, DeviceId, DeviceNo, EventSeq, OwnerNo, ServiceNo, SiteNo, TenantId, Title,
+};
+use tenure_x509::{Reason, Time};
+
+use crate::cache::Noun;
+use crate::error::StoreError;
+use crate::registry::{self, RegistryError, name};
+use crate::tx::{Counter, Property, ReadTx, Row, Touched, Tx};
+use crate::withdrawal;
+
+macro_rules! select_device {
+    ($rest:literal) => {
+        concat!(
+            "SELECT device.no, tenant, version, standing, class, site, owner, criticality, created, \
+             updated, id, manufacturer, model, serial, services FROM device ",
+            $rest
+        )
+    };
+}
+
+pub(crate) use select_device;
+
+/// A device as its row has it, the registry's names still numbers.
+pub(crate) struct Raw {
+    pub(crate) device: Device,
+    pub(crate) class: i64,
+    pub(crate) site: i64,
+    pub(crate) owner: i64,
+}
+
+fn placeholder() -> Result<Title, StoreError> {
+    Title::try_from("-".to_owned()).map_err(|_| StoreError::Unreadable { what: "a name" })
+}
+
+pub(crate) fn raw(row: &Row<'_>) -> Result<Raw, StoreError> {
+    let nameless = placeholder()?;
+    let services = row.text(14)?;
+    Ok(Raw {
+        class: row.get(4)?,
+        site: row.get(5)?,
+        owner: row.get(6)?,
+        device: Device {
+            no: DeviceNo(row.get(0)?),
+            tenant: TenantId(row.get(1)?),
+            version: row.get(2)?,
+            standing: standing(row.get(3)?)?,
+            class: nameless.clone(),
+            site: nameless.clone(),
+            owner: nameless,
+            criticality: Criticality::from_code(row.get(7)?).ok_or(StoreError::Unreadable {
+                what: "device.criticality",
+            })?,
+            created: row.time(8)?,
+            updated: row.time(9)?,
+            id: device_id(row, 10)?,
+            manufacturer: row.get(11)?,
+            model: row.get(12)?,
+            serial: row.get(13)?,
+            services: services
+                .split(';')
+                .filter(|name| !name.is_empty())
+                .map(|name| Title::try_from(name.to_owned()))
+                .collect::<Result<_, _>>()
+                .map_err(|_| StoreError::Unreadable {
+                    what: "device.services",
+                })?,
+        },
+    })
+}
+
+pub(crate) fn device_id(row: &Row<'_>, column: usize) -> Result<DeviceId, StoreError> {
+    DeviceId::try_from(row.get::<String>(column)?)
+        .map_err(|_| StoreError::Unreadable { what: "device.id" })
+}
+
+pub(crate) fn standing(code: i64) -> Result<Standing, StoreError> {
+    Standing::from_code(code).ok_or(StoreError::Unreadable {
+        what: "device.standing",
+    })
+}
+
+impl Raw {
+    pub(crate) fn named(self, tx: &ReadTx<'_>) -> Result<Device, StoreError> {
+        Ok(Device {
+            class: name(tx, Noun::Class, self.class)?,
+            site: name(tx, Noun::Site, self.site)?,
+            owner: name(tx, Noun::Owner, self.owner)?,
+            ..self.device
+        })
+    }
+}
+
+fn named(tx: &ReadTx<'_>, found: Option<Raw>) -> Result<Option<Device>, StoreError> {
+    found.map(|raw| raw.named(tx)).transpose()
+}
+
+/// A device by its registered name.
+pub fn by_id(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    id: &DeviceId,
+) -> Result<Option<Device>, StoreError> {
+    let found = tx.one(
+        select_device!("WHERE tenant = $1 AND id = $2"),
+        &[&tenant.0, &id.as_str()],
+        raw,
+    )?;
+    named(tx, found)
+}
+
+/// A device by its row.
+pub fn by_no(tx: &ReadTx<'_>, no: DeviceNo) -> Result<Option<Device>, StoreError> {
+    let found = tx.one(select_device!("WHERE no = $1"), &[&no.0], raw)?;
+    named(tx, found)
+}
+
+/// The device that a manufacturer's proof names: maker and serial number, octet for octet. `None`
+/// also when two devices are registered so: neither is meant then.
+pub fn by_maker(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    manufacturer: &str,
+    serial: &str,
+) -> Result<Option<Device>, StoreError> {
+    let mut found = tx.all(
+        select_device!("WHERE tenant = $1 AND serial = $2 AND manufacturer = $3 LIMIT 2"),
+        &[&tenant.0, &serial, &manufacturer],
+        raw,
+    )?;
+    let only = found.pop();
+    if found.is_empty() {
+        named(tx, only)
+    } else {
+        Ok(None)
+    }
+}
+
+/// The numbers behind a specification's names.
+pub(crate) struct Numbers {
+    pub(crate) class: ClassNo,
+    pub(crate) site: SiteNo,
+    pub(crate) owner: OwnerNo,
+    pub(crate) services: Vec<ServiceNo>,
+}
+
+impl Numbers {
+    pub(crate) fn of(
+        tx: &ReadTx<'_>,
+        tenant: TenantId,
+        spec: &DeviceSpec,
+    ) -> Result<Numbers, RegistryError> {
+        let unknown = |column, name: &Title| RegistryError::Unknown {
+            column,
+            name: name.to_string(),
+        };
+        let class = registry::class::no(tx, tenant, spec.class.as_str())?;
+        let site = registry::site::no(tx, tenant, spec.site.as_str())?;
+        let owner = registry::owner::no(tx, tenant, spec.owner.as_str())?;
+        let mut services = Vec::with_capacity(spec.services.len());
+        for service in &spec.services {
+            let no = registry::service::no(tx, tenant, service.as_str())?;
+            services.push(no.ok_or_else(|| unknown("services", service))?);
+        }
+        Ok(Numbers {
+            class: class.ok_or_else(|| unknown("class", &spec.class))?,
+            site: site.ok_or_else(|| unknown("site", &spec.site))?,
+            owner: owner.ok_or_else(|| unknown("owner", &spec.owner))?,
+            services,
+        })
+    }
+}
+
+fn joined(services: &[Title]) -> String {
+    services
+        .iter()
+        .map(Title::as_str)
+        .collect::<Vec<_>>()
+        .join(";")
+}
+
+fn fields(spec: &DeviceSpec) -> DeviceFields {
+    DeviceFields {
+        class: spec.class.to_string(),
+        criticality: spec.criticality,
+        id: spec.id.clone(),
+        manufacturer: spec.manufacturer.clone(),
+        model: spec.model.clone(),
+        owner: spec.owner.to_string(),
+        serial: spec.serial.clone(),
+        services: spec.services.iter().map(ToString::to_string).collect(),
+        site: spec.site.to_string(),
+    }
+}
+
+/// What an operator registered of a device.
+pub fn spec(device: &Device) -> DeviceSpec {
+    DeviceSpec {
+        id: device.id.clone(),
+        manufacturer: device.manufacturer.clone(),
+        model: device.model.clone(),
+        serial: device.serial.clone(),
+        class: device.class.clone(),
+        site: device.site.clone(),
+        owner: device.owner.clone(),
+        services: device.services.clone(),
+        criticality: device.criticality,
+    }
+}
+
+/// Registers a device in the default tenant.
+pub fn add(
+    tx: &mut Tx<'_>,
+    spec: &DeviceSpec,
+    actor: &Actor,
+    now: Time,
+) -> Result<Device, RegistryError> {
+    let tenant = TenantId::DEFAULT;
+    if exists(tx, tenant, &spec.id)?.is_some() {
+        return Err(RegistryError::Taken(spec.id.clone()));
+    }
+    let numbers = Numbers::of(tx, tenant, spec)?;
+    Ok(insert(tx, tenant, spec, &numbers, actor, now)?)
+}
+
+fn exists(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    id: &DeviceId,
+) -> Result<Option<DeviceNo>, StoreError> {
+    tx.one(
+        "SELECT no FROM device WHERE tenant = $1 AND id = $2",
+        &[&tenant.0, &id.as_str()],
+        |row| row.get(0).map(DeviceNo),
+    )
+}
+
+/// Writes a device that is known to be new.
+pub(crate) fn insert(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    spec: &DeviceSpec,
+    numbers: &Numbers,
+    actor: &Actor,
+    now: Time,
+) -> Result<Device, StoreError> {
+    tx.sequence.device += 1;
+    let no = DeviceNo(tx.sequence.device);
+    let mut entry = Entry::new(actor.clone(), now, Event::DeviceRegistered(fields(spec)));
+    entry.tenant = tenant;
+    let event = tx.append(&entry.about(no, &spec.id), EventSeq(0))?;
+    let (class, site, owner) = (numbers.class.0, numbers.site.0, numbers.owner.0);
+    let standing = Standing::Expected;
+    tx.run(
+        "INSERT INTO device(no, tenant, version, standing, head, last_cert, last_event, forgiven,
+           class, site, owner, criticality, created, updated, id, manufacturer, model, serial,
+           services)
+         VALUES($1, $2, 1, $3, 0, 0, $4, 0, $5, $6, $7, $8, $9, $9, $10, $11, $12, $13, $14)",
+        &[
+            &no.0,
+            &tenant.0,
+            &standing.code(),
+            &event.0,
+            &class,
+            &site,
+            &owner,
+            &spec.criticality.code(),
+            &now.unix(),
+            &spec.id.as_str(),
+            &spec.manufacturer,
+            &spec.model,
+            &spec.serial,
+            &joined(&spec.services),
+        ],
+    )?;
+    bind_services(tx, no, &numbers.services)?;
+    tx.run(
+        "INSERT INTO device_assign(device, since, until, site, owner, class)
+         VALUES($1, $2, $3, $4, $5, $6)",
+        &[&no.0, &now.unix(), &i64::MAX, &site, &owner, &class],
+    )?;
+    count(tx, tenant.0, (site, owner, class), standing, 1);
+    Ok(Device {
+        no,
+        tenant,
+        id: spec.id.clone(),
+        manufacturer: spec.manufacturer.clone(),
+        model: spec.model.clone(),
+        serial: spec.serial.clone(),
+        class: spec.class.clone(),
+        site: spec.site.clone(),
+        owner: spec.owner.clone(),
+        services: spec.services.clone(),
+        criticality: spec.criticality,
+        standing,
+        version: 1,
+        created: now,
+        updated: now,
+    })
+}
+
+fn bind_services(tx: &Tx<'_>, device: DeviceNo, services: &[ServiceNo]) -> Result<(), StoreError> {
+    for service in services {
+        tx.run(
+            "INSERT INTO device_service(service, device) VALUES($1, $2) ON CONFLICT DO NOTHING",
+            &[&service.0, &device.0],
+        )?;
+    }
+    Ok(())
+}
+
+/// Changes what is registered of a device. A specification that changes nothing records nothing.
+pub fn edit(
+    tx: &mut Tx<'_>,
+    spec: &DeviceSpec,
+    actor: &Actor,
+    now: Time,
+) -> Result<(Device, registry::Put), RegistryError> {
+    let tenant = TenantId::DEFAULT;
+    let unknown = || RegistryError::UnknownDevice(spec.id.clone());
+    let before = by_id(tx, tenant, &spec.id)?.ok_or_else(unknown)?;
+    if self::spec(&before) == *spec {
+        return Ok((before, registry::Put::Unchanged));
+    }
+    let numbers = Numbers::of(tx, tenant, spec)?;
+    change(tx, &before, spec, &numbers, actor, now)?;
+    let after = by_no(tx, before.no)?.ok_or_else(unknown)?;
+    Ok((after, registry::Put::Changed))
+}
+
+/// Writes a specification over a device.
+pub(crate) fn change(
+    tx: &mut Tx<'_>,
+    before: &Device,
+    spec: &DeviceSpec,
+    numbers: &Numbers,
+    actor: &Actor,
+    now: Time,
+) -> Result<(), StoreError> {
+    let (no, tenant) = (before.no, before.tenant);
+    let mut entry = Entry::new(actor.clone(), now, Event::DeviceChanged(fields(spec)));
+    entry.tenant = tenant;
+    tx.log(&entry.about(no, &before.id))?;
+    let place = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
+    let (site, owner, class) = tx
+        .one(
+            "SELECT site, owner, class FROM device WHERE no = $1",
+            &[&no.0],
+            place,
+        )?
+        .ok_or(StoreError::Unreadable { what: "device" })?;
+    tx.run(
+        "UPDATE device SET version = version + 1, class = $2, site = $3, owner = $4,
+           criticality = $5, updated = $6, manufacturer = $7, model = $8, serial = $9,
+           services = $10 WHERE no = $1",
+        &[
+            &no.0,
+            &numbers.class.0,
+            &numbers.site.0,
+            &numbers.owner.0,
+            &spec.criticality.code(),
+            &now.unix(),
+            &spec.manufacturer,
+            &spec.model,
+            &spec.serial,
+            &joined(&spec.services),
+        ],
+    )?;
+    if before.services != spec.services {
+        tx.run("DELETE FROM device_service WHERE device = $1", &[&no.0])?;
+        bind_services(tx, no, &numbers.services)?;
+    }
+    let moved = (numbers.site.0, numbers.owner.0, numbers.class.0);
+    if moved != (site, owner, class) {
+        count(tx, tenant.0, (site, owner, class), before.standing, -1);
+        count(tx, tenant.0, moved, before.standing, 1);
+        assign(tx, no, now, moved)?;
+    }
+    Ok(())
+}
+
+/// Ends the present assignment and begins another.
+fn assign(
+    tx: &Tx<'_>,
+    device: DeviceNo,
+    now: Time,
+    (site, owner, class): (i64, i64, i64),
+) -> Result<(), StoreError> {
+    let now = now.unix();
+    // Two moves in one second: the later one stands.
+    tx.run(
+        "DELETE FROM device_assign WHERE device = $1 AND since >= $2",
+        &[&device.0, &now],
+    )?;
+    tx.run(
+        "UPDATE device_assign SET until = $2 WHERE device = $1 AND until > $2",
+        &[&device.0, &now],
+    )?;
+    tx.run(
+        "INSERT INTO device_assign(device, since, until, site, owner, class)
+         VALUES($1, $2, $3, $4, $5, $6)",
+        &[&device.0, &now, &i64::MAX, &site, &owner, &class],
+    )?;
+    Ok(())
+}
+
+/// Moves a device along its life; to where it already is, records nothing and needs an excuse.
+/// Whoever is retired or destroyed loses every certificate in the same transaction.
+pub fn set_standing(
+    tx: &mut Tx<'_>,
+    no: DeviceNo,
+    to: Standing,
+    why: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Device, StoreError> {
+    let gone = StoreError::Unreadable { what: "device" };
+    let device = by_no(tx, no)?.ok_or(gone.clone())?;
+    let from = device.standing;
+    if from != to {
+        let said = Event::DeviceStandingChanged {
+            from,
+            to,
+            why: why.to_owned(),
+        };
+        let mut entry = Entry::new(actor.clone(), now, said);
+        entry.tenant = device.tenant;
+        tx.log(&entry.about(no, &device.id))?;
+        tx.run(
+            "UPDATE device SET version = version + 1, standing = $2, updated = $3 WHERE no = $1",
+            &[&no.0, &to.code(), &now.unix()],
+        )?;
+        recount(tx, no, from, to)?;
+    }
+    if matches!(to, Standing::Retired | Standing::Destroyed) {
+        withdrawal::revoke_all(tx, no, Reason::CessationOfOperation, actor, now)?;
+    }
+    by_no(tx, no)?.ok_or(gone)
+}
+
+/// Moves a device from one standing's counter to another's.
+pub(crate) fn recount(
+    tx: &Tx<'_>,
+    no: DeviceNo,
+    from: Standing,
+    to: Standing,
+) -> Result<(), StoreError> {
+    let found = tx.peek(
+        Touched::Device(no.0),
+        "SELECT tenant, site, class, owner FROM device WHERE no = $1",
+        &[&no.0],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    if let Some((tenant, site, class, owner)) = found {
+        count(tx, tenant, (site, owner, class), from, -1);
+        count(tx, tenant, (site, owner, class), to, 1);
+    }
+    Ok(())
+}
+
+fn count(
+    tx: &Tx<'_>,
+    tenant: i64,
+    (site, owner, class): (i64, i64, i64),
+    standing: Standing,
+    by: i64,
+) {
+    let standing = standing.code();
+    for (property, value) in [
+        (Property::Site, site),
+        (Property::Class, class),
+        (Property::Owner, owner),
+    ] {
+        tx.count(
+            Counter::Devices {
+                tenant,
+                property,
+                value,
+                standing,
+            },
+            by,
+        );
+    }
+}
+
+/// Where a device was, whose and of which class, since when; oldest first.
+pub fn places(tx: &ReadTx<'_>, no: DeviceNo) -> Result<Vec<Place>, StoreError> {
+    let rows = tx.all(
+        "SELECT since, site, owner, class FROM device_assign WHERE device = $1 ORDER BY since",
+        &[&no.0],
+        |row| Ok((row.time(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    rows.into_iter()
+        .map(|(since, site, owner, class)| {
+            Ok(Place {
+                since,
+                site: name(tx, Noun::Site, site)?,
+                owner: name(tx, Noun::Owner, owner)?,
+                class: name(tx, Noun::Class, class)?,
+            })
+        })
+        .collect()
+}
+
+/// Where a device was from some time on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Since when.
+    pub since: Time,
+    /// The site.
+    pub site: Title,
+    /// The owner.
+    pub owner: Title,
+    /// The class.
+    pub class: Title,
+}
+
+/// Remembers by which proof of its manufacturer a device was recognised; news is recorded.
+pub fn recognise(
+    tx: &mut Tx<'_>,
+    device: &Device,
+    serial: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<(), StoreError> {
+    let known = tx.number(
+        "SELECT device FROM device_anchor WHERE tenant = $1 AND manufacturer = $2 AND serial = $3",
+        &[&device.tenant.0, &device.manufacturer, &serial],
+    )?;
+    if known != 0 {
+        return Ok(());
+    }
+    let anchor = format!("{}/{serial}", device.manufacturer);
+    let entry = Entry::new(actor.clone(), now, Event::DeviceRecognised { anchor });
+    tx.log(&entry.about(device.no, &device.id))?;
+    tx.defer(
+        "INSERT INTO device_anchor(tenant, manufacturer, serial, device) VALUES($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+        vec![
+            Value::Integer(device.tenant.0),
+            Value::Text(device.manufacturer.clone()),
+            Value::Text(serial.to_owned()),
+            Value::Integer(device.no.0),
+        ],
+    );
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Incidents: something that must not happen did, and a person has to decide.
+
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::incident::{Incident, IncidentKind, IncidentState};
+use tenure_domain::{Actor, DeviceId, DeviceNo, IncidentNo, TenantId};
+use tenure_x509::Time;
+
+use crate::device::device_id;
+use crate::error::StoreError;
+use crate::tx::{ReadTx, Row, Tx};
+
+/// An incident to be opened.
+#[derive(Debug, Clone)]
+pub struct NewIncident {
+    /// What happened.
+    pub kind: IncidentKind,
+    /// The device, if one is known.
+    pub device: Option<(DeviceNo, DeviceId)>,
+    /// The serials concerned, in hex.
+    pub serials: Vec<String>,
+    /// What happened, in one sentence.
+    pub summary: String,
+}
+
+/// Whether an incident is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// It was opened.
+    New(IncidentNo),
+    /// The same one is open already; nothing was written.
+    Known(IncidentNo),
+}
+
+impl Opened {
+    /// Whether the same incident was open already.
+    pub fn is_known(self) -> bool {
+        matches!(self, Opened::Known(_))
+    }
+
+    /// Its row.
+    pub fn no(self) -> IncidentNo {
+        match self {
+            Opened::New(no) | Opened::Known(no) => no,
+        }
+    }
+}
+
+/// Opens an incident in the default tenant and records it, unless the same one is open: the same
+/// kind, device and serials.
+pub fn open(
+    tx: &mut Tx<'_>,
+    new: &NewIncident,
+    actor: &Actor,
+    now: Time,
+) -> Result<Opened, StoreError> {
+    let tenant = TenantId::DEFAULT;
+    let device = new.device.as_ref().map_or(0, |(no, _)| no.0);
+    let serials = serde_json::to_string(&new.serials).unwrap_or_default();
+    let (kind, state) = (new.kind.code(), IncidentState::Open.code());
+    let known = tx.one(
+        "SELECT no FROM incident WHERE tenant = $1 AND state = $2 AND kind = $3 AND device = $4
+         AND serials = $5",
+        &[&tenant.0, &state, &kind, &device, &serials],
+        |row| row.get(0).map(IncidentNo),
+    )?;
+    if let Some(no) = known {
+        return Ok(Opened::Known(no));
+    }
+    let no = tx.insert(
+        "INSERT INTO incident(tenant, kind, state, device, serials, summary, opened, resolved,
+           outcome) VALUES($1, $2, $3, $4, $5, $6, $7, 0, '') RETURNING no",
+        &[
+            &tenant.0,
+            &kind,
+            &state,
+            &device,
+            &serials,
+            &new.summary,
+            &now.unix(),
+        ],
+    )?;
+    let event = Event::IncidentOpened {
+        incident: no,
+        kind: new.kind.word().to_owned(),
+        serials: new.serials.clone(),
+    };
+    tell(tx, event, &new.device, actor, now)?;
+    Ok(Opened::New(IncidentNo(no)))
+}
+
+/// Closes an incident with what was decided; `None` if there is no such incident. One that is closed
+/// already is left alone, with an excuse.
+pub fn resolve(
+    tx: &mut Tx<'_>,
+    no: IncidentNo,
+    outcome: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Option<Incident>, StoreError> {
+    let Some(incident) = by_no(tx, no)? else {
+        return Ok(None);
+    };
+    if incident.state == IncidentState::Resolved {
+        tx.excuse("the incident was decided before");
+        return Ok(Some(incident));
+    }
+    tx.run(
+        "UPDATE incident SET state = $2, resolved = $3, outcome = $4 WHERE no = $1",
+        &[
+            &no.0,
+            &IncidentState::Resolved.code(),
+            &now.unix(),
+            &outcome,
+        ],
+    )?;
+    let device = tx.number("SELECT device FROM incident WHERE no = $1", &[&no.0])?;
+    let device = incident.device.clone().map(|id| (DeviceNo(device), id));
+    let event = Event::IncidentResolved {
+        incident: no.0,
+        outcome: outcome.to_owned(),
+    };
+    tell(tx, event, &device, actor, now)?;
+    by_no(tx, no)
+}
+
+fn tell(
+    tx: &mut Tx<'_>,
+    event: Event,
+    device: &Option<(DeviceNo, DeviceId)>,
+    actor: &Actor,
+    now: Time,
+) -> Result<(), StoreError> {
+    let mut entry = Entry::new(actor.clone(), now, event);
+    if let Some((no, id)) = device {
+        entry = entry.about(*no, id);
+    }
+    tx.log(&entry)?;
+    Ok(())
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT incident.no, incident.kind, incident.state, device.id, incident.serials, \
+             incident.summary, incident.opened, incident.resolved, incident.outcome \
+             FROM incident LEFT JOIN device ON device.no = incident.device ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &Row<'_>) -> Result<Incident, StoreError> {
+    let unreadable = |what| StoreError::Unreadable { what };
+    let device = match row.get::<Option<String>>(3)? {
+        Some(_) => Some(device_id(row, 3)?),
+        None => None,
+    };
+    let outcome: String = row.get(8)?;
+    Ok(Incident {
+        no: IncidentNo(row.get(0)?),
+        kind: IncidentKind::from_code(row.get(1)?).ok_or(unreadable("incident.kind"))?,
+        state: IncidentState::from_code(row.get(2)?).ok_or(unreadable("incident.state"))?,
+        device,
+        serials: serde_json::from_str(row.text(4)?).map_err(|_| unreadable("incident.serials"))?,
+        summary: row.get(5)?,
+        opened: row.time(6)?,
+        resolved: row.some_time(7)?,
+        outcome: (!outcome.is_empty()).then_some(outcome),
+    })
+}
+
+/// One incident.
+pub fn by_no(tx: &ReadTx<'_>, no: IncidentNo) -> Result<Option<Incident>, StoreError> {
+    tx.one(select!("WHERE incident.no = $1"), &[&no.0], read)
+}
+
+/// Incidents in this state (or all), newest first, before row `before`; at most `limit`.
+pub fn list(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    state: Option<IncidentState>,
+    before: Option<IncidentNo>,
+    limit: u32,
+) -> Result<Vec<Incident>, StoreError> {
+    let before = before.map_or(i64::MAX, |no| no.0);
+    match state {
+        Some(state) => tx.all(
+            select!(
+                "WHERE incident.tenant = $1 AND incident.state = $2 AND incident.no < $3
+                 ORDER BY incident.no DESC LIMIT $4"
+            ),
+            &[&tenant.0, &state.code(), &before, &limit],
+            read,
+        ),
+        None => tx.all(
+            select!(
+                "WHERE incident.tenant = $1 AND incident.no < $2
+                 ORDER BY incident.no DESC LIMIT $3"
+            ),
+            &[&tenant.0, &before, &limit],
+            read,
+        ),
+    }
+}
+
+/// Incidents of one device, newest first.
+pub fn of_device(tx: &ReadTx<'_>, device: DeviceNo) -> Result<Vec<Incident>, StoreError> {
+    tx.all(
+        select!("WHERE incident.device = $1 ORDER BY incident.no DESC LIMIT 1000"),
+        &[&device.0],
+        read,
+    )
+}

@@ -1,0 +1,356 @@
+//! The concrete store: opening it, and the ways into it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tenure_x509::Time;
+use tokio::sync::oneshot;
+
+use crate::cache::Cache;
+use crate::checkpoint::{self, Mark};
+use crate::driver::sqlite::{FILE, Purpose, connect, said};
+use crate::error::{OpenError, StoreError};
+use crate::lock::DirectoryLock;
+use crate::migrate::{self, Create, Migrated};
+use crate::reader::{Desk, Pool, snapshot};
+use crate::tx::{Link, ReadTx, Sequence, Tx};
+use crate::writer::{self, Closure, Fatal, Grouping, OperationId, Queue, Rule};
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Whether a missing store is made.
+    pub create: Create,
+    /// Threads for reads that scan; at least one.
+    pub readers: usize,
+    /// Memory for pages of the writer, in KiB.
+    pub write_cache_kib: u32,
+    /// Memory for pages of each reader, in KiB.
+    pub read_cache_kib: u32,
+    /// At most so many closures share one commit.
+    pub group: usize,
+    /// How long the writer waits for more closures when it finds fewer than that.
+    pub linger: Duration,
+    /// A limit on the database in pages of 4 KiB, or none; a full one acts like a full disk.
+    pub page_limit: Option<u32>,
+    /// What to do when the disk cannot promise durability any more; it should not return.
+    pub fatal: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            create: Create::Never,
+            readers: 2,
+            write_cache_kib: 32 * 1024,
+            read_cache_kib: 2 * 1024,
+            group: 512,
+            linger: Duration::ZERO,
+            page_limit: None,
+            fatal: Arc::new(leave),
+        }
+    }
+}
+
+/// Ends the process: after a failed fsync nothing that the kernel says about the file can be
+/// believed until it is read again from the disk.
+fn leave(why: &str) {
+    tracing::error!(why, "stopping at once; nothing acknowledged is lost");
+    // The log may be buffered or go nowhere; standard error is the last resort.
+    eprintln!("tenure: {why}; stopping at once, nothing acknowledged is lost");
+    std::process::exit(70);
+}
+
+/// The registry, the certificates and the record, in one data directory.
+///
+/// A cheap handle: clones share the same threads. Dropping the last one finishes what waits and
+/// closes the files.
+#[derive(Clone)]
+pub struct Store {
+    inside: Arc<Inside>,
+}
+
+struct Inside {
+    file: PathBuf,
+    migrated: Migrated,
+    queue: Arc<Queue>,
+    desk: Arc<Desk>,
+    pool: Pool,
+    mark: Arc<Mark>,
+    /// When the newest event was recorded, in Unix seconds.
+    recorded: Arc<AtomicI64>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    // Given back last, when no thread touches the files any more.
+    _lock: DirectoryLock,
+}
+
+impl Store {
+    /// Opens the store in `directory`, alone, and brings it to this release's schema.
+    ///
+    /// Errors: [`OpenError`]; each says what to do.
+    pub fn open(directory: &Path, options: Options) -> Result<Store, OpenError> {
+        let file = directory.join(FILE);
+        if options.create == Create::Never && !file.exists() {
+            return Err(OpenError::Missing(directory.to_owned()));
+        }
+        let lock = DirectoryLock::take(directory)?;
+        let db = connect(&file, Purpose::Write, options.write_cache_kib)?;
+        let migrated = migrate::forward(&db, directory)?;
+        if let Some(pages) = options.page_limit {
+            db.pragma_update(None, "max_page_count", pages)
+                .map_err(said)?;
+        }
+        let cache = Arc::new(Cache::default());
+        let link = Link::new(db, Arc::new(Cache::default()));
+        let sequence = last_numbers(&link)?;
+        let queue = Arc::new(Queue::new());
+        let desk = Arc::new(Desk::new());
+        let mark = Mark::new();
+        let mut threads = Threads {
+            handles: Vec::new(),
+        };
+        let recorded = Arc::new(AtomicI64::new(sequence.recorded));
+        threads.start_writer(link, &queue, &mark, sequence, &recorded, &options)?;
+        for number in 0..options.readers.max(1) {
+            let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
+            threads.start_reader(number, Link::new(db, Arc::clone(&cache)), &desk)?;
+        }
+        threads.start_checkpointer(&file, &mark, &options)?;
+        Ok(Store {
+            inside: Arc::new(Inside {
+                pool: Pool::new(file.clone(), options.read_cache_kib, cache),
+                file,
+                migrated,
+                queue,
+                desk,
+                mark,
+                recorded,
+                threads: Mutex::new(threads.handles),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// What opening found.
+    pub fn migrated(&self) -> &Migrated {
+        &self.inside.migrated
+    }
+
+    /// The database file.
+    pub fn file(&self) -> &Path {
+        &self.inside.file
+    }
+
+    /// When the newest event was recorded; the beginning of 1970 before the first.
+    pub fn last_recorded(&self) -> Time {
+        Time::from_unix(self.inside.recorded.load(Ordering::Acquire))
+    }
+
+    /// Reads one snapshot on a reading thread. For anything that scans or may take long.
+    pub async fn read<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.inside.desk.push(Box::new(move |link| {
+            // Nobody may be waiting any more.
+            let _ = reply.send(snapshot(link, body));
+        }));
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Reads one snapshot on the caller's own thread: for a few rows found by their keys, where a
+    /// hop to another thread would cost more than the read.
+    pub fn glance<T, E: From<StoreError>>(
+        &self,
+        body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.inside.pool.with(body)
+    }
+
+    /// Makes a change that the record will show. When this answers `Ok`, it is durable.
+    ///
+    /// The closure may be run more than once and must have no effect but its writes. It must log at
+    /// least one event, or nothing of it is kept ([`StoreError::NoEvent`]). Its error undoes its own
+    /// writes only.
+    pub async fn record<T, E, F>(&self, operation: OperationId, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.write(operation, Rule::Recorded, body).await
+    }
+
+    /// Writes to tables that may be emptied at any time without harm, without an event.
+    pub async fn scratch<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.unrecorded(body).await
+    }
+
+    /// Writes what is a fact about the record rather than in it.
+    pub(crate) async fn unrecorded<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.write(OperationId([0; 16]), Rule::Unrecorded, body)
+            .await
+    }
+
+    async fn write<T, E, F>(&self, operation: OperationId, rule: Rule, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (job, answer) = Closure::with_answer(operation, rule, body);
+        if self.inside.queue.push(job).is_err() {
+            return Err(StoreError::Closed.into());
+        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Finishes what waits, then closes the files. Later calls answer [`StoreError::Closed`].
+    pub fn close(&self) {
+        self.inside.close();
+    }
+}
+
+impl Inside {
+    fn close(&self) {
+        self.queue.close();
+        self.desk.close();
+        self.mark.close();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // The last handle may be dropped by a closure on one of these threads themselves.
+            if thread.thread().id() != std::thread::current().id() {
+                // A panic of that thread has been reported by the thread itself.
+                let _ = thread.join();
+            }
+        }
+        self.pool.close();
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn last_numbers(link: &Link) -> Result<Sequence, StoreError> {
+    let tx = ReadTx::new(link);
+    let event = tx.number("SELECT max(seq) FROM event", &[])?;
+    let recorded = tx.number("SELECT at FROM event WHERE seq = $1", &[&event])?;
+    let certificate = tx
+        .number("SELECT max(no) FROM cert", &[])?
+        .max(tx.number("SELECT max(no) FROM reservation", &[])?);
+    let device = tx.number("SELECT max(no) FROM device", &[])?;
+    Ok(Sequence {
+        event,
+        recorded,
+        device,
+        certificate,
+    })
+}
+
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn spawn(
+        &mut self,
+        name: String,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), OpenError> {
+        let handle = std::thread::Builder::new()
+            .name(name)
+            .spawn(body)
+            .map_err(|cause| OpenError::Io {
+                doing: "starting a thread for",
+                path: PathBuf::from(FILE),
+                cause,
+            })?;
+        self.handles.push(handle);
+        Ok(())
+    }
+
+    fn start_writer(
+        &mut self,
+        link: Link,
+        queue: &Arc<Queue>,
+        mark: &Arc<Mark>,
+        sequence: Sequence,
+        recorded: &Arc<AtomicI64>,
+        options: &Options,
+    ) -> Result<(), OpenError> {
+        let mut link = link;
+        let recorded = Arc::clone(recorded);
+        let told = Arc::clone(mark);
+        link.db
+            .wal_hook(Some(
+                move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+                    told.log_holds(u64::try_from(pages).unwrap_or(0));
+                    Ok(())
+                },
+            ))
+            .map_err(said)?;
+        let (queue, mark) = (Arc::clone(queue), Arc::clone(mark));
+        let grouping = Grouping {
+            most: options.group.max(1),
+            linger: options.linger,
+        };
+        let fatal: Fatal = Arc::clone(&options.fatal);
+        self.spawn("store-write".to_owned(), move || {
+            let committed = |now: Sequence| recorded.store(now.recorded, Ordering::Release);
+            let between = |link: &Link| {
+                if mark.take_last().is_some() {
+                    checkpoint::checkpoint(&link.db, &fatal);
+                }
+            };
+            writer::run(link, &queue, grouping, sequence, &fatal, committed, between);
+        })
+    }
+
+    fn start_reader(
+        &mut self,
+        number: usize,
+        link: Link,
+        desk: &Arc<Desk>,
+    ) -> Result<(), OpenError> {
+        let desk = Arc::clone(desk);
+        self.spawn(format!("store-read-{number}"), move || desk.serve(&link))
+    }
+
+    fn start_checkpointer(
+        &mut self,
+        file: &Path,
+        mark: &Arc<Mark>,
+        options: &Options,
+    ) -> Result<(), OpenError> {
+        let db = connect(file, Purpose::Checkpoint, 256)?;
+        let mark = Arc::clone(mark);
+        let fatal: Fatal = Arc::clone(&options.fatal);
+        self.spawn("store-checkpoint".to_owned(), move || {
+            checkpoint::run(&db, &mark, &fatal)
+        })
+    }
+}

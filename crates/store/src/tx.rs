@@ -1,0 +1,624 @@
+//! What a closure sees of the database: a snapshot to read, and for the writer a place to write.
+//!
+//! Hot writes are *deferred*: kept in memory until the group commits or until somebody must see
+//! them. A closure that fails before any of its writes reached the database costs no savepoint:
+//! its deferred writes are forgotten. The first write that must reach the database at once opens
+//! one.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::{ControlFlow, Deref};
+use std::sync::Arc;
+
+use rusqlite::types::{FromSql, Value};
+use rusqlite::{CachedStatement, Connection, ToSql};
+use tenure_x509::Time;
+
+use crate::cache::Cache;
+use crate::driver::numbered;
+use crate::driver::sqlite::said;
+use crate::error::StoreError;
+
+/// A connection and the rewritten texts of the statements that ran on it.
+pub(crate) struct Link {
+    pub(crate) db: Connection,
+    texts: RefCell<HashMap<(usize, usize), Arc<str>>>,
+    pub(crate) cache: Arc<Cache>,
+}
+
+impl Link {
+    pub(crate) fn new(db: Connection, cache: Arc<Cache>) -> Link {
+        Link {
+            db,
+            texts: RefCell::default(),
+            cache,
+        }
+    }
+
+    fn prepare(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
+        // A static text is known by where it is, so finding its rewriting costs one small hash.
+        let key = (sql.as_ptr() as usize, sql.len());
+        let mut texts = self.texts.borrow_mut();
+        let text = texts.entry(key).or_insert_with(|| numbered(sql).into());
+        let text = Arc::clone(text);
+        drop(texts);
+        self.db.prepare_cached(&text)
+    }
+}
+
+/// A row that a deferred write of this group has changed, and that must therefore be written before
+/// it is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Touched {
+    Device(i64),
+    Certificate(i64),
+    Reservation(i64),
+    Secret(i64),
+    Key(i64),
+}
+
+struct Deferred {
+    sql: &'static str,
+    args: Vec<Value>,
+}
+
+/// A counter of the dashboard: kept in memory for a group, then added to its row once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Counter {
+    /// Devices by one of their properties and standing.
+    Devices {
+        tenant: i64,
+        property: Property,
+        value: i64,
+        standing: i64,
+    },
+    /// Certificates of a day since 1970.
+    Day {
+        tenant: i64,
+        class: i64,
+        day: i64,
+        column: DayColumn,
+    },
+    /// Certificates by tenant and stored status.
+    Certificates {
+        tenant: i64,
+        issuer: i64,
+        status: i64,
+    },
+}
+
+/// By what devices are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Property {
+    Site = 1,
+    Class = 2,
+    Owner = 3,
+}
+
+/// What a day counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum DayColumn {
+    /// Certificates released on that day.
+    Issued,
+    /// Certificates whose validity ends on that day, unless revoked before.
+    Ending,
+    /// Of the ending ones, those in force and not replaced.
+    Current,
+    /// Certificates revoked on that day while still valid.
+    Revoked,
+}
+
+/// The writes of a group that have not reached the database.
+#[derive(Default)]
+pub(crate) struct Pending {
+    writes: Vec<Deferred>,
+    counts: Vec<(Counter, i64)>,
+    /// Where the writes and counts of the present closure begin.
+    own_writes: usize,
+    own_counts: usize,
+    touched: HashSet<Touched>,
+    savepoint: Savepoint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Savepoint {
+    #[default]
+    Closed,
+    Open,
+}
+
+/// A consistent snapshot of the database.
+pub struct ReadTx<'c> {
+    link: &'c Link,
+    pending: RefCell<Pending>,
+    memory: Memory,
+}
+
+/// Whether rows of this transaction may be remembered beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// They are committed.
+    Committed,
+    /// They might still be undone.
+    Open,
+}
+
+impl<'c> ReadTx<'c> {
+    pub(crate) fn new(link: &'c Link) -> ReadTx<'c> {
+        ReadTx {
+            link,
+            pending: RefCell::default(),
+            memory: Memory::Committed,
+        }
+    }
+
+    /// Whether what was read here may be kept in memory for other transactions.
+    pub(crate) fn may_remember(&self) -> bool {
+        self.memory == Memory::Committed
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.link.cache
+    }
+
+    /// The first row, if any.
+    pub(crate) fn one<T>(
+        &self,
+        sql: &'static str,
+        args: &[&dyn ToSql],
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.settle()?;
+        self.first(sql, args, map)
+    }
+
+    /// The first row, if any, of a statement that reads only `row`: what other closures of the group
+    /// have deferred is written first only if it concerns that row.
+    pub(crate) fn peek<T>(
+        &self,
+        row: Touched,
+        sql: &'static str,
+        args: &[&dyn ToSql],
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        if self.pending.borrow().touched.contains(&row) {
+            self.settle()?;
+        }
+        self.first(sql, args, map)
+    }
+
+    /// The first row, if any, of a statement over rows that are never deferred.
+    pub(crate) fn first<T>(
+        &self,
+        sql: &'static str,
+        args: &[&dyn ToSql],
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut statement = self.link.prepare(sql).map_err(said)?;
+        let mut rows = statement.query(args).map_err(said)?;
+        match rows.next().map_err(said)? {
+            Some(row) => map(&Row(row)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Every row, in order.
+    pub(crate) fn all<T>(
+        &self,
+        sql: &'static str,
+        args: &[&dyn ToSql],
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut out = Vec::new();
+        self.each(sql, args, |row| {
+            out.push(map(row)?);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Calls `visit` with every row, in order, holding one at a time.
+    pub(crate) fn each<E: From<StoreError>>(
+        &self,
+        sql: &'static str,
+        args: &[&dyn ToSql],
+        mut visit: impl FnMut(&Row<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.settle()?;
+        let mut statement = self.link.prepare(sql).map_err(said)?;
+        let mut rows = statement.query(args).map_err(said)?;
+        while let Some(row) = rows.next().map_err(said)? {
+            visit(&Row(row))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each row, in order, until it breaks.
+    pub(crate) fn walk(
+        &self,
+        sql: &'static str,
+        args: &[&dyn ToSql],
+        mut visit: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.settle()?;
+        let mut statement = self.link.prepare(sql).map_err(said)?;
+        let mut rows = statement.query(args).map_err(said)?;
+        while let Some(row) = rows.next().map_err(said)? {
+            if visit(&Row(row))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The single number a statement answers; 0 when there is no row.
+    pub(crate) fn number(&self, sql: &'static str, args: &[&dyn ToSql]) -> Result<i64, StoreError> {
+        Ok(self
+            .one(sql, args, |row| row.get::<Option<i64>>(0))?
+            .flatten()
+            .unwrap_or(0))
+    }
+
+    /// Writes what is deferred, so that a read sees it.
+    fn settle(&self) -> Result<(), StoreError> {
+        let mut pending = self.pending.borrow_mut();
+        if pending.writes.is_empty() && pending.counts.is_empty() {
+            return Ok(());
+        }
+        let own =
+            pending.writes.len() > pending.own_writes || pending.counts.len() > pending.own_counts;
+        if own {
+            self.open_savepoint(&mut pending)?;
+        }
+        self.write_all(&mut pending)
+    }
+
+    /// Gives the present closure a savepoint; what other closures deferred goes before it.
+    fn open_savepoint(&self, pending: &mut Pending) -> Result<(), StoreError> {
+        if pending.savepoint == Savepoint::Open {
+            return Ok(());
+        }
+        let own_writes = pending.writes.split_off(pending.own_writes);
+        let own_counts = pending.counts.split_off(pending.own_counts);
+        self.write_all(pending)?;
+        self.statement("SAVEPOINT closure")?;
+        pending.savepoint = Savepoint::Open;
+        pending.writes = own_writes;
+        pending.counts = own_counts;
+        Ok(())
+    }
+
+    fn write_all(&self, pending: &mut Pending) -> Result<(), StoreError> {
+        write_deferred(self.link, &mut pending.writes)?;
+        write_counts(self.link, &mut pending.counts)?;
+        pending.own_writes = 0;
+        pending.own_counts = 0;
+        pending.touched.clear();
+        Ok(())
+    }
+
+    fn statement(&self, sql: &'static str) -> Result<usize, StoreError> {
+        self.link
+            .prepare(sql)
+            .and_then(|mut s| s.execute([]))
+            .map_err(said)
+    }
+}
+
+/// Writes the deferred statements, those of one text together, texts in order of appearance.
+fn write_deferred(link: &Link, writes: &mut Vec<Deferred>) -> Result<(), StoreError> {
+    let mut texts: Vec<&'static str> = Vec::new();
+    for write in writes.iter() {
+        if !texts.iter().any(|text| std::ptr::eq(*text, write.sql)) {
+            texts.push(write.sql);
+        }
+    }
+    for text in texts {
+        let mut statement = link.prepare(text).map_err(said)?;
+        for write in writes.iter().filter(|write| std::ptr::eq(write.sql, text)) {
+            statement
+                .execute(rusqlite::params_from_iter(write.args.iter()))
+                .map_err(said)?;
+        }
+    }
+    writes.clear();
+    Ok(())
+}
+
+fn write_counts(link: &Link, counts: &mut Vec<(Counter, i64)>) -> Result<(), StoreError> {
+    if counts.is_empty() {
+        return Ok(());
+    }
+    counts.sort_unstable_by_key(|(counter, _)| *counter);
+    let mut counts = std::mem::take(counts).into_iter().peekable();
+    while let Some((counter, mut by)) = counts.next() {
+        while let Some((_, more)) = counts.next_if(|(next, _)| *next == counter) {
+            by += more;
+        }
+        if by != 0 {
+            counter.add(link, by).map_err(said)?;
+        }
+    }
+    Ok(())
+}
+
+macro_rules! day_text {
+    ($column:literal, $values:literal) => {
+        concat!(
+            "INSERT INTO cert_day(tenant, day, class, issued, ending, current, revoked)
+             VALUES($1, $2, $3, ",
+            $values,
+            ") ON CONFLICT(tenant, day, class) DO UPDATE SET ",
+            $column,
+            " = cert_day.",
+            $column,
+            " + excluded.",
+            $column
+        )
+    };
+}
+
+impl Counter {
+    fn add(self, link: &Link, by: i64) -> rusqlite::Result<usize> {
+        match self {
+            Counter::Devices {
+                tenant,
+                property,
+                value,
+                standing,
+            } => link
+                .prepare(
+                    "INSERT INTO device_count(tenant, property, value, standing, n)
+                     VALUES($1, $2, $3, $4, $5)
+                     ON CONFLICT(tenant, property, value, standing)
+                     DO UPDATE SET n = device_count.n + excluded.n",
+                )?
+                .execute([tenant, property as i64, value, standing, by]),
+            Counter::Certificates {
+                tenant,
+                issuer,
+                status,
+            } => link
+                .prepare(
+                    "INSERT INTO cert_count(tenant, issuer, status, n) VALUES($1, $2, $3, $4)
+                     ON CONFLICT(tenant, issuer, status)
+                     DO UPDATE SET n = cert_count.n + excluded.n",
+                )?
+                .execute([tenant, issuer, status, by]),
+            Counter::Day {
+                tenant,
+                class,
+                day,
+                column,
+            } => link
+                .prepare(match column {
+                    DayColumn::Issued => day_text!("issued", "$4, 0, 0, 0"),
+                    DayColumn::Ending => day_text!("ending", "0, $4, 0, 0"),
+                    DayColumn::Current => day_text!("current", "0, 0, $4, 0"),
+                    DayColumn::Revoked => day_text!("revoked", "0, 0, 0, $4"),
+                })?
+                .execute([tenant, day, class, by]),
+        }
+    }
+}
+
+/// The numbers that only the writer gives out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sequence {
+    /// The last event.
+    pub(crate) event: i64,
+    /// When it was recorded, in Unix seconds.
+    pub(crate) recorded: i64,
+    /// The last device.
+    pub(crate) device: i64,
+    /// The last certificate or reservation.
+    pub(crate) certificate: i64,
+}
+
+/// Whether a closure said why it logs no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excuse {
+    None,
+    Given,
+}
+
+/// A transaction that may write. It reads like a [`ReadTx`] and sees its own writes.
+pub struct Tx<'c> {
+    read: ReadTx<'c>,
+    pub(crate) sequence: Sequence,
+    /// The sequence as the present closure found it.
+    before: Sequence,
+    pub(crate) operation: [u8; 16],
+    pub(crate) events: u32,
+    pub(crate) excused: Excuse,
+    chance: &'c mut Chance,
+}
+
+impl<'c> Deref for Tx<'c> {
+    type Target = ReadTx<'c>;
+
+    fn deref(&self) -> &ReadTx<'c> {
+        &self.read
+    }
+}
+
+impl<'c> Tx<'c> {
+    pub(crate) fn new(link: &'c Link, sequence: Sequence, chance: &'c mut Chance) -> Tx<'c> {
+        Tx {
+            read: ReadTx {
+                memory: Memory::Open,
+                ..ReadTx::new(link)
+            },
+            sequence,
+            before: sequence,
+            operation: [0; 16],
+            events: 0,
+            excused: Excuse::None,
+            chance,
+        }
+    }
+
+    /// Writes at once; answers how many rows changed.
+    pub(crate) fn run(&self, sql: &'static str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
+        let mut pending = self.read.pending.borrow_mut();
+        self.read.open_savepoint(&mut pending)?;
+        self.read.write_all(&mut pending)?;
+        drop(pending);
+        self.read
+            .link
+            .prepare(sql)
+            .and_then(|mut s| s.execute(args))
+            .map_err(said)
+    }
+
+    /// Writes at once a row whose statement ends in `RETURNING` one number, and answers that.
+    pub(crate) fn insert(&self, sql: &'static str, args: &[&dyn ToSql]) -> Result<i64, StoreError> {
+        let mut pending = self.read.pending.borrow_mut();
+        self.read.open_savepoint(&mut pending)?;
+        self.read.write_all(&mut pending)?;
+        drop(pending);
+        self.read
+            .link
+            .prepare(sql)
+            .and_then(|mut s| s.query_row(args, |row| row.get(0)))
+            .map_err(said)
+    }
+
+    /// Writes when the group commits, or before the row is read again. Deferred writes of one group
+    /// must not depend on each other's order.
+    pub(crate) fn defer(&self, sql: &'static str, args: Vec<Value>) {
+        self.read
+            .pending
+            .borrow_mut()
+            .writes
+            .push(Deferred { sql, args });
+    }
+
+    /// Says that a deferred write changes `row`.
+    pub(crate) fn touch(&self, row: Touched) {
+        self.read.pending.borrow_mut().touched.insert(row);
+    }
+
+    /// Adds to a counter when the group commits.
+    pub(crate) fn count(&self, counter: Counter, by: i64) {
+        self.read.pending.borrow_mut().counts.push((counter, by));
+    }
+
+    /// Sixteen bytes nobody could have guessed.
+    pub(crate) fn salt(&mut self) -> Result<[u8; 16], StoreError> {
+        self.chance.salt()
+    }
+
+    /// Begins a closure.
+    pub(crate) fn begin(&mut self, operation: [u8; 16]) {
+        self.operation = operation;
+        self.events = 0;
+        self.excused = Excuse::None;
+        self.before = self.sequence;
+        let mut pending = self.read.pending.borrow_mut();
+        pending.own_writes = pending.writes.len();
+        pending.own_counts = pending.counts.len();
+    }
+
+    /// Keeps what the present closure wrote.
+    pub(crate) fn keep(&mut self) -> Result<(), StoreError> {
+        let mut pending = self.read.pending.borrow_mut();
+        if pending.savepoint == Savepoint::Open {
+            self.read.statement("RELEASE closure")?;
+            pending.savepoint = Savepoint::Closed;
+        }
+        Ok(())
+    }
+
+    /// Forgets what the present closure wrote.
+    pub(crate) fn discard(&mut self) -> Result<(), StoreError> {
+        self.sequence = self.before;
+        let mut pending = self.read.pending.borrow_mut();
+        if pending.savepoint == Savepoint::Open {
+            // Everything deferred by others was written before the savepoint.
+            pending.writes.clear();
+            pending.counts.clear();
+            self.read.statement("ROLLBACK TO closure")?;
+            self.read.statement("RELEASE closure")?;
+            pending.savepoint = Savepoint::Closed;
+        } else {
+            let (writes, counts) = (pending.own_writes, pending.own_counts);
+            pending.writes.truncate(writes);
+            pending.counts.truncate(counts);
+        }
+        Ok(())
+    }
+
+    /// Writes everything deferred; the group is about to commit.
+    pub(crate) fn finish(&mut self) -> Result<(), StoreError> {
+        let mut pending = self.read.pending.borrow_mut();
+        self.read.write_all(&mut pending)
+    }
+}
+
+/// Random bytes, drawn from the operating system many at a time.
+pub(crate) struct Chance {
+    pool: Vec<u8>,
+    used: usize,
+}
+
+impl Chance {
+    const POOL: usize = 4096;
+
+    pub(crate) fn new() -> Chance {
+        Chance {
+            pool: vec![0; Self::POOL],
+            used: Self::POOL,
+        }
+    }
+
+    fn salt(&mut self) -> Result<[u8; 16], StoreError> {
+        if self.used + 16 > self.pool.len() {
+            getrandom::fill(&mut self.pool).map_err(|error| StoreError::Io(error.to_string()))?;
+            self.used = 0;
+        }
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&self.pool[self.used..self.used + 16]);
+        self.used += 16;
+        Ok(salt)
+    }
+}
+
+/// One row of an answer.
+pub(crate) struct Row<'r>(&'r rusqlite::Row<'r>);
+
+impl Row<'_> {
+    pub(crate) fn get<T: FromSql>(&self, column: usize) -> Result<T, StoreError> {
+        self.0.get(column).map_err(said)
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<&str, StoreError> {
+        self.0
+            .get_ref(column)
+            .map_err(said)?
+            .as_str()
+            .map_err(|_| StoreError::Unreadable {
+                what: "a text column",
+            })
+    }
+
+    pub(crate) fn blob(&self, column: usize) -> Result<&[u8], StoreError> {
+        self.0
+            .get_ref(column)
+            .map_err(said)?
+            .as_blob()
+            .map_err(|_| StoreError::Unreadable {
+                what: "a blob column",
+            })
+    }
+
+    pub(crate) fn time(&self, column: usize) -> Result<Time, StoreError> {
+        Ok(Time::from_unix(self.get(column)?))
+    }
+
+    /// A time whose absence is stored as 0.
+    pub(crate) fn some_time(&self, column: usize) -> Result<Option<Time>, StoreError> {
+        let unix: i64 = self.get(column)?;
+        Ok((unix != 0).then(|| Time::from_unix(unix)))
+    }
+}

@@ -1,0 +1,236 @@
+//! Lists of certificates: the newest, those that end, those that were withdrawn.
+
+use std::ops::ControlFlow;
+
+use tenure_domain::certificate::{CertificateRow, Status};
+use tenure_domain::{ClassNo, TenantId, Title};
+use tenure_x509::Time;
+
+use super::{LOOKED_AT, ListError, Page};
+use crate::cache::Noun;
+use crate::certificate::{columns, row_of};
+use crate::error::StoreError;
+use crate::issuer;
+use crate::registry::{class, name};
+use crate::tx::{ReadTx, Row};
+
+/// Which certificates; an empty filter means all that were released.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateFilter {
+    /// The stored status.
+    pub status: Option<Status>,
+    /// The issuer, by its short name.
+    pub issuer: Option<String>,
+    /// Whether they have expired at a time.
+    pub ended: Option<(Ended, Time)>,
+}
+
+/// Whether a certificate's validity is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+fn collect(
+    tx: &ReadTx<'_>,
+    row: &Row<'_>,
+    filter: &CertificateFilter,
+    issuer: Option<i64>,
+) -> Result<Option<CertificateRow>, StoreError> {
+    let row = row_of(tx, row)?;
+    let is_over = |at: Time| {
+        if row.validity.not_after < at {
+            Ended::Yes
+        } else {
+            Ended::No
+        }
+    };
+    let taken = row.status != Status::Voided
+        && filter.status.is_none_or(|status| status == row.status)
+        && issuer.is_none_or(|issuer| issuer == row.issuer.0)
+        && filter.ended.is_none_or(|(ended, at)| ended == is_over(at));
+    Ok(taken.then_some(row))
+}
+
+/// One page of certificates, newest first.
+pub fn certificates(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    filter: &CertificateFilter,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page<CertificateRow>, ListError> {
+    let issuer = match &filter.issuer {
+        None => None,
+        Some(name) => Some(
+            issuer::by_name(tx, tenant, name)?
+                .ok_or(ListError::Unknown {
+                    noun: "issuer",
+                    name: name.clone(),
+                })?
+                .no
+                .0,
+        ),
+    };
+    let before: i64 = match cursor {
+        None => i64::MAX,
+        Some(cursor) => cursor.parse().map_err(|_| ListError::BadCursor)?,
+    };
+    let (mut items, mut looked_at, mut last, mut more) = (Vec::new(), 0, before, false);
+    let limit = limit.max(1);
+    let visit = |row: &Row<'_>| {
+        looked_at += 1;
+        last = row.get(0)?;
+        items.extend(collect(tx, row, filter, issuer)?);
+        if items.len() >= limit || looked_at >= LOOKED_AT {
+            more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    if matches!(filter.status, Some(Status::Held | Status::Revoked)) {
+        // Few among many: found by the index of withdrawn ones, whatever their number.
+        return withdrawn_rows(tx, tenant, filter, issuer, cursor, limit);
+    }
+    tx.walk(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM cert JOIN device ON device.no = cert.device
+             WHERE cert.tenant = $1 AND cert.no < $2 ORDER BY cert.no DESC"
+        ),
+        &[&tenant.0, &before],
+        visit,
+    )?;
+    Ok(Page {
+        items,
+        next: more.then(|| last.to_string()),
+    })
+}
+
+/// A cursor of two numbers.
+fn pair(cursor: &str) -> Result<(i64, i64), ListError> {
+    let (a, b) = cursor.split_once('.').ok_or(ListError::BadCursor)?;
+    match (a.parse(), b.parse()) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        _ => Err(ListError::BadCursor),
+    }
+}
+
+/// One page of revoked and held certificates, the latest withdrawal first.
+pub fn withdrawn(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page<CertificateRow>, ListError> {
+    withdrawn_rows(
+        tx,
+        tenant,
+        &CertificateFilter::default(),
+        None,
+        cursor,
+        limit.max(1),
+    )
+}
+
+fn withdrawn_rows(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    filter: &CertificateFilter,
+    issuer: Option<i64>,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page<CertificateRow>, ListError> {
+    let (at, no) = cursor.map_or(Ok((i64::MAX, i64::MAX)), pair)?;
+    let (mut items, mut looked_at, mut last, mut more) = (Vec::new(), 0, (at, no), false);
+    tx.walk(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM cert JOIN device ON device.no = cert.device
+             WHERE cert.rev_at > 0 AND cert.rev_at <= $2
+             AND (cert.rev_at < $2 OR cert.no < $3) AND cert.tenant = $1
+             ORDER BY cert.rev_at DESC, cert.na DESC, cert.status DESC, cert.no DESC"
+        ),
+        &[&tenant.0, &at, &no],
+        |row| {
+            looked_at += 1;
+            last = (row.get(12)?, row.get(0)?);
+            items.extend(collect(tx, row, filter, issuer)?);
+            if items.len() >= limit || looked_at >= LOOKED_AT {
+                more = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    Ok(Page {
+        items,
+        next: more.then(|| format!("{}.{}", last.0, last.1)),
+    })
+}
+
+/// One page of certificates that are in force, have no successor, and end between `from` and
+/// `until`; the first to end first.
+pub fn ending(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    from: Time,
+    until: Time,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page<CertificateRow>, ListError> {
+    let (na, no) = cursor.map_or(Ok((from.unix(), 0)), pair)?;
+    let limit = limit.max(1);
+    // The index is by class, so each class gives its first rows and the first of all are kept.
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = Vec::new();
+    for (ClassNo(class), _) in class::list(tx, tenant, ClassNo(0), u32::MAX)? {
+        rows.extend(tx.all(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM cert JOIN device ON device.no = cert.device
+                 WHERE cert.status = 3 AND cert.class = $1 AND cert.na >= $2 AND cert.na <= $3
+                 AND (cert.na > $2 OR cert.no > $4) ORDER BY cert.na, cert.no LIMIT $5"
+            ),
+            &[&class, &na, &until.unix(), &no, &most],
+            |row| row_of(tx, row),
+        )?);
+    }
+    rows.sort_unstable_by_key(|row| (row.validity.not_after, row.no));
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let last = rows
+        .last()
+        .map(|row| format!("{}.{}", row.validity.not_after.unix(), row.no));
+    Ok(Page {
+        next: last.filter(|_| more || rows.len() == limit),
+        items: rows,
+    })
+}
+
+/// For each class, when the first of its certificates in force and without a successor ends.
+pub fn next_ends(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    now: Time,
+) -> Result<Vec<(Title, Time)>, StoreError> {
+    let mut ends = Vec::new();
+    for (ClassNo(class), _) in class::list(tx, tenant, ClassNo(0), u32::MAX)? {
+        let end = tx.one(
+            "SELECT na FROM cert WHERE status = 3 AND class = $1 AND na >= $2
+             ORDER BY na LIMIT 1",
+            &[&class, &now.unix()],
+            |row| row.time(0),
+        )?;
+        if let Some(end) = end {
+            ends.push((name(tx, Noun::Class, class)?, end));
+        }
+    }
+    Ok(ends)
+}

@@ -1,0 +1,243 @@
+//! Taking trust back: revocation, suspension and its end. Each changes the certificate's row, the
+//! epoch of its shard and the record in one transaction, and asked again changes nothing.
+
+use tenure_domain::certificate::{CertificateRow, Revocation, Status};
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::{Actor, CertificateNo, DeviceNo};
+use tenure_x509::{Reason, Time};
+
+use crate::certificate::{CLASS_OF, day, of_device, row};
+use crate::error::StoreError;
+use crate::revocation;
+use crate::tx::{Counter, DayColumn, Tx};
+
+/// A certificate before and after; the same if it already was as wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// How it was found.
+    pub before: CertificateRow,
+    /// How it is now.
+    pub after: CertificateRow,
+}
+
+/// Withdraws a certificate for good. One that is revoked already keeps its reason and time; one that
+/// was never released has nothing to withdraw.
+pub fn revoke(
+    tx: &mut Tx<'_>,
+    no: CertificateNo,
+    how: Revocation,
+    actor: &Actor,
+) -> Result<Withdrawn, StoreError> {
+    let before = found(tx, no)?;
+    match before.status {
+        Status::Issued | Status::Replaced | Status::Held => {}
+        Status::Reserved | Status::Voided | Status::Revoked => {
+            return Ok(Withdrawn {
+                after: before.clone(),
+                before,
+            });
+        }
+    }
+    let (now, at) = (how.at, how.at.unix().max(1));
+    if before.status == Status::Held {
+        end_hold(tx, no, now)?;
+    }
+    tx.run(
+        "UPDATE cert SET status = $2, rev_at = $3, reason = $4, invalidity = $5 WHERE no = $1",
+        &[
+            &no.0,
+            &Status::Revoked.code(),
+            &at,
+            &(how.reason as i64),
+            &how.invalidity.map_or(0, Time::unix),
+        ],
+    )?;
+    recount(tx, &before, Status::Revoked, now)?;
+    let event = Event::CertificateRevoked {
+        invalidity: how.invalidity,
+        issuer: before.issuer_name.to_string(),
+        reason: how.reason,
+        serial: before.serial.clone(),
+    };
+    tell(tx, before, event, actor, now)
+}
+
+/// Suspends a certificate. Only one that is in force, replaced or not, can be suspended.
+pub fn hold(
+    tx: &mut Tx<'_>,
+    no: CertificateNo,
+    why: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Withdrawn, StoreError> {
+    let before = found(tx, no)?;
+    match before.status {
+        Status::Issued | Status::Replaced => {}
+        Status::Reserved | Status::Voided | Status::Held | Status::Revoked => {
+            return Ok(Withdrawn {
+                after: before.clone(),
+                before,
+            });
+        }
+    }
+    let at = now.unix().max(1);
+    tx.run(
+        "UPDATE cert SET status = $2, rev_at = $3, reason = $4 WHERE no = $1",
+        &[
+            &no.0,
+            &Status::Held.code(),
+            &at,
+            &(Reason::CertificateHold as i64),
+        ],
+    )?;
+    tx.run(
+        "INSERT INTO cert_hold(cert, since, until, na, tenant) VALUES($1, $2, $3, $4, $5)
+         ON CONFLICT(cert, since) DO UPDATE SET until = excluded.until",
+        &[
+            &no.0,
+            &at,
+            &i64::MAX,
+            &before.validity.not_after.unix(),
+            &before.tenant.0,
+        ],
+    )?;
+    recount(tx, &before, Status::Held, now)?;
+    let event = Event::CertificateHeld {
+        issuer: before.issuer_name.to_string(),
+        serial: before.serial.clone(),
+        why: why.to_owned(),
+    };
+    tell(tx, before, event, actor, now)
+}
+
+/// Ends a suspension: the certificate is again what it was before, in force or replaced.
+pub fn release(
+    tx: &mut Tx<'_>,
+    no: CertificateNo,
+    actor: &Actor,
+    now: Time,
+) -> Result<Withdrawn, StoreError> {
+    let before = found(tx, no)?;
+    if before.status != Status::Held {
+        return Ok(Withdrawn {
+            after: before.clone(),
+            before,
+        });
+    }
+    let replaced = tx.number("SELECT replaced FROM cert WHERE no = $1", &[&no.0])?;
+    let to = if replaced > 0 {
+        Status::Replaced
+    } else {
+        Status::Issued
+    };
+    end_hold(tx, no, now)?;
+    tx.run(
+        "UPDATE cert SET status = $2, rev_at = 0, reason = 0 WHERE no = $1",
+        &[&no.0, &to.code()],
+    )?;
+    recount(tx, &before, to, now)?;
+    let event = Event::CertificateReleased {
+        issuer: before.issuer_name.to_string(),
+        serial: before.serial.clone(),
+    };
+    tell(tx, before, event, actor, now)
+}
+
+/// Revokes whatever of a device's certificates is not revoked yet; answers those that changed.
+pub fn revoke_all(
+    tx: &mut Tx<'_>,
+    device: DeviceNo,
+    reason: Reason,
+    actor: &Actor,
+    now: Time,
+) -> Result<Vec<CertificateRow>, StoreError> {
+    let mut changed = Vec::new();
+    for row in of_device(tx, device, usize::MAX)? {
+        let how = Revocation {
+            reason,
+            at: now,
+            invalidity: None,
+        };
+        let withdrawn = revoke(tx, row.no, how, actor)?;
+        if withdrawn.before.status != withdrawn.after.status {
+            changed.push(withdrawn.after);
+        }
+    }
+    Ok(changed)
+}
+
+fn found(tx: &Tx<'_>, no: CertificateNo) -> Result<CertificateRow, StoreError> {
+    row(tx, no)?.ok_or(StoreError::Unreadable {
+        what: "a certificate's number",
+    })
+}
+
+fn end_hold(tx: &Tx<'_>, no: CertificateNo, now: Time) -> Result<(), StoreError> {
+    tx.run(
+        "UPDATE cert_hold SET until = $2 WHERE cert = $1 AND until > $2",
+        &[&no.0, &now.unix()],
+    )?;
+    Ok(())
+}
+
+/// Keeps the counters true: what a day ends with, what it revoked, and what is in force.
+fn recount(tx: &Tx<'_>, before: &CertificateRow, to: Status, now: Time) -> Result<(), StoreError> {
+    let class = tx
+        .one(CLASS_OF, &[&before.no.0], |row| row.get(0))?
+        .unwrap_or(0);
+    let (tenant, issuer) = (before.tenant.0, before.issuer.0);
+    for (status, by) in [(before.status.code(), -1), (to.code(), 1)] {
+        tx.count(
+            Counter::Certificates {
+                tenant,
+                issuer,
+                status,
+            },
+            by,
+        );
+    }
+    let end = before.validity.not_after;
+    let count = |at: Time, column, by| {
+        tx.count(
+            Counter::Day {
+                tenant,
+                class,
+                day: day(at.unix()),
+                column,
+            },
+            by,
+        );
+    };
+    if before.status == Status::Issued {
+        count(end, DayColumn::Current, -1);
+    }
+    if to == Status::Issued {
+        count(end, DayColumn::Current, 1);
+    }
+    if to == Status::Revoked && now <= end {
+        count(end, DayColumn::Ending, -1);
+        count(now, DayColumn::Revoked, 1);
+    }
+    Ok(())
+}
+
+fn tell(
+    tx: &mut Tx<'_>,
+    before: CertificateRow,
+    event: Event,
+    actor: &Actor,
+    now: Time,
+) -> Result<Withdrawn, StoreError> {
+    let entry = Entry {
+        tenant: before.tenant,
+        ..Entry::new(actor.clone(), now, event)
+    };
+    tx.log(&entry.about(before.device, &before.device_id).on(before.no))?;
+    tx.run(
+        "UPDATE device SET version = version + 1 WHERE no = $1",
+        &[&before.device.0],
+    )?;
+    revocation::bump(tx, before.issuer, before.shard, now)?;
+    let after = found(tx, before.no)?;
+    Ok(Withdrawn { before, after })
+}

@@ -1,0 +1,331 @@
+//! The one thread that writes: it takes the closures that wait, runs them one after another in one
+//! transaction, makes that durable with one fsync, and only then answers all of them.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::driver::sqlite::{is_fatal, said};
+use crate::error::StoreError;
+use crate::tx::{Chance, Excuse, Link, Sequence, Tx};
+
+/// A closure slower than this holds up everybody's commit and is worth a line in the log.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// Names one recording transaction, so that its outcome can be asked after an unclean stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationId(pub [u8; 16]);
+
+/// What a closure's transaction must have done to be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Log at least one event.
+    Recorded,
+    /// Nothing: its tables may be emptied at any time, or are about the record itself.
+    Unrecorded,
+}
+
+/// A closure and where its answer goes.
+pub(crate) trait Job: Send {
+    /// Runs the closure; whether its writes are to be kept.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict;
+    /// Answers: the closure's own value if the group was committed.
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Keep,
+    Discard,
+}
+
+pub(crate) struct Closure<T, E, F> {
+    operation: OperationId,
+    rule: Rule,
+    body: F,
+    value: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Closure<T, E, F>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+{
+    pub(crate) fn with_answer(
+        operation: OperationId,
+        rule: Rule,
+        body: F,
+    ) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>) {
+        let (reply, answer) = oneshot::channel();
+        (
+            Box::new(Closure {
+                operation,
+                rule,
+                body,
+                value: None,
+                reply,
+            }),
+            answer,
+        )
+    }
+}
+
+impl<T, E, F> Job for Closure<T, E, F>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
+        tx.begin(self.operation.0);
+        let began = Instant::now();
+        let mut nothing_changed = false;
+        let value = match catch_unwind(AssertUnwindSafe(|| (self.body)(tx))) {
+            Ok(Ok(value)) if self.rule == Rule::Recorded && tx.events == 0 => {
+                // An excuse says that nothing changed; whatever was written all the same is undone.
+                nothing_changed = true;
+                match tx.excused {
+                    Excuse::Given => Ok(value),
+                    Excuse::None => Err(StoreError::NoEvent.into()),
+                }
+            }
+            Ok(value) => value,
+            Err(panic) => {
+                let what = panic_text(panic.as_ref());
+                tracing::error!(what, "a transaction stopped unexpectedly and was undone");
+                Err(StoreError::Panicked(what).into())
+            }
+        };
+        let took = began.elapsed();
+        if took > SLOW {
+            tracing::warn!(
+                milliseconds = took.as_millis(),
+                "a slow transaction held up the others"
+            );
+        }
+        let keep = value.is_ok() && !nothing_changed;
+        let verdict = if keep {
+            Verdict::Keep
+        } else {
+            Verdict::Discard
+        };
+        self.value = Some(value);
+        verdict
+    }
+
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
+        let value = match (commit, self.value) {
+            (Ok(()), Some(value)) => value,
+            // What the closure itself refused stays refused, whatever became of the others.
+            (Err(_), Some(Err(own))) => Err(own),
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), None) => Err(StoreError::Closed.into()),
+        };
+        // Nobody may be waiting any more; the commit stands all the same.
+        let _ = self.reply.send(value);
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// The closures that wait for the writer.
+pub(crate) struct Queue {
+    state: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+struct Waiting {
+    jobs: VecDeque<Box<dyn Job>>,
+    gate: Gate,
+    writer: Writer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Working,
+    Asleep,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Queue {
+        Queue {
+            state: Mutex::new(Waiting {
+                jobs: VecDeque::new(),
+                gate: Gate::Open,
+                writer: Writer::Working,
+            }),
+            arrived: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Waiting> {
+        // The lock is never held across foreign code, so a poisoned one still holds a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a closure; gives it back if the store is closing.
+    pub(crate) fn push(&self, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {
+        let mut state = self.state();
+        if state.gate == Gate::Closed {
+            return Err(job);
+        }
+        state.jobs.push_back(job);
+        let asleep = state.writer == Writer::Asleep;
+        drop(state);
+        if asleep {
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes no more closures; those that wait are still run.
+    pub(crate) fn close(&self) {
+        self.state().gate = Gate::Closed;
+        self.arrived.notify_all();
+    }
+
+    /// Waits for closures and moves up to `most` of them into `group`; `None` when closed and empty.
+    fn take(&self, group: &mut Vec<Box<dyn Job>>, most: usize, linger: Duration) -> Option<()> {
+        let mut state = self.state();
+        while state.jobs.is_empty() {
+            if state.gate == Gate::Closed {
+                return None;
+            }
+            state.writer = Writer::Asleep;
+            state = self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.writer = Writer::Working;
+        }
+        if !linger.is_zero() && state.jobs.len() < most && state.gate == Gate::Open {
+            drop(state);
+            std::thread::sleep(linger);
+            state = self.state();
+        }
+        let count = state.jobs.len().min(most);
+        group.extend(state.jobs.drain(..count));
+        Some(())
+    }
+}
+
+/// How the writer groups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grouping {
+    pub(crate) most: usize,
+    pub(crate) linger: Duration,
+}
+
+/// What is done when durability is in doubt; it does not return in the product.
+pub(crate) type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Runs until the queue is closed and empty.
+pub(crate) fn run(
+    link: Link,
+    queue: &Queue,
+    grouping: Grouping,
+    mut sequence: Sequence,
+    fatal: &Fatal,
+    committed: impl Fn(Sequence),
+    between: impl Fn(&Link),
+) {
+    let mut group = Vec::with_capacity(grouping.most);
+    let mut chance = Chance::new();
+    while queue
+        .take(&mut group, grouping.most, grouping.linger)
+        .is_some()
+    {
+        let outcome = commit(&link, &mut group, &mut sequence, &mut chance, fatal);
+        match outcome {
+            Ok(()) => {
+                committed(sequence);
+                group.drain(..).for_each(|job| job.answer(Ok(())));
+            }
+            // One closure's deferred write may have spoilt the group: each gets its own commit.
+            Err(StoreError::Taken(_) | StoreError::Database(_)) if group.len() > 1 => {
+                let jobs = std::mem::take(&mut group);
+                for job in jobs {
+                    group.push(job);
+                    let outcome = commit(&link, &mut group, &mut sequence, &mut chance, fatal);
+                    committed(sequence);
+                    group.drain(..).for_each(|job| job.answer(outcome.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, closures = group.len(), "a group was not committed");
+                group
+                    .drain(..)
+                    .for_each(|job| job.answer(Err(error.clone())));
+            }
+        }
+        between(&link);
+    }
+}
+
+/// Runs the group's closures and makes what they wrote durable, or undoes all of it.
+fn commit(
+    link: &Link,
+    group: &mut [Box<dyn Job>],
+    sequence: &mut Sequence,
+    chance: &mut Chance,
+    fatal: &Fatal,
+) -> Result<(), StoreError> {
+    execute(link, "BEGIN IMMEDIATE").map_err(said)?;
+    let mut tx = Tx::new(link, *sequence, chance);
+    let written = run_closures(&mut tx, group);
+    let after = tx.sequence;
+    drop(tx);
+    let committed = written.and_then(|()| {
+        execute(link, "COMMIT").map(|_| ()).map_err(|error| {
+            if is_fatal(&error) {
+                fatal(&format!(
+                    "the disk could not make a commit durable: {error}"
+                ));
+            }
+            said(error)
+        })
+    });
+    match committed {
+        Ok(()) => {
+            *sequence = after;
+            Ok(())
+        }
+        Err(error) => {
+            // A full disk may already have ended the transaction; then this says so and that is fine.
+            let _ = execute(link, "ROLLBACK");
+            Err(error)
+        }
+    }
+}
+
+fn run_closures(tx: &mut Tx<'_>, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    for job in group {
+        match job.run(tx) {
+            Verdict::Keep => tx.keep()?,
+            Verdict::Discard => tx.discard()?,
+        }
+    }
+    tx.finish()
+}
+
+fn execute(link: &Link, sql: &'static str) -> rusqlite::Result<usize> {
+    link.db.prepare_cached(sql)?.execute([])
+}
