@@ -1,3 +1,238 @@
-//! Tenure's engine.
+//! The one signer: four verbs (`enroll`, `revoke`, `observe`, `change`) and the standing duties that
+//! make what is into what should be.
 //!
-//! **Absences.** See ARCHITECTURE.md.
+//! **Absences.** No HTTP, no SQL text, no protocol. Nothing outside this crate can make a key sign:
+//! a certificate is signed only when it is reserved, a list or an answer only when it was drafted
+//! from the store.
+//!
+//! Read first: [`Engine::enroll`], the story every protocol shares, and [`signer::Key`], the doors.
+
+pub mod ceremony;
+mod chance;
+mod change;
+mod clock;
+mod counters;
+pub mod duty;
+mod enroll;
+pub mod facts;
+mod fault;
+mod lists;
+mod observe;
+mod revoke;
+pub mod signer;
+mod snapshot;
+pub mod status;
+mod strangers;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use change::{Changed, NewSecretText, NewToken};
+pub use clock::Clock;
+pub use counters::Counters;
+pub use enroll::Answer;
+pub use fault::{Chain, Fault, FaultCause, Rejection};
+pub use observe::{Observation, Observed};
+pub use revoke::{BlastRadius, RevokeAsk, Target, Withdrawal};
+pub use snapshot::{Maker, Snapshot};
+pub use tenure_store as store;
+
+use tenure_domain::ids::TenantId;
+use tenure_store::{OperationId, Store};
+use tenure_x509::SanName;
+use tokio::sync::{Notify, watch};
+
+use crate::signer::Key;
+
+/// The engine. A cheap handle: clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    inside: Arc<Inside>,
+}
+
+struct Inside {
+    tenant: TenantId,
+    settings: Settings,
+    system: watch::Sender<()>,
+    directory: PathBuf,
+    store: Store,
+    clock: Clock,
+    keys: RwLock<HashMap<String, Key>>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    counters: Counters,
+    strangers: strangers::Strangers,
+    status: status::Responders,
+    lists: lists::Lists,
+    publish: Notify,
+    integrate: Notify,
+}
+
+/// How this process runs, as far as the engine must know.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The names and addresses that our server certificate must carry.
+    pub hosts: Vec<SanName>,
+}
+
+impl Engine {
+    /// Starts the engine on an open store with the keys that are at hand. `directory` is where
+    /// published artifacts and tiles are kept.
+    pub fn start(
+        store: Store,
+        keys: impl IntoIterator<Item = Key>,
+        directory: &Path,
+        clock: Clock,
+        settings: Settings,
+    ) -> Result<Engine, Rejection> {
+        let tenant = TenantId::DEFAULT;
+        let snapshot = store.glance(|tx| Snapshot::load(tx, tenant))?;
+        let keys = keys
+            .into_iter()
+            .map(|key| (key.name().to_owned(), key))
+            .collect();
+        let engine = Engine {
+            inside: Arc::new(Inside {
+                tenant,
+                settings,
+                system: watch::Sender::new(()),
+                directory: directory.to_owned(),
+                store,
+                clock,
+                keys: RwLock::new(keys),
+                snapshot: RwLock::new(Arc::new(snapshot)),
+                counters: Counters::default(),
+                strangers: strangers::Strangers::default(),
+                status: status::Responders::default(),
+                lists: lists::Lists::default(),
+                publish: Notify::new(),
+                integrate: Notify::new(),
+            }),
+        };
+        engine.open_responders()?;
+        Ok(engine)
+    }
+
+    /// The names and addresses that our server certificate must carry.
+    pub fn hosts(&self) -> &[SanName] {
+        &self.inside.settings.hosts
+    }
+
+    /// Changes whenever one of our own certificates was renewed.
+    pub fn system_renewals(&self) -> watch::Receiver<()> {
+        self.inside.system.subscribe()
+    }
+
+    pub(crate) fn ring_system(&self) {
+        self.inside.system.send_replace(());
+    }
+
+    /// The tenant served.
+    pub fn tenant(&self) -> TenantId {
+        self.inside.tenant
+    }
+
+    /// The store, for reading views.
+    pub fn store(&self) -> &Store {
+        &self.inside.store
+    }
+
+    /// Where published artifacts and tiles are kept.
+    pub fn directory(&self) -> &Path {
+        &self.inside.directory
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inside.clock
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.inside.counters
+    }
+
+    /// Policy, issuers, manufacturers and classes as of the last change.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(
+            &self
+                .inside
+                .snapshot
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Reads policy, issuers, manufacturers and classes anew.
+    pub async fn reload(&self) -> Result<(), Rejection> {
+        let tenant = self.inside.tenant;
+        let snapshot = self
+            .store()
+            .read(move |tx| Snapshot::load(tx, tenant))
+            .await?;
+        let mut held = self
+            .inside
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = Arc::new(snapshot);
+        Ok(())
+    }
+
+    /// A key by name, if it is at hand.
+    pub fn key(&self, name: &str) -> Option<Key> {
+        self.inside
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    /// Takes another key into use.
+    pub fn add_key(&self, key: Key) {
+        let mut keys = self
+            .inside
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        keys.insert(key.name().to_owned(), key);
+    }
+
+    /// Says that the revocation sets may have changed. Losing this loses nothing: the publish duty
+    /// also looks by itself.
+    pub fn wake_publish(&self) {
+        self.inside.status.forget();
+        self.inside.publish.notify_one();
+    }
+
+    /// Says that there are events to be sealed.
+    pub fn wake_integrate(&self) {
+        self.inside.integrate.notify_one();
+    }
+
+    pub(crate) fn strangers(&self) -> &strangers::Strangers {
+        &self.inside.strangers
+    }
+
+    pub(crate) fn responders(&self) -> &status::Responders {
+        &self.inside.status
+    }
+
+    pub(crate) fn lists(&self) -> &lists::Lists {
+        &self.inside.lists
+    }
+
+    pub(crate) fn publish_bell(&self) -> &Notify {
+        &self.inside.publish
+    }
+
+    pub(crate) fn integrate_bell(&self) -> &Notify {
+        &self.inside.integrate
+    }
+
+    /// A fresh name for one recording transaction.
+    pub(crate) fn operation(&self) -> Result<OperationId, FaultCause> {
+        chance::bytes().map(OperationId)
+    }
+}

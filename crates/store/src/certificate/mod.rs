@@ -7,6 +7,7 @@
 
 mod complete;
 mod find;
+mod head;
 mod reserve;
 
 pub use complete::{Completed, Completion, complete};
@@ -14,6 +15,7 @@ pub(crate) use find::{CLASS_OF, columns, row_of};
 pub use find::{
     block_key, by_no, by_serial, der, earlier, facts, find_serial, head, key_use, of_device, row,
 };
+pub use head::make_head;
 pub use reserve::{
     BadSignature, Check, OpenReservation, ReserveError, Reserved, Signed, reserve,
     stale_reservations, void,

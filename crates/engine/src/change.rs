@@ -1,0 +1,542 @@
+//! Changes to the registry, the policy and the house. Each is one recorded transaction.
+
+use std::sync::Arc;
+
+use tenure_domain::certificate::Revocation;
+use tenure_domain::change::Change;
+use tenure_domain::device::Device;
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::facts::Ruling;
+use tenure_domain::ids::{AskNo, DeviceId, IncidentNo, OperatorNo};
+use tenure_domain::operator::Actor;
+use tenure_domain::policy::document;
+use tenure_domain::text::hex;
+use tenure_domain::{Refusal, Standing, Status};
+use tenure_store::registry::RegistryError;
+use tenure_store::{
+    StoreError, Tx, certificate, device, incident, issuer, pending, registry, secret, token,
+    withdrawal,
+};
+use tenure_x509::{Reason, Serial, Time};
+
+use crate::facts::secret_digest;
+use crate::fault::{FaultCause, Rejection};
+use crate::revoke::{Conflict, withdrawable};
+use crate::{Engine, chance};
+
+/// What a change came to.
+#[derive(Debug, Clone)]
+pub enum Changed {
+    /// Something was put into the registry.
+    Put(registry::Put),
+    /// A device as it is now.
+    Device(Box<Device>),
+    /// A fresh one-time secret, shown this once.
+    Secret(NewSecretText),
+    /// A held ask was decided.
+    Ask(AskNo),
+    /// An incident was decided.
+    Incident(IncidentNo),
+    /// A policy is in force, under this version.
+    Policy(i64),
+    /// A fresh token, shown this once.
+    Token(NewToken),
+    /// Done.
+    Done,
+}
+
+/// A one-time secret, in clear for the only time.
+#[derive(Clone)]
+pub struct NewSecretText {
+    /// The device.
+    pub device: DeviceId,
+    /// The secret.
+    pub secret: String,
+    /// When it stops being accepted.
+    pub expires: Time,
+}
+
+/// An operator token, in clear for the only time.
+#[derive(Clone)]
+pub struct NewToken {
+    /// Its row.
+    pub no: OperatorNo,
+    /// The token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for NewSecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewSecretText({})", self.device)
+    }
+}
+
+impl std::fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewToken({})", self.no)
+    }
+}
+
+/// The longest life of a one-time secret, in seconds: 90 days.
+const SECRET_LIFE_MAX_S: i64 = 90 * 86_400;
+
+impl Engine {
+    /// Makes a change in someone's name.
+    pub async fn change(&self, actor: &Actor, change: Change) -> Result<Changed, Rejection> {
+        actor.may(change.permission())?;
+        let now = self.now_for_signing()?;
+        let reloads = matches!(
+            change,
+            Change::PutClass(_)
+                | Change::PutManufacturer(_)
+                | Change::ApplyPolicy { .. }
+                | Change::SetBaseUrl { .. }
+        );
+        let changed = self.carry_out(actor, change, now).await?;
+        if reloads {
+            self.reload().await?;
+        }
+        self.wake_integrate();
+        self.wake_publish();
+        Ok(changed)
+    }
+
+    async fn carry_out(
+        &self,
+        actor: &Actor,
+        change: Change,
+        now: Time,
+    ) -> Result<Changed, Rejection> {
+        match change {
+            Change::NewSecret { device, life_s } => {
+                self.new_secret(actor, device, life_s, now).await
+            }
+            Change::CreateToken {
+                name,
+                role,
+                expires,
+            } => {
+                let text = token_text()?;
+                let hash = tenure_x509::sha256(text.as_bytes());
+                let actor = actor.clone();
+                let no = self
+                    .record(move |tx| {
+                        Ok(token::create(
+                            tx,
+                            name.as_str(),
+                            role,
+                            &hash,
+                            expires,
+                            &actor,
+                            now,
+                        )?)
+                    })
+                    .await?;
+                Ok(Changed::Token(NewToken { no, token: text }))
+            }
+            Change::ApplyPolicy { document } => self.apply_policy(actor, document, now).await,
+            Change::SetBaseUrl { issuer, base_url } => {
+                is_base_url(&base_url)?;
+                let actor = actor.clone();
+                let known = self.snapshot();
+                let found = known
+                    .issuers
+                    .iter()
+                    .find(|known| known.name == issuer)
+                    .cloned();
+                let found = found.ok_or_else(|| Refusal::NotFound {
+                    what: format!("issuer {issuer}"),
+                })?;
+                self.record(move |tx| {
+                    issuer::set_base_url(tx, &found, &base_url, &actor, now)?;
+                    Ok(Changed::Done)
+                })
+                .await
+            }
+            other => {
+                let (actor, change) = (actor.clone(), Arc::new(other));
+                let tenant = self.tenant();
+                self.record(move |tx| plain(tx, tenant, &change, &actor, now))
+                    .await
+            }
+        }
+    }
+
+    pub(crate) async fn record<T, F>(&self, body: F) -> Result<T, Rejection>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, Conflict> + Send + 'static,
+    {
+        self.store()
+            .record::<T, Conflict, F>(self.operation()?, body)
+            .await
+            .map_err(Conflict::into_rejection)
+    }
+
+    async fn new_secret(
+        &self,
+        actor: &Actor,
+        id: DeviceId,
+        life_s: i64,
+        now: Time,
+    ) -> Result<Changed, Rejection> {
+        if !(60..=SECRET_LIFE_MAX_S).contains(&life_s) {
+            return Err(Refusal::BadRequest {
+                what: "life must be between one minute and 90 days".to_owned(),
+            }
+            .into());
+        }
+        let secret = secret_text()?;
+        let salt = chance::bytes::<16>()?;
+        let hash = secret_digest(&salt, &secret);
+        let expires = now.plus(life_s);
+        let (actor, tenant, named) = (actor.clone(), self.tenant(), id.clone());
+        self.record(move |tx| {
+            let device = known(tx, tenant, &named)?;
+            device.standing.may_enroll().map_err(Refusal::Standing)?;
+            Ok(secret::put(
+                tx, device.no, &hash, &salt, expires, &actor, now,
+            )?)
+        })
+        .await?;
+        Ok(Changed::Secret(NewSecretText {
+            device: id,
+            secret,
+            expires,
+        }))
+    }
+
+    async fn apply_policy(
+        &self,
+        actor: &Actor,
+        text: String,
+        now: Time,
+    ) -> Result<Changed, Rejection> {
+        let parsed = document::parse(&text, 0).map_err(|error| Refusal::BadRequest {
+            what: error.to_string(),
+        })?;
+        let failed: Vec<_> = parsed
+            .run_tests()
+            .into_iter()
+            .filter_map(|outcome| outcome.failure())
+            .collect();
+        if !failed.is_empty() {
+            let what = format!("the document's own tests fail: {}", failed.join("; "));
+            return Err(Refusal::BadRequest { what }.into());
+        }
+        let hash = parsed.hash;
+        let actor = actor.clone();
+        let version = self
+            .record(move |tx| Ok(tenure_store::policy::apply(tx, &text, hash, &actor, now)?))
+            .await?;
+        Ok(Changed::Policy(version))
+    }
+}
+
+fn known(tx: &Tx<'_>, tenant: tenure_domain::TenantId, id: &DeviceId) -> Result<Device, Conflict> {
+    let found = device::by_id(tx, tenant, id)?;
+    found.ok_or_else(|| {
+        Refusal::NotFound {
+            what: format!("device {id}"),
+        }
+        .into()
+    })
+}
+
+fn plain(
+    tx: &mut Tx<'_>,
+    tenant: tenure_domain::TenantId,
+    change: &Change,
+    actor: &Actor,
+    now: Time,
+) -> Result<Changed, Conflict> {
+    let put = match change {
+        Change::PutOwner(owner) => registry::put_owner(tx, owner, actor, now)?,
+        Change::PutSite(site) => registry::put_site(tx, site, actor, now)?,
+        Change::PutClass(class) => {
+            if !(1..=3).contains(&class.fork_allowance) {
+                let what = "fork_allowance must be 1, 2 or 3".to_owned();
+                return Err(Refusal::BadRequest { what }.into());
+            }
+            registry::put_class(tx, class, actor, now)?
+        }
+        Change::PutService(service) => registry::put_service(tx, service, actor, now)?,
+        Change::PutManufacturer(maker) => {
+            let roots = tenure_x509::pem_certificates(&maker.roots_pem).unwrap_or_default();
+            if roots.is_empty() || roots.iter().any(|root| !root.is_ca()) {
+                let what = "roots must be one or more CA certificates in PEM".to_owned();
+                return Err(Refusal::BadRequest { what }.into());
+            }
+            registry::put_manufacturer(tx, maker, actor, now)?
+        }
+        Change::AddDevice(spec) => {
+            return Ok(Changed::Device(Box::new(device::add(
+                tx, spec, actor, now,
+            )?)));
+        }
+        Change::EditDevice(spec) => {
+            let (device, _) = device::edit(tx, spec, actor, now)?;
+            return Ok(Changed::Device(Box::new(device)));
+        }
+        Change::SetStanding { device, to, why } => {
+            let device = known(tx, tenant, device)?;
+            let moved = move_along(tx, &device, *to, why, actor, now)?;
+            return Ok(Changed::Device(Box::new(moved)));
+        }
+        Change::ApproveAsk(no) => return ruled(tx, *no, Ruling::Approved, actor, now),
+        Change::RefuseAsk(no) => return ruled(tx, *no, Ruling::Refused, actor, now),
+        Change::ResolveIncident {
+            incident,
+            keep,
+            why,
+        } => {
+            return resolve(tx, *incident, keep.as_deref(), why, actor, now);
+        }
+        Change::RevokeToken(no) => {
+            let found = token::revoke(tx, *no, actor, now)?;
+            found.ok_or_else(|| Refusal::NotFound {
+                what: format!("token {no}"),
+            })?;
+            return Ok(Changed::Done);
+        }
+        Change::NewSecret { .. }
+        | Change::CreateToken { .. }
+        | Change::ApplyPolicy { .. }
+        | Change::SetBaseUrl { .. } => return Ok(Changed::Done),
+    };
+    if put == registry::Put::Unchanged {
+        tx.excuse("it already is as wanted");
+    }
+    Ok(Changed::Put(put))
+}
+
+/// Moves a device along its life, with what that means for its certificates (requirement H5):
+/// suspended → on hold, back → released, retired → revoked for good.
+fn move_along(
+    tx: &mut Tx<'_>,
+    device: &Device,
+    to: Standing,
+    why: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Device, Conflict> {
+    if device.standing == to {
+        tx.excuse("the device already has that standing");
+        return Ok(device.clone());
+    }
+    let to = match to {
+        // A device that never held an identity resumes as one that is expected.
+        Standing::Enrolled if certificate::head(tx, device.no)?.is_none() => Standing::Expected,
+        other => other,
+    };
+    if !device.standing.next().contains(&to) {
+        let may: Vec<_> = device.standing.next().iter().map(|s| s.word()).collect();
+        let what = format!(
+            "device {} is {}; from there it can only become: {}",
+            device.id,
+            device.standing,
+            if may.is_empty() {
+                "nothing else".to_owned()
+            } else {
+                may.join(", ")
+            }
+        );
+        return Err(Refusal::Conflict { what }.into());
+    }
+    for row in withdrawable(tx, device)? {
+        match (to, row.status) {
+            (Standing::Retired | Standing::Destroyed, _) => {
+                let reason = Reason::CessationOfOperation;
+                let how = Revocation {
+                    reason,
+                    at: now,
+                    invalidity: None,
+                };
+                withdrawal::revoke(tx, row.no, how, actor)?;
+            }
+            (Standing::InTransfer, _) => {
+                let reason = Reason::AffiliationChanged;
+                let how = Revocation {
+                    reason,
+                    at: now,
+                    invalidity: None,
+                };
+                withdrawal::revoke(tx, row.no, how, actor)?;
+            }
+            (Standing::Suspended | Standing::Quarantined, Status::Issued | Status::Replaced) => {
+                withdrawal::hold(tx, row.no, why, actor, now)?;
+            }
+            (Standing::Enrolled | Standing::Expected, Status::Held) => {
+                withdrawal::release(tx, row.no, actor, now)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(device::set_standing(tx, device.no, to, why, actor, now)?)
+}
+
+fn ruled(
+    tx: &mut Tx<'_>,
+    no: AskNo,
+    ruling: Ruling,
+    actor: &Actor,
+    now: Time,
+) -> Result<Changed, Conflict> {
+    let ask = pending::by_no(tx, no)?.ok_or_else(|| Refusal::NotFound {
+        what: format!("ask {no}"),
+    })?;
+    if ask.device.is_none() && ruling == Ruling::Approved {
+        let what = format!(
+            "ask {no} is of a device that is not registered ({}); register the device instead, and \
+             its next ask will be answered",
+            ask.why
+        );
+        return Err(Refusal::Conflict { what }.into());
+    }
+    pending::rule(tx, no, ruling, actor, now)?;
+    Ok(Changed::Ask(no))
+}
+
+/// Decides a fork: the branch to keep is released, the others are revoked as compromised.
+fn resolve(
+    tx: &mut Tx<'_>,
+    no: IncidentNo,
+    keep: Option<&str>,
+    why: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Changed, Conflict> {
+    let incident = incident::by_no(tx, no)?.ok_or_else(|| Refusal::NotFound {
+        what: format!("incident {no}"),
+    })?;
+    if incident.resolved.is_some() {
+        let what = format!("incident {no} is already resolved");
+        return Err(Refusal::Conflict { what }.into());
+    }
+    let keep = match keep {
+        None => None,
+        Some(text) => {
+            let serial = Serial::parse_hex(text).map_err(|error| Refusal::BadRequest {
+                what: format!("keep: {error}"),
+            })?;
+            if !incident.serials.contains(&serial.to_string()) {
+                let what = format!(
+                    "keep: {serial} is not part of incident {no}; it concerns {}",
+                    incident.serials.join(", ")
+                );
+                return Err(Refusal::BadRequest { what }.into());
+            }
+            Some(serial)
+        }
+    };
+    let device = match &incident.device {
+        Some(id) => device::by_id(tx, tenure_domain::TenantId::DEFAULT, id)?,
+        None => None,
+    };
+    if let Some(device) = &device {
+        for row in withdrawable(tx, device)? {
+            if keep.as_ref() == Some(&row.serial) {
+                if row.status == Status::Held {
+                    withdrawal::release(tx, row.no, actor, now)?;
+                }
+                certificate::make_head(tx, device.no, row.no)?;
+            } else {
+                let reason = Reason::KeyCompromise;
+                let how = Revocation {
+                    reason,
+                    at: now,
+                    invalidity: None,
+                };
+                withdrawal::revoke(tx, row.no, how, actor)?;
+            }
+        }
+        if device.standing == Standing::Quarantined {
+            let to = if keep.is_some() {
+                Standing::Enrolled
+            } else {
+                Standing::Expected
+            };
+            device::set_standing(tx, device.no, to, why, actor, now)?;
+        }
+    }
+    let outcome = match &keep {
+        Some(serial) => format!("kept {serial}: {why}"),
+        None => format!("kept nothing: {why}"),
+    };
+    incident::resolve(tx, no, &outcome, actor, now)?;
+    Ok(Changed::Incident(no))
+}
+
+fn is_base_url(url: &str) -> Result<(), Refusal> {
+    let rest = url.strip_prefix("http://");
+    match rest {
+        Some(host) if !host.is_empty() && !host.ends_with('/') && host.is_ascii() => Ok(()),
+        _ => Err(Refusal::BadRequest {
+            what: format!(
+                "base_url must be http://HOST[:PORT][/PATH] without a slash at the end, not {url:?}; \
+                 status is published over plain HTTP so that checking it needs no certificate"
+            ),
+        }),
+    }
+}
+
+/// 160 random bits in groups that can be typed: `abcd-efgh-…`, without 0, 1, l and o.
+fn secret_text() -> Result<String, FaultCause> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut text = String::with_capacity(39);
+    for (i, byte) in chance::bytes::<32>()?.into_iter().enumerate() {
+        if i > 0 && i % 4 == 0 {
+            text.push('-');
+        }
+        // 32 letters: five bits of each byte choose one without bias.
+        text.push(char::from(LETTERS[usize::from(byte & 31)]));
+    }
+    Ok(text)
+}
+
+/// A bearer token: `tnr_` and 256 random bits, so that a leaked one is recognised by scanners.
+fn token_text() -> Result<String, FaultCause> {
+    Ok(format!("tnr_{}", hex(&chance::bytes::<32>()?)))
+}
+
+impl From<RegistryError> for Conflict {
+    fn from(error: RegistryError) -> Conflict {
+        match error {
+            RegistryError::Store(error) => Conflict::Store(error),
+            RegistryError::Taken(id) => Conflict::Refused(Refusal::Conflict {
+                what: format!("device {id} is already registered; use edit to change it"),
+            }),
+            RegistryError::UnknownDevice(id) => Conflict::Refused(Refusal::NotFound {
+                what: format!("device {id}"),
+            }),
+            other => Conflict::Refused(Refusal::BadRequest {
+                what: other.to_string(),
+            }),
+        }
+    }
+}
+
+impl Engine {
+    /// Records that someone took data out: a read that must leave a trace.
+    pub async fn record_export(
+        &self,
+        actor: &Actor,
+        what: &str,
+        content: &[u8],
+    ) -> Result<(), Rejection> {
+        let now = self.clock().now();
+        let event = Event::ExportMade {
+            hash: hex(&tenure_x509::sha256(content)),
+            what: what.to_owned(),
+        };
+        let entry = Entry::new(actor.clone(), now, event);
+        self.store()
+            .record::<(), StoreError, _>(self.operation()?, move |tx| {
+                tx.log(&entry)?;
+                Ok(())
+            })
+            .await?;
+        self.wake_integrate();
+        Ok(())
+    }
+}

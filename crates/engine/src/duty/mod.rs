@@ -1,0 +1,101 @@
+//! The standing duties: loops that make what is into what should be. Each may be stopped anywhere
+//! and run again; none remembers anything that it could not find out anew.
+
+pub mod integrate;
+pub mod prune;
+pub mod publish;
+pub mod system;
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::Engine;
+
+/// How long the integrate duty gathers events before it seals them: a checkpoint a second at most,
+/// and none later than that.
+const SEAL_EVERY: Duration = Duration::from_millis(500);
+/// How often the publish duty looks by itself.
+const PUBLISH_EVERY: Duration = Duration::from_secs(30);
+/// How often reservations are pruned and strangers' refusals recorded.
+const PRUNE_EVERY: Duration = Duration::from_secs(20);
+/// How often our own certificates are looked at.
+const SYSTEM_EVERY: Duration = Duration::from_secs(600);
+
+/// The running duties.
+pub struct Duties {
+    stop: watch::Sender<()>,
+    running: JoinSet<()>,
+}
+
+impl Engine {
+    /// Starts all duties on the current runtime.
+    pub fn start_duties(&self) -> Duties {
+        let (stop, stopped) = watch::channel(());
+        let mut running = JoinSet::new();
+        let engine = self.clone();
+        running.spawn(until(stopped.clone(), async move {
+            loop {
+                let rung = engine.integrate_bell().notified();
+                report("integrate", engine.integrate().await);
+                let _ = tokio::time::timeout(PUBLISH_EVERY, rung).await;
+                tokio::time::sleep(SEAL_EVERY).await;
+            }
+        }));
+        let engine = self.clone();
+        running.spawn(until(stopped.clone(), async move {
+            loop {
+                let rung = engine.publish_bell().notified();
+                report("publish", engine.publish().await);
+                let _ = tokio::time::timeout(PUBLISH_EVERY, rung).await;
+            }
+        }));
+        let engine = self.clone();
+        running.spawn(until(stopped.clone(), async move {
+            loop {
+                report("prune", engine.prune().await);
+                report(
+                    "strangers",
+                    engine.record_strangers(engine.clock().now()).await,
+                );
+                tokio::time::sleep(PRUNE_EVERY).await;
+            }
+        }));
+        let engine = self.clone();
+        running.spawn(until(stopped, async move {
+            loop {
+                tokio::time::sleep(SYSTEM_EVERY).await;
+                report("system", engine.renew_system().await);
+            }
+        }));
+        Duties { stop, running }
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<()>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        // An error says that the sender is gone, which is the signal.
+        _ = stopped.changed() => {}
+    }
+}
+
+fn report<T>(duty: &'static str, done: Result<T, crate::Rejection>) {
+    if let Err(error) = done {
+        tracing::error!(duty, "{error}; it will be tried again");
+    }
+}
+
+impl Duties {
+    /// Stops all duties, each at its next await, and seals what is recorded.
+    pub async fn stop(mut self, engine: &Engine) {
+        drop(self.stop);
+        while self.running.join_next().await.is_some() {}
+        report(
+            "strangers",
+            engine.record_strangers(tenure_x509::Time::NEVER).await,
+        );
+        report("integrate", engine.integrate().await);
+    }
+}

@@ -1,0 +1,288 @@
+//! Publishing: what the record says of revocation becomes lists that anyone can fetch.
+//!
+//! Each shard's list is one rendering of one revocation set at one epoch. Its number is
+//! `max(last + 1, epoch, Unix time)`, so that not even a restored backup can reuse one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tenure_domain::issuer::Issuer;
+use tenure_store::revocation::{self, RevokedEntry};
+use tenure_store::{ReadTx, StoreError};
+use tenure_x509::Time;
+use tenure_x509::crl::{Crl, CrlSpec, CrlWriter, Entry, Holds, Scope, ToSign, WriteError};
+
+use crate::Engine;
+use crate::fault::{FaultCause, Rejection};
+use crate::signer::{Key, SignError};
+
+/// How long a list may be used, in seconds.
+pub const CRL_LIFE_S: i64 = 24 * 3600;
+/// After how long a list is made again though nothing changed, in seconds.
+pub const CRL_RENEW_S: i64 = 6 * 3600;
+/// How long the root's list may be used, in seconds: the root's key is not at hand to renew it.
+pub const ROOT_CRL_LIFE_S: i64 = 365 * 86_400;
+
+/// Which list of an issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// One shard.
+    Shard(u16),
+    /// Everything in one, without a distribution point.
+    Full,
+}
+
+impl List {
+    /// The file's name in URLs and in the directory.
+    pub fn file(self) -> String {
+        match self {
+            List::Shard(shard) => format!("{shard}.crl"),
+            List::Full => "full.crl".to_owned(),
+        }
+    }
+}
+
+/// Where an issuer's lists are kept.
+pub fn crl_path(directory: &Path, issuer: &str, list: List) -> PathBuf {
+    directory.join("crl").join(issuer).join(list.file())
+}
+
+/// What is published of a list, read from its file.
+#[derive(Debug, Clone, Copy)]
+pub struct Published {
+    /// Its number.
+    pub number: u64,
+    /// When it was made.
+    pub this_update: Time,
+    /// Until when it may be used.
+    pub next_update: Time,
+}
+
+/// Reads what is published; `None` if nothing readable is.
+pub fn published(directory: &Path, issuer: &str, list: List) -> Option<Published> {
+    let der = fs::read(crl_path(directory, issuer, list)).ok()?;
+    let crl = Crl::from_der(&der).ok()?;
+    Some(Published {
+        number: crl.number()?,
+        this_update: crl.this_update(),
+        next_update: crl.next_update()?,
+    })
+}
+
+impl Engine {
+    /// Makes every list that is behind its epoch or getting old. Returns how many were made.
+    pub async fn publish(&self) -> Result<usize, Rejection> {
+        let mut made = 0;
+        for issuer in self.snapshot().issuers.iter() {
+            // The root's key is not here; its list was signed when the root was at hand.
+            let Some(key) = self.key(&issuer.key) else {
+                continue;
+            };
+            made += self.publish_issuer(issuer, &key).await?;
+        }
+        Ok(made)
+    }
+
+    async fn publish_issuer(&self, issuer: &Arc<Issuer>, key: &Key) -> Result<usize, Rejection> {
+        let now = self.clock().now();
+        let no = issuer.no;
+        let epochs = self.store().glance(|tx| revocation::epochs(tx, no))?;
+        let mut made = 0;
+        let mut newest = 0;
+        for shard in 0..issuer.shards {
+            let epoch = epochs
+                .iter()
+                .find(|(of, _)| *of == shard)
+                .map_or(0, |(_, epoch)| *epoch);
+            newest = newest.max(epoch);
+            if self.is_behind(issuer, List::Shard(shard), epoch, now) {
+                self.publish_list(issuer, key, List::Shard(shard), epoch, now, CRL_LIFE_S)
+                    .await?;
+                made += 1;
+            }
+        }
+        if self.is_behind(issuer, List::Full, newest, now) {
+            self.publish_list(issuer, key, List::Full, newest, now, CRL_LIFE_S)
+                .await?;
+            made += 1;
+        }
+        Ok(made)
+    }
+
+    fn is_behind(&self, issuer: &Issuer, list: List, epoch: i64, now: Time) -> bool {
+        match self.published_list(&issuer.name, list) {
+            None => true,
+            Some(published) => {
+                u64::try_from(epoch).is_ok_and(|epoch| published.number < epoch)
+                    || now >= published.this_update.plus(CRL_RENEW_S)
+                    || now >= published.next_update
+            }
+        }
+    }
+
+    /// What is published of a list: remembered, or read from its file once.
+    pub fn published_list(&self, issuer: &tenure_domain::Slug, list: List) -> Option<Published> {
+        let key = format!("{issuer}/{}", list.file());
+        if let Some(known) = self.lists().get(&key) {
+            return Some(known);
+        }
+        let found = published(self.directory(), issuer.as_str(), list)?;
+        self.lists().put(key, found);
+        Some(found)
+    }
+
+    /// Makes one list: streamed from one snapshot of the store into a file, signed, and moved into
+    /// place. A crash leaves the former list.
+    pub(crate) async fn publish_list(
+        &self,
+        issuer: &Arc<Issuer>,
+        key: &Key,
+        list: List,
+        epoch: i64,
+        now: Time,
+        life_s: i64,
+    ) -> Result<(), Rejection> {
+        let path = crl_path(self.directory(), issuer.name.as_str(), list);
+        let last = self
+            .published_list(&issuer.name, list)
+            .map_or(0, |published| published.number);
+        let floor = now.unix().max(epoch);
+        let number = u64::try_from(floor).unwrap_or(0).max(last + 1);
+        let spec = CrlSpec {
+            issuer: issuer.subject().clone(),
+            issuer_key_id: issuer
+                .certificate
+                .subject_key_id()
+                .unwrap_or_default()
+                .to_vec(),
+            signature: issuer.algorithm,
+            this_update: now,
+            next_update: now.plus(life_s),
+            number,
+            scope: scope(issuer, list),
+        };
+        let published = Published {
+            number,
+            this_update: now,
+            next_update: now.plus(life_s),
+        };
+        let (no, key, target) = (issuer.no, key.clone(), path.clone());
+        let job = move |tx: &ReadTx<'_>| -> Result<CrlWriter<File>, Rejection> {
+            stream(tx, &spec, no, list, now, &target)
+        };
+        let writer = self.store().read(job).await?;
+        let sign = move || -> Result<(), Rejection> {
+            let file = writer
+                .finish(|what| sign(&key, what))
+                .map_err(write_error)?;
+            move_into_place(&file, &path).map_err(|error| FaultCause::File {
+                doing: "publishing a revocation list",
+                error,
+            })?;
+            Ok(())
+        };
+        tokio::task::spawn_blocking(sign)
+            .await
+            .map_err(|_| FaultCause::Corrupt("revocation list: the signing thread died"))??;
+        self.lists()
+            .put(format!("{}/{}", issuer.name, list.file()), published);
+        Ok(())
+    }
+}
+
+fn scope(issuer: &Issuer, list: List) -> Scope {
+    match list {
+        List::Full => Scope::everything(),
+        List::Shard(shard) => Scope {
+            urls: issuer
+                .base_urls
+                .iter()
+                .map(|base| issuer.crl_url(base, shard))
+                .collect(),
+            holds: Holds::All,
+        },
+    }
+}
+
+fn sign(key: &Key, what: ToSign<'_>) -> Result<Vec<u8>, SignError> {
+    match what {
+        ToSign::Digest(digest) => key.sign_crl_digest(digest),
+        ToSign::Message(message) => key.sign_crl(message),
+    }
+}
+
+fn write_error(error: WriteError<SignError>) -> Rejection {
+    match error {
+        WriteError::Io(error) => FaultCause::File {
+            doing: "writing a revocation list",
+            error,
+        }
+        .into(),
+        WriteError::Sign(error) => error.into(),
+        WriteError::Crl(_) => FaultCause::Corrupt("revocation list").into(),
+    }
+}
+
+/// Goes through the set twice in one snapshot: once for its length, once to write it.
+fn stream(
+    tx: &ReadTx<'_>,
+    spec: &CrlSpec,
+    issuer: tenure_domain::ids::IssuerNo,
+    list: List,
+    now: Time,
+    target: &Path,
+) -> Result<CrlWriter<File>, Rejection> {
+    let shard = match list {
+        List::Shard(shard) => Some(shard),
+        List::Full => None,
+    };
+    let mut length = 0;
+    revocation::for_each(tx, issuer, shard, now, |revoked: RevokedEntry<'_>| {
+        length += entry(&revoked).encoded_len();
+        Ok::<(), StoreError>(())
+    })?;
+    let doing = "writing a revocation list";
+    let file = create_beside(target).map_err(|error| FaultCause::File { doing, error })?;
+    let mut writer = CrlWriter::start::<SignError>(spec, length, file).map_err(write_error)?;
+    revocation::for_each(tx, issuer, shard, now, |revoked: RevokedEntry<'_>| {
+        writer
+            .entry(&entry(&revoked))
+            .map_err(|error| Rejection::from(FaultCause::File { doing, error }))
+    })?;
+    Ok(writer)
+}
+
+fn entry<'r>(revoked: &RevokedEntry<'r>) -> Entry<'r> {
+    Entry {
+        serial: revoked.serial,
+        revoked_at: revoked.at,
+        reason: revoked.reason,
+        invalid_since: revoked.invalidity,
+    }
+}
+
+fn draft_path(target: &Path) -> PathBuf {
+    target.with_extension("crl.new")
+}
+
+fn create_beside(target: &Path) -> std::io::Result<File> {
+    if let Some(directory) = target.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(draft_path(target))
+}
+
+fn move_into_place(file: &File, target: &Path) -> std::io::Result<()> {
+    file.sync_all()?;
+    fs::rename(draft_path(target), target)?;
+    match target.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,428 @@
+//! The one story every protocol shares: an ask becomes a certificate, or we say why not.
+
+use std::sync::Arc;
+
+use tenure_domain::ask::Ask;
+use tenure_domain::draft::{CHANCE_BYTES, Draft};
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::evidence::Unproved;
+use tenure_domain::facts::{Facts, ReplayKey, clock_went_back};
+use tenure_domain::ids::{CertificateNo, DeviceId, TenantId};
+use tenure_domain::incident::IncidentKind;
+use tenure_domain::operator::Actor;
+use tenure_domain::policy::{self, Consequence, Decision, GrantIssuer, HoldReason, Refused};
+use tenure_domain::{Evidence, Refusal, Standing};
+use tenure_store::certificate::{self, Certificate, Completed, Completion, ReserveError, Reserved};
+use tenure_store::{StoreError, Tx, device, incident, pending, secret, withdrawal};
+use tenure_x509::Time;
+
+use crate::fault::{FaultCause, Rejection};
+use crate::{Engine, facts};
+
+/// What an ask comes to.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Here is the certificate; the same one if the ask was answered before.
+    Issued(Arc<Certificate>),
+    /// Ask again, unchanged, after so many seconds.
+    Pending {
+        /// Seconds to wait.
+        retry_after_s: u32,
+    },
+}
+
+/// How long the asker of a held ask should wait: people answer in minutes, not in seconds.
+const APPROVAL_RETRY_S: u32 = 60;
+/// How long a stranger's device should wait.
+const QUARANTINE_RETRY_S: u32 = 600;
+/// How often an ask is decided again because the facts moved under the decision.
+const STALE_TRIES: u32 = 3;
+
+impl Engine {
+    /// Turns an ask into a certificate, or says why not. Asking again gives the same answer.
+    ///
+    /// A crash before `reserve` changed nothing. After it, the serial and the exact bytes are
+    /// durable but nothing is signed or released: the prune duty voids the reservation, and the
+    /// same ask, repeated, is decided afresh. After `complete` the answer is recorded, and the
+    /// same ask gets it again.
+    pub async fn enroll(&self, ask: Ask) -> Result<Answer, Rejection> {
+        for _ in 0..STALE_TRIES {
+            let now = self.now_for_signing()?;
+            let snapshot = self.snapshot();
+            let facts = self
+                .store()
+                .glance(|tx| facts::about(tx, &ask, &snapshot, now))?;
+            let grant = match policy::decide(&snapshot.policy, &ask, &facts, now) {
+                Decision::Allow(grant) => *grant,
+                Decision::Replay(certificate) => return self.again(certificate),
+                Decision::Hold(why) => return self.hold(&ask, &facts, why, now).await,
+                Decision::Refuse(no) => return self.refuse(&ask, &facts, no, now).await,
+            };
+            let draft = grant.draft(&ask.csr, crate::chance::bytes::<CHANCE_BYTES>()?)?;
+            match self.issue(draft, &ask, &facts, now).await? {
+                Issue::Released(certificate) => return Ok(Answer::Issued(certificate)),
+                Issue::Stale => self.reload().await?,
+            }
+        }
+        Err(Refusal::TooSoon { retry_after_s: 1 }.into())
+    }
+
+    /// Reserve, sign, complete.
+    async fn issue(
+        &self,
+        draft: Draft,
+        ask: &Ask,
+        facts: &Facts,
+        now: Time,
+    ) -> Result<Issue, Rejection> {
+        let actor = actor(ask, facts);
+        let key = self.key_for(draft.grant().issuer())?;
+        let draft = Arc::new(draft);
+        let Some(reserved) = self.reserve(draft, actor.clone(), now).await? else {
+            return Ok(Issue::Stale);
+        };
+        // From here on a crash leaves a reservation without a certificate, and nothing else.
+        let signed = match key.blocks() {
+            // A device behind the key may take its time; it must not hold up a thread of ours.
+            true => tokio::task::spawn_blocking(move || key.sign_certificate(reserved))
+                .await
+                .map_err(|_| FaultCause::Corrupt("signature: the signing thread died"))??,
+            false => key.sign_certificate(reserved)?,
+        };
+        let signed = Arc::new(signed);
+        let completion = Arc::new(Completion {
+            actor,
+            via: ask.via.protocol.word().to_owned(),
+            facts_json: facts.to_json().to_string(),
+            now,
+        });
+        let completed = self
+            .store()
+            .record(self.operation()?, move |tx| {
+                certificate::complete(tx, &signed, &completion)
+            })
+            .await?;
+        self.wake_integrate();
+        match completed {
+            Completed::Released(certificate) => {
+                self.counters().issued.inc();
+                Ok(Issue::Released(Arc::new(certificate)))
+            }
+            // The device, its issuer or its predecessor changed while we were signing.
+            Completed::Voided { .. } => {
+                self.wake_publish();
+                Ok(Issue::Stale)
+            }
+        }
+    }
+
+    async fn reserve(
+        &self,
+        draft: Arc<Draft>,
+        actor: Actor,
+        now: Time,
+    ) -> Result<Option<Reserved>, Rejection> {
+        let reserved = self
+            .store()
+            .record(self.operation()?, move |tx| {
+                certificate::reserve(tx, Arc::clone(&draft), &actor, now)
+            })
+            .await;
+        match reserved {
+            Ok(reserved) => Ok(Some(reserved)),
+            Err(ReserveError::Stale | ReserveError::SerialTaken) => Ok(None),
+            Err(ReserveError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    fn again(&self, no: CertificateNo) -> Result<Answer, Rejection> {
+        let found = self.store().glance(|tx| certificate::by_no(tx, no))?;
+        let certificate = found.ok_or(FaultCause::Corrupt("certificate to be given again"))?;
+        self.counters().replayed.inc();
+        Ok(Answer::Issued(Arc::new(certificate)))
+    }
+
+    async fn hold(
+        &self,
+        ask: &Ask,
+        facts: &Facts,
+        why: HoldReason,
+        now: Time,
+    ) -> Result<Answer, Rejection> {
+        let (identity, device, retry_after_s) = match (&facts.subject, facts::stranger(ask)) {
+            (Some(subject), _) => {
+                let device = &subject.device;
+                (
+                    device.id.as_str().to_owned(),
+                    Some((device.no, device.id.clone())),
+                    APPROVAL_RETRY_S,
+                )
+            }
+            (None, Some(stranger)) => (stranger, None, QUARANTINE_RETRY_S),
+            (None, None) => return Err(Refusal::NotAuthenticated.into()),
+        };
+        let held = Arc::new(pending::NewAsk {
+            tenant: ask.tenant,
+            replay: ReplayKey::of(ask, &identity),
+            identity,
+            device,
+            key: ask.csr.public_key().hash(),
+            csr: ask.csr.der().to_vec(),
+            operation: ask.operation,
+            reason: why.word().to_owned(),
+            why: explain(&why),
+            evidence: facts
+                .evidence
+                .first()
+                .map_or("none", Evidence::word)
+                .to_owned(),
+            via: ask.via.clone(),
+            binds: match facts.evidence.first() {
+                Some(Evidence::Secret(secret)) => Some(secret.no()),
+                _ => None,
+            },
+        });
+        let actor = actor(ask, facts);
+        let outcome = self
+            .store()
+            .record(self.operation()?, move |tx| {
+                pending::hold(tx, &held, &actor, now)
+            })
+            .await;
+        match outcome {
+            Ok(_) => Ok(Answer::Pending { retry_after_s }),
+            Err(pending::HoldError::Known(_)) => Ok(Answer::Pending { retry_after_s }),
+            Err(pending::HoldError::Full) => Err(Refusal::TooSoon {
+                retry_after_s: 3600,
+            }
+            .into()),
+            Err(pending::HoldError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    async fn refuse(
+        &self,
+        ask: &Ask,
+        facts: &Facts,
+        no: Refused,
+        now: Time,
+    ) -> Result<Answer, Rejection> {
+        self.counters().refused(no.refusal.word());
+        let Some(subject) = &facts.subject else {
+            return self.refuse_stranger(ask, facts, no, now).await;
+        };
+        let device = subject.device.clone();
+        let actor = actor(ask, facts);
+        let refusal = no.refusal.clone();
+        let consequence = no.consequence;
+        let rule = match &refusal {
+            Refusal::NotAllowed { rule, .. } => rule.clone(),
+            _ => "built-in".to_owned(),
+        };
+        let word = refusal.word().to_owned();
+        self.store()
+            .record::<(), StoreError, _>(self.operation()?, move |tx| {
+                let said = Event::AskRefused {
+                    reason: word.clone(),
+                    rule: rule.clone(),
+                };
+                tx.log(&Entry::new(actor.clone(), now, said).about(device.no, &device.id))?;
+                match &consequence {
+                    Some(Consequence::Fork { presented, head }) => {
+                        freeze(tx, &device, *presented, *head, now)
+                    }
+                    Some(Consequence::SharedKey { other }) => {
+                        let summary = format!(
+                            "{} asked for a certificate for a key that {other} holds or held",
+                            device.id
+                        );
+                        incident::open(
+                            tx,
+                            &incident::NewIncident {
+                                kind: IncidentKind::SharedKey,
+                                device: Some((device.no, device.id.clone())),
+                                serials: Vec::new(),
+                                summary,
+                            },
+                            &Actor::system("enroll"),
+                            now,
+                        )?;
+                        Ok(())
+                    }
+                    Some(
+                        Consequence::SecretFailure
+                        | Consequence::SecretMisused
+                        | Consequence::NotOurs { .. },
+                    )
+                    | None => Ok(()),
+                }
+            })
+            .await?;
+        self.wake_publish();
+        Err(refusal.into())
+    }
+
+    /// Refuses someone who proved nothing: a wrong secret is counted against its device, a forged
+    /// certificate opens an incident, and the rest is coalesced by the minute.
+    async fn refuse_stranger(
+        &self,
+        ask: &Ask,
+        facts: &Facts,
+        no: Refused,
+        now: Time,
+    ) -> Result<Answer, Rejection> {
+        match no.consequence {
+            Some(ref why @ (Consequence::SecretFailure | Consequence::SecretMisused)) => {
+                let is_misuse = *why == Consequence::SecretMisused;
+                if let Some(Unproved::Secret { device, .. }) = facts.unproved.first() {
+                    self.record_secret_refused(ask.tenant, device.clone(), is_misuse, now)
+                        .await?;
+                }
+            }
+            Some(Consequence::NotOurs { serial }) => {
+                self.store()
+                    .record::<(), StoreError, _>(self.operation()?, move |tx| {
+                        let opened = incident::open(
+                            tx,
+                            &incident::NewIncident {
+                                kind: IncidentKind::NotOurs,
+                                device: None,
+                                serials: vec![serial.clone()],
+                                summary: format!(
+                                    "a certificate in our name with serial {serial}, which we did \
+                                     not issue, was presented"
+                                ),
+                            },
+                            &Actor::system("enroll"),
+                            now,
+                        )?;
+                        if opened.is_known() {
+                            tx.excuse("the incident is open and says the same");
+                        }
+                        Ok(())
+                    })
+                    .await?;
+            }
+            Some(Consequence::Fork { .. } | Consequence::SharedKey { .. }) | None => {
+                self.strangers()
+                    .count("device", ask.via.source, no.refusal.word(), now);
+            }
+        }
+        Err(no.refusal.into())
+    }
+
+    async fn record_secret_refused(
+        &self,
+        tenant: TenantId,
+        id: DeviceId,
+        is_misuse: bool,
+        now: Time,
+    ) -> Result<(), Rejection> {
+        self.store()
+            .record::<(), StoreError, _>(self.operation()?, move |tx| {
+                let Some(device) = device::by_id(tx, tenant, &id)? else {
+                    tx.excuse("the device is gone");
+                    return Ok(());
+                };
+                if !is_misuse {
+                    return secret::failed(tx, &device, now);
+                }
+                let said = Event::SecretRefused {
+                    why: "presented with another key".to_owned(),
+                };
+                tx.log(&Entry::new(Actor::Anonymous, now, said).about(device.no, &device.id))?;
+                Ok(())
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) fn now_for_signing(&self) -> Result<Time, FaultCause> {
+        let now = self.clock().now();
+        let last = self.store().last_recorded();
+        if clock_went_back(now, last) {
+            return Err(FaultCause::ClockSetBack(last.unix() - now.unix()));
+        }
+        Ok(now.max(last))
+    }
+
+    fn key_for(&self, issuer: &GrantIssuer) -> Result<crate::signer::Key, FaultCause> {
+        let name = match issuer {
+            GrantIssuer::Ours(issuer) => issuer.key.as_str(),
+            GrantIssuer::Itself { name, .. } => name.as_str(),
+        };
+        self.key(name)
+            .ok_or_else(|| FaultCause::NoKey(name.to_owned()))
+    }
+}
+
+enum Issue {
+    Released(Arc<Certificate>),
+    Stale,
+}
+
+/// Who is asking, for the record.
+fn actor(ask: &Ask, facts: &Facts) -> Actor {
+    match (&ask.presented.system, &facts.subject) {
+        (Some(ceremony), _) => Actor::system(ceremony.purpose()),
+        (None, Some(subject)) => Actor::Device {
+            device: subject.device.id.clone(),
+        },
+        (None, None) => Actor::Anonymous,
+    }
+}
+
+fn explain(why: &HoldReason) -> String {
+    match why {
+        HoldReason::Approval { why, .. } => why.clone(),
+        HoldReason::Unregistered {
+            manufacturer,
+            serial,
+        } => {
+            format!("{manufacturer} made a device with serial {serial} that is not registered")
+        }
+        HoldReason::UnknownManufacturer { subject } => {
+            format!("no registered manufacturer stands behind {subject}")
+        }
+    }
+}
+
+/// Holds both branches of a forked chain, quarantines the device and opens an incident.
+fn freeze(
+    tx: &mut Tx<'_>,
+    device: &tenure_domain::Device,
+    presented: CertificateNo,
+    head: CertificateNo,
+    now: Time,
+) -> Result<(), StoreError> {
+    let us = Actor::system("fork");
+    let mut serials = Vec::new();
+    for no in [presented, head] {
+        let held = withdrawal::hold(tx, no, "the renewal chain forked", &us, now)?;
+        serials.push(held.after.serial.to_string());
+    }
+    device::set_standing(
+        tx,
+        device.no,
+        Standing::Quarantined,
+        "two holders of one identity: the renewal chain forked",
+        &us,
+        now,
+    )?;
+    let summary = format!(
+        "{} renewed from a certificate that was already replaced: two holders of one identity",
+        device.id
+    );
+    incident::open(
+        tx,
+        &incident::NewIncident {
+            kind: IncidentKind::Fork,
+            device: Some((device.no, device.id.clone())),
+            serials,
+            summary,
+        },
+        &us,
+        now,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Observation: what others saw of our certificates. Today a relying party's report that it saw one
+//! in use.
+
+use tenure_domain::certificate::Revocation;
+use tenure_domain::certificate::Standstill;
+use tenure_domain::ids::{Slug, Title};
+use tenure_domain::incident::IncidentKind;
+use tenure_domain::operator::{Actor, Permission};
+use tenure_domain::registry::ReplacedRule;
+use tenure_domain::{Standing, Status};
+use tenure_store::{StoreError, certificate, device, incident, sighting, withdrawal};
+use tenure_x509::{Reason, Serial, Time};
+
+use crate::Engine;
+use crate::fault::Rejection;
+use crate::revoke::one_row;
+
+/// Someone saw something.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    /// A relying party saw a certificate in use.
+    InUse {
+        /// Who reports.
+        actor: Actor,
+        /// The certificate's issuer, if said.
+        issuer: Option<Slug>,
+        /// The certificate's serial.
+        serial: Serial,
+        /// The service that saw it.
+        service: Title,
+        /// When.
+        at: Time,
+    },
+}
+
+/// What an observation came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// News, recorded.
+    First,
+    /// Nothing new.
+    Known,
+    /// A certificate that its device had given up: an incident is open.
+    Alarm,
+}
+
+impl Engine {
+    /// Takes a report. The first use of a certificate settles the renewal chain up to it; the use
+    /// of one that its device gave up is a sign of a clone.
+    pub async fn observe(&self, seen: Observation) -> Result<Observed, Rejection> {
+        let Observation::InUse {
+            actor,
+            issuer,
+            serial,
+            service,
+            at,
+        } = seen;
+        actor.may(Permission::Report)?;
+        let now = self.clock().now();
+        let at = at.min(now);
+        let row = self
+            .store()
+            .glance(|tx| one_row(tx, issuer.as_ref(), &serial))?;
+        if row.first_used.is_some() && row.standstill == Standstill::None {
+            return Ok(Observed::Known);
+        }
+        let classes = self.snapshot();
+        let observed = self
+            .store()
+            .record::<_, StoreError, _>(self.operation()?, move |tx| {
+                let Some(row) = certificate::row(tx, row.no)? else {
+                    return Ok(Observed::Known);
+                };
+                if row.first_used.is_some() && row.standstill == Standstill::None {
+                    tx.excuse("its first use is on record");
+                    return Ok(Observed::Known);
+                }
+                sighting::first_used(tx, &row, service.as_str(), &actor, at)?;
+                let Some(device) = device::by_no(tx, row.device)? else {
+                    return Ok(Observed::First);
+                };
+                if row.standstill == Standstill::Abandoned {
+                    alarm(tx, &device, &row, now)?;
+                    return Ok(Observed::Alarm);
+                }
+                let rule = classes
+                    .classes
+                    .get(&device.class)
+                    .map(|class| class.replaced);
+                if rule == Some(ReplacedRule::RevokeWhenConfirmed) {
+                    retire_predecessor(tx, &row, now)?;
+                }
+                Ok(Observed::First)
+            })
+            .await?;
+        if observed != Observed::Known {
+            self.wake_integrate();
+            self.wake_publish();
+        }
+        Ok(observed)
+    }
+}
+
+fn retire_predecessor(
+    tx: &mut tenure_store::Tx<'_>,
+    row: &tenure_domain::CertificateRow,
+    now: Time,
+) -> Result<(), StoreError> {
+    let Some(predecessor) = row.predecessor else {
+        return Ok(());
+    };
+    let Some(before) = certificate::row(tx, predecessor)? else {
+        return Ok(());
+    };
+    if before.status == Status::Replaced {
+        let how = Revocation {
+            reason: Reason::Superseded,
+            at: now,
+            invalidity: None,
+        };
+        withdrawal::revoke(tx, predecessor, how, &Actor::system("confirm"))?;
+    }
+    Ok(())
+}
+
+fn alarm(
+    tx: &mut tenure_store::Tx<'_>,
+    device: &tenure_domain::Device,
+    row: &tenure_domain::CertificateRow,
+    now: Time,
+) -> Result<(), StoreError> {
+    let us = Actor::system("watch");
+    let why = "a certificate that its device gave up is in use";
+    let mut serials = vec![row.serial.to_string()];
+    if matches!(row.status, Status::Issued | Status::Replaced) {
+        withdrawal::hold(tx, row.no, why, &us, now)?;
+    }
+    if let Some((head, _)) = certificate::head(tx, device.no)? {
+        if head.no != row.no && matches!(head.status, Status::Issued | Status::Replaced) {
+            withdrawal::hold(tx, head.no, why, &us, now)?;
+            serials.push(head.serial.to_string());
+        }
+    }
+    if device.standing.may_enroll().is_ok() {
+        device::set_standing(tx, device.no, Standing::Quarantined, why, &us, now)?;
+    }
+    incident::open(
+        tx,
+        &incident::NewIncident {
+            kind: IncidentKind::AbandonedUsed,
+            device: Some((device.no, device.id.clone())),
+            serials,
+            summary: format!("{}: {why}", device.id),
+        },
+        &us,
+        now,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! Withdrawal: revoke, hold, release, of one certificate or of all that a device holds.
+
+use std::sync::Arc;
+
+use tenure_domain::certificate::{Revocation, StatusChange};
+use tenure_domain::device::{Criticality, Device};
+use tenure_domain::ids::{DeviceId, Slug, Title};
+use tenure_domain::operator::{Actor, Permission};
+use tenure_domain::{CertificateRow, Refusal, Status};
+use tenure_store::{ReadTx, StoreError, Tx, certificate, device, withdrawal};
+use tenure_x509::{Reason, Serial, Time};
+
+use crate::Engine;
+use crate::fault::Rejection;
+
+/// Whose certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// One certificate, by serial, with its issuer where two have the same.
+    Certificate {
+        /// The issuer, if said.
+        issuer: Option<Slug>,
+        /// The serial.
+        serial: Serial,
+    },
+    /// Every certificate of a device that is not revoked yet.
+    Device(DeviceId),
+}
+
+/// Someone wants certificates withdrawn or given back.
+#[derive(Debug, Clone)]
+pub struct RevokeAsk {
+    /// Who.
+    pub actor: Actor,
+    /// Whose certificates.
+    pub target: Target,
+    /// What to do with them.
+    pub change: StatusChange,
+}
+
+/// What a withdrawal did.
+#[derive(Debug, Clone)]
+pub struct Withdrawal {
+    /// The certificates as they are now.
+    pub certificates: Vec<CertificateRow>,
+    /// How many of them were changed by this ask; the others already were as wanted.
+    pub changed: usize,
+}
+
+/// What a withdrawal would touch; shown before anything is done.
+#[derive(Debug, Clone)]
+pub struct BlastRadius {
+    /// The certificates that would change.
+    pub certificates: Vec<CertificateRow>,
+    /// The devices that would lose their identity.
+    pub devices: Vec<DeviceId>,
+    /// The services that would refuse them.
+    pub services: Vec<Title>,
+    /// The highest criticality among the devices.
+    pub criticality: Option<Criticality>,
+}
+
+/// At most so many certificates of one device are looked at.
+const PER_DEVICE: usize = 10_000;
+
+impl Engine {
+    /// Withdraws or gives back. Asking again changes nothing and says so.
+    pub async fn revoke(&self, ask: RevokeAsk) -> Result<Withdrawal, Rejection> {
+        ask.actor.may(Permission::Withdraw)?;
+        is_a_reason_to_revoke(&ask.change)?;
+        let now = self.now_for_signing()?;
+        let rows = self.affected(&ask.target)?;
+        let ask = Arc::new(ask);
+        let done = self
+            .store()
+            .record::<_, Conflict, _>(self.operation()?, move |tx| {
+                let mut done = Withdrawal {
+                    certificates: Vec::new(),
+                    changed: 0,
+                };
+                for row in &rows {
+                    let outcome = one(tx, row, &ask, now)?;
+                    done.changed += usize::from(outcome.before.status != outcome.after.status);
+                    done.certificates.push(outcome.after);
+                }
+                if done.changed == 0 {
+                    tx.excuse("every certificate already is as wanted");
+                }
+                Ok(done)
+            })
+            .await
+            .map_err(Conflict::into_rejection)?;
+        for _ in 0..done.changed {
+            self.counters().revoked.inc();
+        }
+        self.wake_publish();
+        self.wake_integrate();
+        Ok(done)
+    }
+
+    /// What [`Engine::revoke`] would touch.
+    pub fn blast_radius(&self, target: &Target) -> Result<BlastRadius, Rejection> {
+        let certificates = self.affected(target)?;
+        let mut devices: Vec<Device> = Vec::new();
+        for row in &certificates {
+            if devices.iter().all(|device| device.no != row.device) {
+                devices.extend(self.store().glance(|tx| device::by_no(tx, row.device))?);
+            }
+        }
+        let mut services: Vec<Title> = devices.iter().flat_map(|d| d.services.clone()).collect();
+        services.sort();
+        services.dedup();
+        Ok(BlastRadius {
+            criticality: devices.iter().map(|device| device.criticality).max(),
+            devices: devices.into_iter().map(|device| device.id).collect(),
+            services,
+            certificates,
+        })
+    }
+
+    fn affected(&self, target: &Target) -> Result<Vec<CertificateRow>, Rejection> {
+        self.store().glance(|tx| match target {
+            Target::Certificate { issuer, serial } => {
+                one_row(tx, issuer.as_ref(), serial).map(|row| vec![row])
+            }
+            Target::Device(id) => {
+                let device = device::by_id(tx, self.tenant(), id)?.ok_or_else(|| {
+                    Rejection::from(Refusal::NotFound {
+                        what: format!("device {id}"),
+                    })
+                })?;
+                Ok(withdrawable(tx, &device)?)
+            }
+        })
+    }
+}
+
+/// The certificates of a device that could still be withdrawn.
+pub(crate) fn withdrawable(
+    tx: &ReadTx<'_>,
+    device: &Device,
+) -> Result<Vec<CertificateRow>, StoreError> {
+    let mut rows = certificate::of_device(tx, device.no, PER_DEVICE)?;
+    rows.retain(|row| matches!(row.status, Status::Issued | Status::Replaced | Status::Held));
+    Ok(rows)
+}
+
+/// The one certificate that a serial means; says how to be clearer if two have it.
+pub fn one_row(
+    tx: &ReadTx<'_>,
+    issuer: Option<&Slug>,
+    serial: &Serial,
+) -> Result<CertificateRow, Rejection> {
+    let mut found = certificate::find_serial(tx, serial)?;
+    found.retain(|row| issuer.is_none_or(|issuer| row.issuer_name == *issuer));
+    if found.len() > 1 {
+        let named: Vec<_> = found
+            .iter()
+            .map(|row| format!("{}/{serial}", row.issuer_name))
+            .collect();
+        let what = format!(
+            "two issuers used serial {serial}; name one: {}",
+            named.join(", ")
+        );
+        return Err(Refusal::Conflict { what }.into());
+    }
+    found.pop().ok_or_else(|| {
+        Refusal::NotFound {
+            what: format!("certificate with serial {serial}"),
+        }
+        .into()
+    })
+}
+
+fn is_a_reason_to_revoke(change: &StatusChange) -> Result<(), Refusal> {
+    match change {
+        StatusChange::Revoke {
+            reason: Reason::CertificateHold,
+            ..
+        } => Err(Refusal::BadRequest {
+            what: "certificateHold is not a revocation; use hold".to_owned(),
+        }),
+        StatusChange::Revoke {
+            reason: Reason::RemoveFromCrl,
+            ..
+        } => Err(Refusal::BadRequest {
+            what: "removeFromCRL is not a revocation; use release".to_owned(),
+        }),
+        StatusChange::Revoke { .. } | StatusChange::Hold | StatusChange::Release => Ok(()),
+    }
+}
+
+fn one(
+    tx: &mut Tx<'_>,
+    row: &CertificateRow,
+    ask: &RevokeAsk,
+    now: Time,
+) -> Result<withdrawal::Withdrawn, Conflict> {
+    // The row is read again in this transaction: it may have changed since it was shown.
+    let row = certificate::row(tx, row.no)?.ok_or(Conflict::Gone)?;
+    let conflict = |what: String| Conflict::Refused(Refusal::Conflict { what });
+    match (&ask.change, row.status) {
+        (_, Status::Reserved | Status::Voided) => Err(conflict(format!(
+            "certificate {} was never released",
+            row.serial
+        ))),
+        (StatusChange::Revoke { reason, invalidity }, _) => {
+            let how = Revocation {
+                reason: *reason,
+                at: now,
+                invalidity: *invalidity,
+            };
+            Ok(withdrawal::revoke(tx, row.no, how, &ask.actor)?)
+        }
+        (StatusChange::Hold | StatusChange::Release, Status::Revoked) => Err(conflict(format!(
+            "certificate {} is revoked for good",
+            row.serial
+        ))),
+        (StatusChange::Hold, _) => Ok(withdrawal::hold(
+            tx,
+            row.no,
+            "by an operator",
+            &ask.actor,
+            now,
+        )?),
+        (StatusChange::Release, Status::Held) => {
+            Ok(withdrawal::release(tx, row.no, &ask.actor, now)?)
+        }
+        (StatusChange::Release, Status::Issued | Status::Replaced) => Ok(withdrawal::Withdrawn {
+            before: row.clone(),
+            after: row,
+        }),
+    }
+}
+
+/// Why a recording transaction gave up.
+#[derive(Debug)]
+pub(crate) enum Conflict {
+    Refused(Refusal),
+    Gone,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Conflict {
+    fn from(error: StoreError) -> Conflict {
+        Conflict::Store(error)
+    }
+}
+
+impl From<Refusal> for Conflict {
+    fn from(refusal: Refusal) -> Conflict {
+        Conflict::Refused(refusal)
+    }
+}
+
+impl Conflict {
+    pub(crate) fn into_rejection(self) -> Rejection {
+        match self {
+            Conflict::Refused(refusal) => refusal.into(),
+            Conflict::Gone => Refusal::NotFound {
+                what: "such certificate any more".into(),
+            }
+            .into(),
+            Conflict::Store(error) => error.into(),
+        }
+    }
+}

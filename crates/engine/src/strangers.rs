@@ -1,0 +1,120 @@
+//! Refusals of people who proved nothing: counted per listener, source prefix, reason and minute,
+//! and recorded as one event each when the minute is over. A flood must not become a flood of
+//! events.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::operator::Actor;
+use tenure_domain::text::hex;
+use tenure_store::StoreError;
+use tenure_x509::Time;
+
+use crate::Engine;
+use crate::fault::Rejection;
+
+/// How many (listener, source, reason) lines one minute may have; what comes on top is counted
+/// under the empty source.
+const LINES_PER_MINUTE: usize = 4096;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Line {
+    listener: &'static str,
+    prefix: Option<IpAddr>,
+    reason: &'static str,
+    minute: i64,
+}
+
+/// The counts of the minutes that are not recorded yet.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers {
+    counts: Mutex<HashMap<Line, u64>>,
+}
+
+/// The network a source belongs to: /24 or /64.
+fn prefix(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            IpAddr::from([a, b, c, 0])
+        }
+        IpAddr::V6(address) => {
+            let mut segments = address.segments();
+            segments[4..].fill(0);
+            IpAddr::from(segments)
+        }
+    }
+}
+
+impl Strangers {
+    pub(crate) fn count(
+        &self,
+        listener: &'static str,
+        source: Option<IpAddr>,
+        reason: &'static str,
+        now: Time,
+    ) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = now.unix().div_euclid(60);
+        let mut line = Line {
+            listener,
+            prefix: source.map(prefix),
+            reason,
+            minute,
+        };
+        if counts.len() >= LINES_PER_MINUTE && !counts.contains_key(&line) {
+            line.prefix = None;
+        }
+        *counts.entry(line).or_default() += 1;
+    }
+
+    fn take_before(&self, minute: i64) -> Vec<(Line, u64)> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let over: Vec<_> = counts
+            .keys()
+            .filter(|line| line.minute < minute)
+            .cloned()
+            .collect();
+        over.into_iter()
+            .filter_map(|line| counts.remove_entry(&line))
+            .collect()
+    }
+}
+
+impl Engine {
+    /// Records the minutes that are over; with `at` at the end of time, all of them. An address is
+    /// personal data, so the leaf holds only a salted hash of the network's prefix; the salt is the
+    /// minute itself, so that one minute's lines can be told apart and two minutes' cannot be
+    /// joined.
+    pub async fn record_strangers(&self, at: Time) -> Result<(), Rejection> {
+        let over = self.strangers().take_before(at.unix().div_euclid(60));
+        if over.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock().now();
+        self.store()
+            .record::<(), StoreError, _>(self.operation()?, move |tx| {
+                for (line, count) in &over {
+                    let minute = Time::from_unix(line.minute * 60).to_string();
+                    let source = line
+                        .prefix
+                        .map(|p| format!("{minute} {p}"))
+                        .unwrap_or_default();
+                    let event = Event::StrangersRefused {
+                        count: *count,
+                        listener: line.listener.to_owned(),
+                        minute,
+                        reason: line.reason.to_owned(),
+                        source_hash: hex(&tenure_x509::sha256(source.as_bytes())),
+                    };
+                    tx.log(&Entry::new(Actor::Anonymous, now, event))?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.wake_integrate();
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! Enrollment and renewal, told end to end against a real store and real keys.
+
+mod house;
+
+use house::{House, issued, pair, refusal};
+use tenure_domain::change::Change;
+use tenure_domain::operator::Actor;
+use tenure_domain::{Refusal, Standing, Status};
+use tenure_engine::store::{certificate, device, incident};
+use tenure_engine::{Answer, Observation, Observed};
+use tenure_x509::path::{self, Purpose};
+
+#[tokio::test]
+async fn a_device_with_its_secret_gets_a_certificate_that_verifies() {
+    let house = House::found().await;
+    let made = house.enrolled("pump-17").await;
+    let issuers = house.engine.snapshot();
+    let issuing = issuers.issuers.last().unwrap();
+    assert_eq!(made.cert.issuer(), issuing.subject());
+    assert_eq!(made.row.status, Status::Issued);
+    assert_eq!(made.row.device_id.as_str(), "pump-17");
+    assert_eq!(
+        made.cert.subject().common_name().as_deref(),
+        Some("pump-17")
+    );
+    let between = [issuing.certificate.clone()];
+    let anchors = [house.root.clone()];
+    path::validate(
+        &made.cert,
+        &between,
+        &anchors,
+        house.clock.now(),
+        Purpose::ClientAuth,
+    )
+    .unwrap();
+    let crl = format!("http://127.0.0.1:8080/crl/issuing-1/{}.crl", made.row.shard);
+    assert_eq!(made.cert.crl_urls(), [crl]);
+}
+
+#[tokio::test]
+async fn asking_twice_is_one_issuance_and_another_key_is_refused() {
+    let house = House::found().await;
+    house.device("pump-17").await;
+    let secret = house.secret("pump-17").await;
+    let key = pair();
+    let first = issued(house.enroll("pump-17", &secret, &key).await);
+    let again = issued(house.enroll("pump-17", &secret, &key).await);
+    assert_eq!(first.cert.der(), again.cert.der());
+    let other = refusal(house.enroll("pump-17", &secret, &pair()).await);
+    assert_eq!(other, Refusal::BadCredential);
+    house.pass(25 * 3600);
+    let late = refusal(house.enroll("pump-17", &secret, &key).await);
+    assert_eq!(late, Refusal::BadCredential);
+}
+
+#[tokio::test]
+async fn five_wrong_secrets_lock_the_device_for_a_while() {
+    let house = House::found().await;
+    house.device("pump-17").await;
+    let secret = house.secret("pump-17").await;
+    for _ in 0..5 {
+        let wrong = refusal(house.enroll("pump-17", "wrong", &pair()).await);
+        assert_eq!(wrong, Refusal::BadCredential);
+    }
+    let locked = refusal(house.enroll("pump-17", &secret, &pair()).await);
+    assert!(
+        matches!(
+            locked,
+            Refusal::Locked {
+                retry_after_s: 1..=900
+            }
+        ),
+        "{locked:?}"
+    );
+    house.pass(16 * 60);
+    issued(house.enroll("pump-17", &secret, &pair()).await);
+}
+
+#[tokio::test]
+async fn f6_a_renewal_extends_the_chain_and_replaces_its_predecessor() {
+    let house = House::found().await;
+    let first = house.enrolled("pump-17").await;
+    let second = issued(house.renew(&first.cert, &pair()).await);
+    assert_eq!(second.row.predecessor, Some(first.row.no));
+    let before = house
+        .engine
+        .store()
+        .glance(|tx| certificate::row(tx, first.row.no))
+        .unwrap();
+    assert_eq!(before.unwrap().status, Status::Replaced);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_given_again_and_a_lost_key_is_forgiven_once() {
+    let house = House::found().await;
+    let first = house.enrolled("pump-17").await;
+    let key = pair();
+    let second = issued(house.renew(&first.cert, &key).await);
+    let again = issued(house.renew(&first.cert, &key).await);
+    assert_eq!(second.cert.der(), again.cert.der());
+    let displaced = issued(house.renew(&first.cert, &pair()).await);
+    assert_ne!(displaced.cert.der(), second.cert.der());
+    let fork = refusal(house.renew(&first.cert, &pair()).await);
+    assert_eq!(fork, Refusal::Standing(Standing::Quarantined));
+}
+
+#[tokio::test]
+async fn a_clone_that_renews_after_its_victim_freezes_both_branches() {
+    let house = House::found().await;
+    let first = house.enrolled("pump-17").await;
+    let second = issued(house.renew(&first.cert, &pair()).await);
+    let seen = Observation::InUse {
+        actor: house.admin.clone(),
+        issuer: None,
+        serial: second.row.serial.clone(),
+        service: "broker".parse().unwrap(),
+        at: house.clock.now(),
+    };
+    assert_eq!(
+        house.engine.observe(seen.clone()).await.unwrap(),
+        Observed::First
+    );
+    assert_eq!(house.engine.observe(seen).await.unwrap(), Observed::Known);
+    let fork = refusal(house.renew(&first.cert, &pair()).await);
+    assert_eq!(fork, Refusal::Standing(Standing::Quarantined));
+    for no in [first.row.no, second.row.no] {
+        let row = house
+            .engine
+            .store()
+            .glance(|tx| certificate::row(tx, no))
+            .unwrap()
+            .unwrap();
+        assert_eq!(row.status, Status::Held);
+    }
+    let open = house
+        .engine
+        .store()
+        .glance(|tx| incident::by_no(tx, tenure_domain::IncidentNo(1)));
+    let open = open.unwrap().unwrap();
+    assert_eq!(open.serials.len(), 2);
+    let keep = Change::ResolveIncident {
+        incident: open.no,
+        keep: Some(second.row.serial.to_string()),
+        why: "the thief was found".into(),
+    };
+    house.change(keep).await.unwrap();
+    let kept = house
+        .engine
+        .store()
+        .glance(|tx| certificate::row(tx, second.row.no))
+        .unwrap();
+    assert_eq!(kept.unwrap().status, Status::Issued);
+    let gone = house
+        .engine
+        .store()
+        .glance(|tx| certificate::row(tx, first.row.no))
+        .unwrap();
+    assert_eq!(gone.unwrap().status, Status::Revoked);
+    issued(house.renew(&second.cert, &pair()).await);
+}
+
+#[tokio::test]
+async fn h4_a_retired_device_keeps_nothing_and_has_no_way_back() {
+    let house = House::found().await;
+    let first = house.enrolled("pump-17").await;
+    let secret = house.secret("pump-17").await;
+    let retire = Change::SetStanding {
+        device: "pump-17".parse().unwrap(),
+        to: Standing::Retired,
+        why: "scrapped".into(),
+    };
+    house.change(retire).await.unwrap();
+    let row = house
+        .engine
+        .store()
+        .glance(|tx| certificate::row(tx, first.row.no))
+        .unwrap();
+    assert_eq!(row.unwrap().status, Status::Revoked);
+    let renew = refusal(house.renew(&first.cert, &pair()).await);
+    assert_eq!(renew, Refusal::Standing(Standing::Retired));
+    assert!(house.enroll("pump-17", &secret, &pair()).await.is_err());
+    let new_secret = Change::NewSecret {
+        device: "pump-17".parse().unwrap(),
+        life_s: 3600,
+    };
+    assert!(house.change(new_secret).await.is_err());
+}
+
+#[tokio::test]
+async fn d4_a_stranger_without_anything_is_refused_and_recorded_by_the_minute() {
+    let house = House::found().await;
+    let presented = tenure_domain::Presented::default();
+    let ask = house::ask(tenure_domain::Operation::Enroll, &pair(), presented);
+    let refused = refusal(house.engine.enroll(ask).await);
+    assert_eq!(refused, Refusal::NotAuthenticated);
+    house
+        .engine
+        .record_strangers(tenure_x509::Time::NEVER)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_may_not_change_anything_is_told_so() {
+    let house = House::found().await;
+    house.device("pump-17").await;
+    let device = Actor::Device {
+        device: "pump-17".parse().unwrap(),
+    };
+    let retire = Change::SetStanding {
+        device: "pump-17".parse().unwrap(),
+        to: Standing::Retired,
+        why: "x".into(),
+    };
+    assert!(house.engine.change(&device, retire).await.is_err());
+    let id = "pump-17".parse().unwrap();
+    let found = house
+        .engine
+        .store()
+        .glance(|tx| device::by_id(tx, house.engine.tenant(), &id));
+    assert_eq!(found.unwrap().unwrap().standing, Standing::Expected);
+}
+
+#[tokio::test]
+async fn nothing_is_signed_while_the_clock_is_far_behind_the_record() {
+    let house = House::found().await;
+    house.device("pump-17").await;
+    let secret = house.secret("pump-17").await;
+    house.pass(-3600);
+    assert!(matches!(
+        house.enroll("pump-17", &secret, &pair()).await,
+        Err(tenure_engine::Rejection::Fault(_))
+    ));
+    house.pass(3600);
+    let answer = house.enroll("pump-17", &secret, &pair()).await;
+    assert!(matches!(answer, Ok(Answer::Issued(_))));
+}

@@ -1,0 +1,203 @@
+//! A founded house in a temporary directory, with a clock that stands still until it is moved.
+#![allow(dead_code)] // Each test binary uses its own part of it.
+
+use std::sync::Arc;
+
+use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, Via};
+use tenure_domain::change::Change;
+use tenure_domain::device::{Criticality, DeviceSpec};
+use tenure_domain::operator::{Actor, Role};
+use tenure_domain::registry::{Class, Owner, Service, Site};
+use tenure_domain::{OperatorNo, TenantId};
+use tenure_engine::ceremony::{self, Founding, FoundingKeys};
+use tenure_engine::signer::{Doors, Key};
+use tenure_engine::store::certificate::Certificate;
+use tenure_engine::store::{Create, Options, Store};
+use tenure_engine::{Answer, Changed, Clock, Engine, Rejection};
+use tenure_x509::{Cert, Csr, KeyKind, KeyPair, Name, SanName, Time};
+
+pub const START: Time = Time::from_unix(1_790_000_000);
+
+pub struct House {
+    pub directory: tempfile::TempDir,
+    pub engine: Engine,
+    pub clock: Clock,
+    pub root: Cert,
+    pub admin: Actor,
+}
+
+pub fn key(name: &str, doors: Doors, kind: KeyKind) -> Key {
+    Key::in_memory(name, doors, KeyPair::generate(kind).unwrap())
+}
+
+impl House {
+    pub async fn found() -> House {
+        House::found_with(KeyKind::P256).await
+    }
+
+    pub async fn found_with(kind: KeyKind) -> House {
+        House::found_on(FoundingKeys {
+            root: key(ceremony::ROOT, Doors::ISSUER, kind),
+            issuing: key(ceremony::ISSUING, Doors::ISSUER, kind),
+            responder: key("ocsp-issuing-1", Doors::RESPONDER, KeyKind::P256),
+            log: key("log", Doors::LOG, KeyKind::Ed25519),
+            server: key(ceremony::SERVER, Doors::TLS, KeyKind::P256),
+        })
+        .await
+    }
+
+    pub async fn found_on(keys: FoundingKeys) -> House {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::standing(START);
+        let store = Store::open(
+            directory.path(),
+            Options {
+                create: Create::IfMissing,
+                ..Options::default()
+            },
+        )
+        .unwrap();
+        let founding = Founding {
+            name: "Acme Plant".parse().unwrap(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            hosts: vec![SanName::Dns("localhost".to_owned())],
+            policy: tenure_domain::policy::document::DEFAULT_DOCUMENT.to_owned(),
+            shards: 4,
+        };
+        let founded = ceremony::found(store, directory.path(), clock.clone(), keys, founding)
+            .await
+            .unwrap();
+        let admin = Actor::Operator {
+            name: "admin".to_owned(),
+            no: OperatorNo(1),
+            role: Role::Admin,
+        };
+        let house = House {
+            directory,
+            engine: founded.engine,
+            clock,
+            root: founded.root,
+            admin,
+        };
+        house.furnish().await;
+        house
+    }
+
+    async fn furnish(&self) {
+        let owner = Owner {
+            name: "Hydraulics".parse().unwrap(),
+            contact: "h@acme.example".into(),
+        };
+        self.change(Change::PutOwner(owner)).await.unwrap();
+        let site = Site {
+            name: "Hall 3".parse().unwrap(),
+            parent: None,
+        };
+        self.change(Change::PutSite(site)).await.unwrap();
+        let service = Service {
+            name: "broker".parse().unwrap(),
+            address: String::new(),
+        };
+        self.change(Change::PutService(service)).await.unwrap();
+        let class = Class::new("pump".parse().unwrap(), "device".parse().unwrap());
+        self.change(Change::PutClass(class)).await.unwrap();
+    }
+
+    pub async fn change(&self, change: Change) -> Result<Changed, Rejection> {
+        self.engine.change(&self.admin, change).await
+    }
+
+    pub async fn device(&self, id: &str) {
+        let spec = DeviceSpec {
+            id: id.parse().unwrap(),
+            manufacturer: "Acme".into(),
+            model: "P1".into(),
+            serial: format!("SN-{id}"),
+            class: "pump".parse().unwrap(),
+            site: "Hall 3".parse().unwrap(),
+            owner: "Hydraulics".parse().unwrap(),
+            services: vec!["broker".parse().unwrap()],
+            criticality: Criticality::Medium,
+        };
+        self.change(Change::AddDevice(spec)).await.unwrap();
+    }
+
+    pub async fn secret(&self, id: &str) -> String {
+        let change = Change::NewSecret {
+            device: id.parse().unwrap(),
+            life_s: 86_400,
+        };
+        match self.change(change).await.unwrap() {
+            Changed::Secret(secret) => secret.secret,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn pass(&self, seconds: i64) {
+        self.clock.move_to(self.clock.now().plus(seconds));
+    }
+
+    pub async fn enroll(&self, id: &str, secret: &str, key: &KeyPair) -> Result<Answer, Rejection> {
+        let secret = PresentedSecret {
+            device: id.parse().unwrap(),
+            secret: secret.to_owned(),
+        };
+        let presented = Presented {
+            secret: Some(secret),
+            ..Presented::default()
+        };
+        self.engine
+            .enroll(ask(Operation::Enroll, key, presented))
+            .await
+    }
+
+    pub async fn renew(&self, current: &Cert, key: &KeyPair) -> Result<Answer, Rejection> {
+        let presented = Presented {
+            chain: vec![current.clone()],
+            ..Presented::default()
+        };
+        self.engine
+            .enroll(ask(Operation::Renew, key, presented))
+            .await
+    }
+
+    /// A registered device with its first certificate.
+    pub async fn enrolled(&self, id: &str) -> Arc<Certificate> {
+        self.device(id).await;
+        let secret = self.secret(id).await;
+        issued(self.enroll(id, &secret, &pair()).await)
+    }
+}
+
+pub fn pair() -> KeyPair {
+    KeyPair::generate(KeyKind::P256).unwrap()
+}
+
+pub fn ask(operation: Operation, key: &KeyPair, presented: Presented) -> Ask {
+    let der = Csr::build(key, &Name::build(&[]).unwrap(), &[]).unwrap();
+    Ask {
+        tenant: TenantId::DEFAULT,
+        via: Via {
+            protocol: Protocol::Est,
+            label: None,
+            source: None,
+        },
+        operation,
+        csr: Csr::from_der(&der).unwrap(),
+        presented,
+    }
+}
+
+pub fn issued(answer: Result<Answer, Rejection>) -> Arc<Certificate> {
+    match answer {
+        Ok(Answer::Issued(certificate)) => certificate,
+        other => panic!("expected a certificate, got {other:?}"),
+    }
+}
+
+pub fn refusal(answer: Result<Answer, Rejection>) -> tenure_domain::Refusal {
+    match answer {
+        Err(Rejection::Refusal(refusal)) => refusal,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
