@@ -28,6 +28,9 @@ const UNDERSTOOD: [ObjectIdentifier; 14] = [
 pub(super) fn leaf(cert: &Cert, purpose: Purpose, at: Time) -> Result<(), PathFault> {
     meaning(cert)?;
     validity(cert, at)?;
+    if let Some(extension) = cert.extension(&oid::NAME_CONSTRAINTS) {
+        NameConstraints::read(extension.value)?; // applied to nothing here, but not overlooked
+    }
     match purpose {
         Purpose::Issuing if !cert.is_ca() => return Err(PathFault::NotCa),
         Purpose::Issuing | Purpose::Any => {}

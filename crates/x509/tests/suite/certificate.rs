@@ -243,3 +243,137 @@ fn a_text_of_several_certificates_is_read_in_order() {
         assert!(pem_certificates(wrong).is_err());
     }
 }
+
+mod any_specification {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+    use tenure_x509::{CertificateSpec, Extensions, NameAttribute, Serial, Validity, oid};
+
+    static ISSUER: LazyLock<Ca> = LazyLock::new(|| root(KeyKind::P256));
+
+    fn san() -> impl Strategy<Value = SanName> {
+        prop_oneof![
+            "[a-z0-9-]{1,20}(\\.[a-z]{1,10}){0,3}".prop_map(SanName::Dns),
+            "[a-z]{2,8}:[!-~]{1,200}".prop_map(SanName::Uri),
+            "[a-z]{1,9}@[a-z]{1,9}".prop_map(SanName::Email),
+            any::<[u8; 4]>().prop_map(|octets| SanName::Ip(octets.into())),
+            any::<[u8; 16]>().prop_map(|octets| SanName::Ip(octets.into())),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(|serial| {
+                SanName::HardwareModule {
+                    hw_type: tenure_x509::ObjectIdentifier::new_unwrap("1.3.6.1.4.1.32473.1"),
+                    serial,
+                }
+            }),
+        ]
+    }
+
+    fn usage() -> impl Strategy<Value = KeyUsage> {
+        const BITS: [KeyUsage; 9] = [
+            KeyUsage::DIGITAL_SIGNATURE,
+            KeyUsage::NON_REPUDIATION,
+            KeyUsage::KEY_ENCIPHERMENT,
+            KeyUsage::DATA_ENCIPHERMENT,
+            KeyUsage::KEY_AGREEMENT,
+            KeyUsage::KEY_CERT_SIGN,
+            KeyUsage::CRL_SIGN,
+            KeyUsage::ENCIPHER_ONLY,
+            KeyUsage::DECIPHER_ONLY,
+        ];
+        any::<u16>().prop_map(|mask| {
+            BITS.into_iter()
+                .enumerate()
+                .filter(|(position, _)| mask & (1 << position) != 0)
+                .fold(KeyUsage::NONE, |all, (_, bit)| all | bit)
+        })
+    }
+
+    fn ca() -> impl Strategy<Value = CaConstraint> {
+        prop_oneof![
+            Just(CaConstraint::Absent),
+            Just(CaConstraint::NotCa),
+            proptest::option::of(any::<u8>()).prop_map(|path_len| CaConstraint::Ca { path_len }),
+        ]
+    }
+
+    fn urls() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec("http://[a-z.]{1,30}/[!-~]{0,200}", 0..4)
+    }
+
+    fn extensions() -> impl Strategy<Value = Extensions> {
+        let ids = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..33));
+        let purposes = prop::sample::subsequence(
+            vec![
+                oid::CLIENT_AUTH,
+                oid::SERVER_AUTH,
+                oid::CMC_RA,
+                oid::SAFETY_COMMUNICATION,
+            ],
+            0..=4,
+        );
+        let presence = prop::sample::select(vec![Presence::Absent, Presence::Present]);
+        let sans = proptest::collection::vec(san(), 0..6);
+        (
+            (ca(), usage(), purposes, sans),
+            (ids.clone(), ids, urls(), urls(), urls()),
+            (presence.clone(), presence),
+        )
+            .prop_map(|(first, second, third)| Extensions {
+                ca: first.0,
+                key_usage: first.1,
+                ext_key_usage: first.2,
+                san: first.3,
+                subject_key_id: second.0,
+                authority_key_id: second.1,
+                crl_urls: second.2,
+                ocsp_urls: second.3,
+                ca_issuer_urls: second.4,
+                ocsp_nocheck: third.0,
+                no_rev_avail: third.1,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn is_written_as_the_typed_encoder_writes_it_and_read_back(
+            extensions in extensions(),
+            random in any::<[u8; 20]>(),
+            begin in 0..250_000_000_000i64, // the typed encoder begins in 1970
+            life in 0i64..10_000_000_000,
+            common_name in proptest::option::of("\\PC{1,64}"),
+        ) {
+            let subject = common_name.map_or(Name::empty(), |text| {
+                Name::build(&[(NameAttribute::CommonName, &text)]).unwrap()
+            });
+            let not_before = Time::from_unix(begin);
+            let spec = CertificateSpec {
+                serial: Serial::from_random(random),
+                signature: ISSUER.key.signature_algorithm(),
+                issuer: ISSUER.cert.subject().clone(),
+                validity: Validity { not_before, not_after: not_before.plus(life) },
+                subject,
+                public_key: ISSUER.key.public().clone(),
+                extensions,
+            };
+            let cert = sign(&spec, &ISSUER.key);
+            assert_same_as_typed_encoder(&cert);
+            prop_assert_eq!(cert.serial(), &spec.serial);
+            prop_assert_eq!(cert.subject(), &spec.subject);
+            prop_assert_eq!(cert.validity(), spec.validity);
+            let wanted = &spec.extensions;
+            let usage = cert.key_usage().unwrap_or_default();
+            prop_assert_eq!(usage, wanted.key_usage);
+            prop_assert_eq!(cert.ext_key_usage().unwrap_or_default(), &wanted.ext_key_usage);
+            prop_assert_eq!(cert.san(), &wanted.san);
+            prop_assert_eq!(cert.crl_urls(), &wanted.crl_urls);
+            prop_assert_eq!(cert.ocsp_urls(), &wanted.ocsp_urls);
+            prop_assert_eq!(cert.ca_issuer_urls(), &wanted.ca_issuer_urls);
+            prop_assert_eq!(cert.subject_key_id(), wanted.subject_key_id.as_deref());
+            prop_assert_eq!(cert.authority_key_id(), wanted.authority_key_id.as_deref());
+            let ca = matches!(wanted.ca, CaConstraint::Ca { .. });
+            prop_assert_eq!(cert.is_ca(), ca);
+            prop_assert!(!cert.flaws().contains(&Flaw::NotDer));
+            cert.verify_signed_by(ISSUER.key.public()).unwrap();
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod certificate;
 mod csr;
 mod keys;
 mod lint;
+mod mutation;
 mod path;
 mod pkits;
 mod support;
