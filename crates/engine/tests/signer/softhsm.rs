@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use cryptoki::context::Pkcs11;
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ use tenure_engine::signer::{
 use tenure_engine::ceremony::{self, FoundingKeys};
 
 use crate::house::{House, issued, pair};
-use crate::{absent, available, suite};
+use crate::suite;
 
 const TOKEN: &str = "tenure test";
 const PIN: &str = "4711";
@@ -36,6 +36,26 @@ const MODULES: [&str; 6] = [
     "/usr/local/lib/softhsm/libsofthsm2.so",
     "/opt/homebrew/lib/softhsm/libsofthsm2.so",
 ];
+
+/// Whether an external program is there; where it must be, its absence is a failure.
+fn available(program: &str, probe: &str) -> bool {
+    let found = Command::new(program)
+        .arg(probe)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    found || absent(program)
+}
+
+/// Says that something is not there, and fails where it must be.
+fn absent(what: &str) -> bool {
+    let required = std::env::var("TENURE_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
+    assert!(!required, "{what} not found, and TENURE_REQUIRE_INTEROP=1");
+    eprintln!("skipped: {what} not found");
+    false
+}
 
 /// A directory with a token, as the child sees it.
 struct Bench {
