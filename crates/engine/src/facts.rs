@@ -8,7 +8,7 @@ use tenure_domain::evidence::{CurrentProof, Evidence, ManufacturerProof, Unprove
 use tenure_domain::facts::{Facts, ReplayKey, Subject};
 use tenure_domain::issuer::Issuer;
 use tenure_domain::registry::ChainTime;
-use tenure_store::{ReadTx, StoreError, certificate, device, pending, secret};
+use tenure_store::{ReadTx, StoreError, certificate, device, pending, registry, secret};
 use tenure_x509::path::{self, PathError, PathFault, Purpose};
 use tenure_x509::{Cert, Time};
 
@@ -42,11 +42,16 @@ pub fn about(
     facts.key_use = certificate::key_use(tx, key, device.no)?;
     facts.ruling = pending::ruling(tx, replay)?;
     facts.earlier = certificate::earlier(tx, device.no, replay)?;
-    if let Some(class) = snapshot.classes.get(&device.class) {
+    // A class that an import has just made is not in the snapshot yet.
+    let class = match snapshot.classes.get(&device.class) {
+        Some(class) => Some(Arc::clone(class)),
+        None => registry::class::by_name(tx, ask.tenant, device.class.as_str())?.map(Arc::new),
+    };
+    if let Some(class) = class {
         let head = certificate::head(tx, device.no)?;
         let (head, forgiven) = head.map_or((None, 0), |(row, forgiven)| (Some(row), forgiven));
         facts.subject = Some(Subject {
-            class: Arc::clone(class),
+            class,
             device,
             head,
             forgiven,

@@ -171,7 +171,9 @@ pub fn state(tx: &ReadTx<'_>, issuer: IssuerNo, serial: &Serial) -> Result<CertS
 /// restored backup can never use a number again.
 pub(crate) fn bump(tx: &Tx<'_>, issuer: IssuerNo, shard: u16, now: Time) -> Result<(), StoreError> {
     tx.run(
-        "UPDATE shard SET epoch = max(epoch + 1, $3) WHERE issuer = $1 AND shard = $2",
+        // Above every epoch of the issuer, so that the list over all shards sees each change too.
+        "UPDATE shard SET epoch = max((SELECT max(epoch) FROM shard WHERE issuer = $1) + 1, $3)
+         WHERE issuer = $1 AND shard = $2",
         &[&issuer.0, &shard, &now.unix()],
     )?;
     Ok(())

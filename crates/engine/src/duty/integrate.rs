@@ -4,6 +4,7 @@
 //! writing a tile twice is harmless, and recovery is to begin again at the last signed size. Only
 //! this duty assigns leaf indexes; the leaf of the event with number `n` is at index `n - 1`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -34,14 +35,26 @@ pub fn log_directory(directory: &Path) -> PathBuf {
 
 /// Writes a file so that it is there whole or not at all, and stays after a power cut.
 pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let draft = tempfile_beside(path);
-    let mut file = fs::File::create(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    fs::File::open(directory)?.sync_all()
+    write_all_durably(&[(path.to_owned(), content.to_vec())])
+}
+
+/// The same for many files, with one flush of each directory at the end.
+fn write_all_durably(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+    let mut directories = BTreeSet::new();
+    for (path, content) in files {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        if directories.insert(directory) {
+            fs::create_dir_all(directory)?;
+        }
+        let draft = tempfile_beside(path);
+        let mut file = fs::File::create(&draft)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+    }
+    directories
+        .into_iter()
+        .try_for_each(|directory| fs::File::open(directory)?.sync_all())
 }
 
 fn tempfile_beside(path: &Path) -> PathBuf {
@@ -121,23 +134,7 @@ impl Engine {
         events: &[StoredEvent],
     ) -> Result<(u64, LogState), Rejection> {
         let mut frontier = self.frontier(state)?;
-        let leaves: Vec<Hash> = events.iter().map(|event| Hash(event.leaf_hash)).collect();
-        for (expected, event) in (state.size + 1..).zip(events) {
-            if u64::try_from(event.seq.0) != Ok(expected) {
-                return Err(FaultCause::Corrupt("event sequence: it has a gap").into());
-            }
-        }
-        let tiles = frontier
-            .append(&leaves)
-            .map_err(|_| FaultCause::Corrupt("log: it is full"))?;
-        let root = log_directory(self.directory());
-        let doing = "writing the log's tiles";
-        for tile in &tiles {
-            write_durably(&root.join(tile.path.to_string()), &tile.to_bytes())
-                .map_err(|error| FaultCause::File { doing, error })?;
-        }
-        self.write_bundles(state.size, events)
-            .map_err(|error| FaultCause::File { doing, error })?;
+        self.lay(&mut frontier, events)?;
         let checkpoint = Checkpoint::new(&state.origin, frontier.size(), frontier.root())
             .map_err(|_| FaultCause::Corrupt("log origin"))?;
         let verifier = verifier(&state.origin, key.public())?;
@@ -171,7 +168,6 @@ impl Engine {
 
     fn rebuild(&self, state: &LogState) -> Result<Frontier, Rejection> {
         let mut frontier = Frontier::new();
-        let root = log_directory(self.directory());
         while frontier.size() < state.size {
             let done = frontier.size();
             let after = EventSeq(i64::try_from(done).unwrap_or(i64::MAX));
@@ -182,17 +178,7 @@ impl Engine {
                     FaultCause::Corrupt("record: it is shorter than its checkpoint").into(),
                 );
             }
-            let leaves: Vec<Hash> = events.iter().map(|event| Hash(event.leaf_hash)).collect();
-            let tiles = frontier
-                .append(&leaves)
-                .map_err(|_| FaultCause::Corrupt("log: it is full"))?;
-            let doing = "writing the log's tiles again";
-            for tile in &tiles {
-                write_durably(&root.join(tile.path.to_string()), &tile.to_bytes())
-                    .map_err(|error| FaultCause::File { doing, error })?;
-            }
-            self.write_bundles(done, &events)
-                .map_err(|error| FaultCause::File { doing, error })?;
+            self.lay(&mut frontier, &events)?;
         }
         if frontier.root().0 != state.root {
             return Err(FaultCause::Corrupt("record: it does not match its checkpoint").into());
@@ -200,11 +186,47 @@ impl Engine {
         Ok(frontier)
     }
 
-    /// Writes the entry bundles that gained an entry: `events` are those after `old_size`.
-    fn write_bundles(&self, old_size: u64, events: &[StoredEvent]) -> io::Result<()> {
+    /// Appends the events after the frontier's size to it, and writes every tile and entry bundle
+    /// that gained something.
+    fn lay(&self, frontier: &mut Frontier, events: &[StoredEvent]) -> Result<(), Rejection> {
+        let old_size = frontier.size();
+        for (expected, event) in (old_size + 1..).zip(events) {
+            if u64::try_from(event.seq.0) != Ok(expected) {
+                return Err(FaultCause::Corrupt("event sequence: it has a gap").into());
+            }
+        }
+        let leaves: Vec<Hash> = events.iter().map(|event| Hash(event.leaf_hash)).collect();
+        let tiles = frontier
+            .append(&leaves)
+            .map_err(|_| FaultCause::Corrupt("log: it is full"))?;
+        let doing = "writing the log's tiles";
+        let file = |error| FaultCause::File { doing, error };
+        let mut pages: Vec<(TilePath, Vec<u8>)> = tiles
+            .into_iter()
+            .map(|tile| (tile.path, tile.to_bytes()))
+            .collect();
+        pages.extend(self.bundles(old_size, events).map_err(file)?);
         let root = log_directory(self.directory());
+        let files: Vec<_> = pages
+            .iter()
+            .map(|(path, content)| (root.join(path.to_string()), content.clone()))
+            .collect();
+        write_all_durably(&files).map_err(file)?;
+        for (path, _) in pages.iter().filter(|(path, _)| !path.is_partial()) {
+            clear_partials(&root, path);
+        }
+        Ok(())
+    }
+
+    /// The entry bundles that gain an entry: `events` are those after `old_size`.
+    fn bundles(
+        &self,
+        old_size: u64,
+        events: &[StoredEvent],
+    ) -> io::Result<Vec<(TilePath, Vec<u8>)>> {
         let new_size = old_size + events.len() as u64;
         let mut fresh = events.iter();
+        let mut bundles = Vec::new();
         for path in bundles_between(old_size, new_size) {
             let first = path.index() * 256;
             let mut bundle = match old_size.checked_sub(first) {
@@ -220,13 +242,9 @@ impl Engine {
                 let Some(event) = fresh.next() else { break };
                 bundle.push(&event.leaf).map_err(io::Error::other)?;
             }
-            let target = root.join(path.to_string());
-            write_durably(&target, bundle.as_bytes())?;
-            if !path.is_partial() {
-                clear_partials(&root, &path);
-            }
+            bundles.push((path, bundle.as_bytes().to_vec()));
         }
-        Ok(())
+        Ok(bundles)
     }
 
     /// A partial bundle as published, or made again from the record if it is lost.

@@ -1,0 +1,133 @@
+//! The record as an outsider reads it: from tiles, bundles and a signed checkpoint alone.
+
+mod house;
+
+use house::House;
+use tenure_domain::change::Change;
+use tenure_domain::registry::Site;
+use tenure_engine::duty::integrate::{LOG_KEY, log_directory, read_tile, verifier};
+use tenure_engine::store::log_state;
+use tenure_tlog::{
+    Checkpoint, EntryBundle, Frontier, Hash, TilePath, bundles_between, consistency, inclusion,
+    leaf_hash, verify_consistency, verify_inclusion,
+};
+use tenure_x509::SignatureAlgorithm;
+
+/// Reads everything again and checks it: signature, leaves, tiles, root. Answers the checkpoint.
+fn outsider(house: &House) -> Checkpoint {
+    let directory = house.directory.path();
+    let note = std::fs::read(log_directory(directory).join("checkpoint")).unwrap();
+    let key = house.engine.key(LOG_KEY).unwrap();
+    let origin = house
+        .engine
+        .store()
+        .glance(|tx| log_state(tx))
+        .unwrap()
+        .unwrap()
+        .origin;
+    let trusted = verifier(&origin, key.public()).unwrap();
+    let checkpoint = Checkpoint::open(&note, &origin, &trusted, |_, text, signature| {
+        key.public()
+            .verify(SignatureAlgorithm::Ed25519, text, signature)
+            .is_ok()
+    })
+    .unwrap();
+    let mut leaves = Vec::new();
+    for path in bundles_between(0, checkpoint.size()) {
+        let bundle = EntryBundle::parse(&read_tile(directory, &path).unwrap()).unwrap();
+        leaves.extend(bundle.entries().map(leaf_hash));
+    }
+    assert_eq!(leaves.len() as u64, checkpoint.size());
+    let mut frontier = Frontier::new();
+    for tile in frontier.append(&leaves).unwrap() {
+        if !tile.path.is_partial() {
+            assert_eq!(read_tile(directory, &tile.path).unwrap(), tile.to_bytes());
+        }
+    }
+    assert_eq!(&frontier.root(), checkpoint.root());
+    let last = checkpoint.size() - 1;
+    let read = |path: &TilePath| read_tile(directory, path);
+    let proof = inclusion(last, checkpoint.size(), read).unwrap();
+    let leaf: &Hash = leaves.last().unwrap();
+    verify_inclusion(last, checkpoint.size(), leaf, &proof, checkpoint.root()).unwrap();
+    checkpoint
+}
+
+async fn sites(house: &House, from: usize, to: usize) {
+    for no in from..to {
+        let site = Site {
+            name: format!("Cell {no}").parse().unwrap(),
+            parent: None,
+        };
+        house.change(Change::PutSite(site)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn l4_what_is_sealed_is_read_and_verified_from_outside_and_only_grows() {
+    let house = House::found().await;
+    house.engine.integrate().await.unwrap();
+    let first = outsider(&house);
+    sites(&house, 0, 300).await;
+    house.engine.integrate().await.unwrap();
+    let second = outsider(&house);
+    assert_eq!(second.size(), first.size() + 300);
+    let directory = house.directory.path();
+    let read = |path: &TilePath| read_tile(directory, path);
+    let proof = consistency(first.size(), second.size(), read).unwrap();
+    verify_consistency(
+        first.size(),
+        first.root(),
+        second.size(),
+        second.root(),
+        &proof,
+    )
+    .unwrap();
+    let sealed_again = house.engine.integrate().await.unwrap();
+    assert_eq!(sealed_again, second.size(), "nothing new, nothing sealed");
+}
+
+#[tokio::test]
+async fn lost_tiles_are_made_again_from_the_record_and_match() {
+    let house = House::found().await;
+    sites(&house, 0, 20).await;
+    house.engine.integrate().await.unwrap();
+    let before = outsider(&house);
+    std::fs::remove_dir_all(log_directory(house.directory.path())).unwrap();
+    sites(&house, 20, 21).await;
+    house.engine.integrate().await.unwrap();
+    let after = outsider(&house);
+    assert_eq!(after.size(), before.size() + 1);
+}
+
+#[tokio::test]
+async fn a_leaf_names_what_happened_and_holds_no_personal_data() {
+    let house = House::found().await;
+    house.enrolled("pump-17").await;
+    house.engine.integrate().await.unwrap();
+    let checkpoint = outsider(&house);
+    let mut words = Vec::new();
+    for path in bundles_between(0, checkpoint.size()) {
+        let bytes = read_tile(house.directory.path(), &path).unwrap();
+        for entry in EntryBundle::parse(&bytes).unwrap().entries() {
+            let text = std::str::from_utf8(entry).unwrap();
+            assert!(
+                !text.contains("h@acme.example"),
+                "a contact entered the record: {text}"
+            );
+            let leaf: serde_json::Value = serde_json::from_str(text).unwrap();
+            words.extend(leaf["event"].as_object().unwrap().keys().cloned());
+        }
+    }
+    for word in [
+        "device-registered",
+        "secret-issued",
+        "certificate-reserved",
+        "certificate-issued",
+    ] {
+        assert!(
+            words.iter().any(|said| said == word),
+            "no {word} in the record"
+        );
+    }
+}

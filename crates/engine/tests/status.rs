@@ -1,0 +1,188 @@
+//! What relying parties see: OCSP answers and revocation lists, before and after a withdrawal.
+
+mod house;
+
+use house::{House, issued, pair};
+use tenure_domain::certificate::StatusChange;
+use tenure_domain::change::Change;
+use tenure_domain::{Standing, Status};
+use tenure_engine::duty::publish::{List, crl_path};
+use tenure_engine::{RevokeAsk, Target};
+use tenure_x509::crl::Crl;
+use tenure_x509::ocsp::{CertStatus, HashKind, OcspRequest, OcspResponse};
+use tenure_x509::{Cert, Reason, Serial};
+
+fn issuer(house: &House) -> Cert {
+    house
+        .engine
+        .snapshot()
+        .issuers
+        .last()
+        .unwrap()
+        .certificate
+        .clone()
+}
+
+fn ask_ocsp(house: &House, serial: &Serial, nonce: Option<&[u8]>) -> CertStatus {
+    let issuer = issuer(house);
+    let (name, key) = (issuer.subject(), issuer.public_key());
+    let request = OcspRequest::build(name, key, serial, HashKind::Sha256, nonce).unwrap();
+    let answer = house.engine.ocsp(&request);
+    assert_eq!(answer.keep.is_some(), nonce.is_none());
+    let response = OcspResponse::from_der(&answer.der).unwrap();
+    response
+        .verify(&issuer, serial, nonce, house.clock.now())
+        .unwrap()
+        .status()
+}
+
+fn listed(house: &House, list: List, serial: &Serial) -> Option<Reason> {
+    let der = std::fs::read(crl_path(house.directory.path(), "issuing-1", list)).unwrap();
+    let crl = Crl::from_der(&der).unwrap();
+    crl.verify(issuer(house).public_key()).unwrap();
+    crl.find(serial).unwrap().map(|entry| entry.reason)
+}
+
+fn change(house: &House, serial: &Serial, change: StatusChange) -> RevokeAsk {
+    let target = Target::Certificate {
+        issuer: None,
+        serial: serial.clone(),
+    };
+    RevokeAsk {
+        actor: house.admin.clone(),
+        target,
+        change,
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_is_answered_at_once_and_listed_at_the_next_publication() {
+    let house = House::found().await;
+    let made = house.enrolled("pump-17").await;
+    let serial = &made.row.serial;
+    assert_eq!(ask_ocsp(&house, serial, None), CertStatus::Good);
+    let revoke = StatusChange::Revoke {
+        reason: Reason::KeyCompromise,
+        invalidity: None,
+    };
+    let done = house
+        .engine
+        .revoke(change(&house, serial, revoke.clone()))
+        .await
+        .unwrap();
+    assert_eq!(
+        (done.changed, done.certificates[0].status),
+        (1, Status::Revoked)
+    );
+    assert!(matches!(
+        ask_ocsp(&house, serial, None),
+        CertStatus::Revoked {
+            reason: Reason::KeyCompromise,
+            ..
+        }
+    ));
+    house.engine.publish().await.unwrap();
+    for list in [List::Shard(made.row.shard), List::Full] {
+        assert_eq!(listed(&house, list, serial), Some(Reason::KeyCompromise));
+    }
+    let again = house
+        .engine
+        .revoke(change(&house, serial, revoke))
+        .await
+        .unwrap();
+    assert_eq!(again.changed, 0, "revoking twice is one revocation");
+    let release = house
+        .engine
+        .revoke(change(&house, serial, StatusChange::Release))
+        .await;
+    assert!(release.is_err(), "a revocation is for good");
+}
+
+#[tokio::test]
+async fn a_hold_can_be_released() {
+    let house = House::found().await;
+    let made = house.enrolled("pump-17").await;
+    let serial = &made.row.serial;
+    house
+        .engine
+        .revoke(change(&house, serial, StatusChange::Hold))
+        .await
+        .unwrap();
+    assert!(matches!(
+        ask_ocsp(&house, serial, Some(&[7; 32])),
+        CertStatus::Revoked {
+            reason: Reason::CertificateHold,
+            ..
+        }
+    ));
+    house.engine.publish().await.unwrap();
+    let list = List::Shard(made.row.shard);
+    assert_eq!(listed(&house, list, serial), Some(Reason::CertificateHold));
+    house
+        .engine
+        .revoke(change(&house, serial, StatusChange::Release))
+        .await
+        .unwrap();
+    assert_eq!(ask_ocsp(&house, serial, None), CertStatus::Good);
+    house.engine.publish().await.unwrap();
+    assert_eq!(listed(&house, list, serial), None);
+}
+
+#[tokio::test]
+async fn a_serial_we_never_issued_is_never_good() {
+    let house = House::found().await;
+    let status = ask_ocsp(&house, &Serial::from_random([9; 20]), None);
+    assert_ne!(status, CertStatus::Good);
+}
+
+#[tokio::test]
+async fn h5_standing_has_its_effect_on_every_certificate() {
+    let house = House::found().await;
+    let first = house.enrolled("pump-17").await;
+    let second = issued(house.renew(&first.cert, &pair()).await);
+    let set = |to| Change::SetStanding {
+        device: "pump-17".parse().unwrap(),
+        to,
+        why: "a test".to_owned(),
+    };
+    house.change(set(Standing::Suspended)).await.unwrap();
+    assert_ne!(ask_ocsp(&house, &first.row.serial, None), CertStatus::Good);
+    assert_ne!(ask_ocsp(&house, &second.row.serial, None), CertStatus::Good);
+    house.change(set(Standing::Enrolled)).await.unwrap();
+    assert_eq!(ask_ocsp(&house, &second.row.serial, None), CertStatus::Good);
+    house.change(set(Standing::InTransfer)).await.unwrap();
+    assert!(matches!(
+        ask_ocsp(&house, &second.row.serial, None),
+        CertStatus::Revoked {
+            reason: Reason::AffiliationChanged,
+            ..
+        }
+    ));
+    assert!(
+        house.change(set(Standing::Destroyed)).await.is_err(),
+        "only the retired are destroyed"
+    );
+}
+
+#[tokio::test]
+async fn g2_a_number_is_never_used_twice_even_if_the_clock_stands_still() {
+    let house = House::found().await;
+    let mut last = 0;
+    for n in 0..3 {
+        let made = house.enrolled(&format!("pump-{n}")).await;
+        let revoke = StatusChange::Revoke {
+            reason: Reason::Unspecified,
+            invalidity: None,
+        };
+        house
+            .engine
+            .revoke(change(&house, &made.row.serial, revoke))
+            .await
+            .unwrap();
+        house.engine.publish().await.unwrap();
+        let der = std::fs::read(crl_path(house.directory.path(), "issuing-1", List::Full)).unwrap();
+        let number = Crl::from_der(&der).unwrap().number().unwrap();
+        assert!(number > last, "number {number} after {last}");
+        last = number;
+    }
+}
