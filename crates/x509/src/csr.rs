@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::algorithm::SignatureAlgorithm;
 use crate::der::{ObjectIdentifier, Reader, Rules, Tlv, Writer, tag};
 use crate::extension;
-use crate::key::{KeyAlgorithm, PublicKey, sha256};
+use crate::key::{PublicKey, sha256};
 use crate::{Error, KeyPair, Name, SanName, oid};
 
 /// The largest request we read, in octets.
@@ -40,7 +40,7 @@ impl Csr {
     ///
     /// # Errors
     /// `Malformed` if it is no request, or has anything after it; `Unsupported` if it is too
-    /// large, or its key or signature is of a kind we do not take (SHA-1, RSA under 2048 bits);
+    /// large, or its key or signature is of a kind we do not take (SHA-1, RSA under 2048 bits, compressed points);
     /// `Inconsistent` if the signature is not by its key.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         if der.len() > CSR_OCTETS_MAX {
@@ -163,8 +163,10 @@ fn read(der: &[u8]) -> Result<Unverified<'_>, Error> {
     let subject = Name::from_tlv(fields.expect(tag::SEQUENCE, "subject")?)?;
     let spki = fields.expect(tag::SEQUENCE, "SubjectPublicKeyInfo")?;
     let public_key = PublicKey::from_tlv(spki, Rules::Der)?;
-    if public_key.algorithm() == KeyAlgorithm::Other {
-        return Err(Error::unsupported("a public key of this kind"));
+    if !public_key.is_strong() {
+        return Err(Error::unsupported(
+            "a public key of this kind, size or form",
+        ));
     }
     // Some clients leave the empty attributes out.
     let attributes = fields.optional(tag::context_constructed(0), "attributes")?;

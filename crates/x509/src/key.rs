@@ -119,7 +119,7 @@ impl PublicKey {
         let parameters = identifier.rest();
         let bits = fields.octet_bits(WHAT)?;
         fields.finish(WHAT)?;
-        let algorithm = match (recognise(algorithm.value, parameters, bits), rules) {
+        let algorithm = match (recognise(algorithm.value, parameters, bits, rules), rules) {
             (Ok(algorithm), _) => algorithm,
             (Err(_), Rules::Ber) => KeyAlgorithm::Other,
             (Err(error), Rules::Der) => return Err(error),
@@ -213,8 +213,30 @@ impl PublicKey {
     #[must_use]
     pub fn rsa_components(&self) -> Option<(&[u8], &[u8])> {
         match self.0.algorithm {
-            KeyAlgorithm::Rsa(_) => rsa_components(self.key_bits()).ok(),
+            KeyAlgorithm::Rsa(_) => rsa_components(self.key_bits(), Rules::Ber).ok(),
             _ => None,
+        }
+    }
+
+    /// Whether its kind, size and form are such that a new certificate may hold it: a point of
+    /// ours uncompressed (RFC 5480 2.2), or RSA from 2048 bits with an odd exponent from 65537.
+    ///
+    /// Whether it is a key at all is [`PublicKey::is_usable`]'s question.
+    #[must_use]
+    pub fn is_strong(&self) -> bool {
+        match self.0.algorithm {
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::P521 => {
+                self.key_bits().first() == Some(&0x04)
+            }
+            KeyAlgorithm::Ed25519 => true,
+            KeyAlgorithm::Rsa(bits) => {
+                let exponent = self
+                    .rsa_components()
+                    .map_or(&[][..], |(_, exponent)| exponent);
+                let odd = exponent.last().is_some_and(|octet| octet & 1 == 1);
+                bits >= 2048 && odd && exponent.len() >= 3 // 65537 has three octets
+            }
+            KeyAlgorithm::Other => false,
         }
     }
 
@@ -271,7 +293,14 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-fn recognise(algorithm: &[u8], parameters: &[u8], bits: &[u8]) -> Result<KeyAlgorithm, Error> {
+/// The kind of a key. Under [`Rules::Der`] each key has one encoding, so that the same key cannot
+/// come as another: parameters as RFC 3279 and RFC 5480 want them, integers minimal.
+fn recognise(
+    algorithm: &[u8],
+    parameters: &[u8],
+    bits: &[u8],
+    rules: Rules,
+) -> Result<KeyAlgorithm, Error> {
     if algorithm == oid::EC_PUBLIC_KEY.as_bytes() {
         return recognise_curve(parameters, bits);
     }
@@ -282,7 +311,10 @@ fn recognise(algorithm: &[u8], parameters: &[u8], bits: &[u8]) -> Result<KeyAlgo
             .ok_or(Error::malformed("Ed25519 key"));
     }
     if algorithm == oid::RSA_ENCRYPTION.as_bytes() {
-        let (modulus, _) = rsa_components(bits)?;
+        if rules == Rules::Der && parameters != [tag::NULL, 0] {
+            return Err(Error::malformed("RSA public key parameters"));
+        }
+        let (modulus, _) = rsa_components(bits, rules)?;
         let bits = bit_len(modulus);
         return match bits {
             0..=RSA_BITS_MAX => Ok(KeyAlgorithm::Rsa(bits)),
@@ -303,6 +335,7 @@ fn recognise_curve(parameters: &[u8], bits: &[u8]) -> Result<KeyAlgorithm, Error
         v if v == oid::SECP521R1.as_bytes() => (KeyAlgorithm::P521, 66),
         _ => return Ok(KeyAlgorithm::Other),
     };
+    reader.finish("curve")?;
     let right = match bits {
         [0x04, rest @ ..] => rest.len() == 2 * field_len,
         [0x02 | 0x03, rest @ ..] => rest.len() == field_len,
@@ -314,9 +347,9 @@ fn recognise_curve(parameters: &[u8], bits: &[u8]) -> Result<KeyAlgorithm, Error
 }
 
 /// Modulus and exponent of an RSAPublicKey (RFC 8017 A.1.1).
-fn rsa_components(bits: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+fn rsa_components(bits: &[u8], rules: Rules) -> Result<(&[u8], &[u8]), Error> {
     const WHAT: &str = "RSA public key";
-    let mut reader = Reader::new(bits, Rules::Ber);
+    let mut reader = Reader::new(bits, rules);
     let mut fields = reader.sequence(WHAT)?;
     let modulus = positive(fields.integer(WHAT)?).ok_or(Error::malformed(WHAT))?;
     let exponent = positive(fields.integer(WHAT)?).ok_or(Error::malformed(WHAT))?;

@@ -112,16 +112,8 @@ impl<'a> TbsFields<'a> {
     }
 
     fn note_key(&self, note: &mut impl FnMut(bool, Flaw)) {
-        let weak_rsa = self
-            .public_key
-            .rsa_components()
-            .is_some_and(|(_, exponent)| {
-                let small = exponent.len() < 3; // under 65537 is at most two octets
-                let even = exponent.last().is_some_and(|octet| octet & 1 == 0);
-                small || even
-            });
         match self.public_key.algorithm() {
-            KeyAlgorithm::Rsa(bits) => note(weak_rsa || bits < 2048, Flaw::WeakKey),
+            KeyAlgorithm::Rsa(_) => note(!self.public_key.is_strong(), Flaw::WeakKey),
             KeyAlgorithm::Other => note(true, Flaw::UnknownKey),
             KeyAlgorithm::P256
             | KeyAlgorithm::P384

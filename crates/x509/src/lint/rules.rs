@@ -132,17 +132,10 @@ impl Subject<'_> {
         errors
     }
 
-    /// Curves, sizes and forms that we certify (RFC 5480 2.2: points uncompressed).
+    /// Kinds, sizes and forms that we certify.
     fn key_is_allowed(&self) -> bool {
         let key = &self.fields.public_key;
-        match key.algorithm() {
-            KeyAlgorithm::P256 | KeyAlgorithm::P384 => {
-                key.key_bits().first() == Some(&0x04) && key.is_usable()
-            }
-            KeyAlgorithm::Ed25519 => true,
-            KeyAlgorithm::Rsa(bits) => bits >= 2048 && key.is_usable(),
-            KeyAlgorithm::P521 | KeyAlgorithm::Other => false,
-        }
+        key.is_strong() && key.is_usable() && key.algorithm() != KeyAlgorithm::P521
     }
 
     fn judge_extensions(&self, shape: &Shape, note: &mut impl FnMut(bool, LintError)) {

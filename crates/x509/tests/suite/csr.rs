@@ -198,3 +198,63 @@ fn names_that_cannot_be_written_are_refused() {
     }
     assert_eq!(oid::EXTENSION_REQUEST.to_string(), "1.2.840.113549.1.9.14");
 }
+
+/// The same key must not come in a second encoding and pass for another one.
+#[test]
+fn each_key_has_one_encoding_in_a_request() {
+    use tenure_x509::der::Writer;
+    let request_with = |key: &KeyPair, spki: &[u8]| {
+        let mut writer = Writer::new();
+        writer.sequence(|body| {
+            body.unsigned(0);
+            body.raw(name("pump-7").as_der());
+            body.raw(spki);
+            body.nest(0xa0, |_| ());
+        });
+        let unsigned = writer.finish();
+        let signature = key.sign(&unsigned).unwrap();
+        let der = Csr::assemble(&unsigned, key.signature_algorithm(), &signature).unwrap();
+        Csr::from_der(&der)
+    };
+    let spki = |algorithm: &dyn Fn(&mut Writer), bits: &[u8]| {
+        let mut writer = Writer::new();
+        writer.sequence(|spki| {
+            spki.sequence(|identifier| algorithm(identifier));
+            spki.octet_bits(bits);
+        });
+        writer.finish()
+    };
+
+    let rsa = KeyPair::generate(KeyKind::Rsa2048).unwrap();
+    let usual = |identifier: &mut Writer| {
+        identifier.oid(&oid::RSA_ENCRYPTION);
+        identifier.null();
+    };
+    let bare = |identifier: &mut Writer| identifier.oid(&oid::RSA_ENCRYPTION);
+    let bits = rsa.public().key_bits();
+    assert!(request_with(&rsa, &spki(&usual, bits)).is_ok());
+    assert!(request_with(&rsa, &spki(&bare, bits)).is_err());
+    let (modulus, exponent) = rsa.public().rsa_components().unwrap();
+    let mut padded = Writer::new();
+    padded.sequence(|key| {
+        key.integer(&[&[0, 0], modulus].concat());
+        key.integer(exponent);
+    });
+    assert!(request_with(&rsa, &spki(&usual, &padded.finish())).is_err());
+
+    let ec = KeyPair::generate(KeyKind::P256).unwrap();
+    let curve = |identifier: &mut Writer| {
+        identifier.oid(&oid::EC_PUBLIC_KEY);
+        identifier.oid(&oid::SECP256R1);
+    };
+    let more = |identifier: &mut Writer| {
+        curve(identifier);
+        identifier.null();
+    };
+    let point = ec.public().key_bits();
+    assert!(request_with(&ec, &spki(&curve, point)).is_ok());
+    assert!(request_with(&ec, &spki(&more, point)).is_err());
+    let compressed = [&[2 + (point[64] & 1)], &point[1..33]].concat();
+    let refused = request_with(&ec, &spki(&curve, &compressed));
+    assert!(matches!(refused, Err(Error::Unsupported { .. })));
+}
