@@ -5,6 +5,8 @@
 //!
 //! Read first: [`Store`] (how to get in) and [`Tx`] (what a closure can do).
 
+pub mod asof;
+pub mod backup;
 mod cache;
 pub mod certificate;
 mod checkpoint;
@@ -13,6 +15,7 @@ mod driver;
 mod error;
 pub mod event;
 pub mod idempotency;
+pub mod import;
 pub mod incident;
 pub mod issuer;
 mod lock;

@@ -67,7 +67,7 @@ pub(crate) fn forward(db: &Connection, directory: &Path) -> Result<Migrated, Ope
 }
 
 /// The schema of the file; 0 for an empty one.
-fn version(db: &Connection) -> Result<i64, StoreError> {
+pub(crate) fn version(db: &Connection) -> Result<i64, StoreError> {
     let tables: i64 = db
         .query_row(
             "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_version'",

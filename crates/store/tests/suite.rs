@@ -1,5 +1,19 @@
 //! What every database behind the store must do. One function per promise.
 
+#[path = "suite/asof.rs"]
+mod asof;
+#[path = "suite/backup.rs"]
+mod backup;
+#[path = "suite/driver.rs"]
+mod driver;
 mod fixture;
+#[path = "suite/import.rs"]
+mod import;
+#[path = "suite/kill.rs"]
+mod kill;
 #[path = "suite/life.rs"]
 mod life;
+#[path = "suite/people.rs"]
+mod people;
+#[path = "suite/view.rs"]
+mod view;

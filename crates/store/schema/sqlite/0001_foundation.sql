@@ -120,7 +120,7 @@ CREATE INDEX cert_ending ON cert(class, na) WHERE status = 3;
 -- rev_at is set while a certificate is revoked, held or voided, and only then.
 CREATE INDEX cert_listed ON cert(issuer, shard, na, rev_at, reason, invalidity, serial)
   WHERE rev_at > 0;
-CREATE INDEX cert_revoked ON cert(rev_at, na, status) WHERE rev_at > 0;
+CREATE INDEX cert_revoked ON cert(rev_at, no, na, status) WHERE rev_at > 0;
 -- For counts at a time within a day.
 CREATE INDEX cert_issued ON cert(issued);
 CREATE INDEX cert_end ON cert(na);
@@ -173,7 +173,7 @@ CREATE INDEX idempotency_at ON idempotency(at);
 
 CREATE TABLE import(
   no INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, id TEXT NOT NULL, state INTEGER NOT NULL,
-  actor TEXT NOT NULL, missing INTEGER NOT NULL, rows INTEGER NOT NULL, applied INTEGER NOT NULL,
+  actor TEXT NOT NULL, missing TEXT NOT NULL, rows INTEGER NOT NULL, applied INTEGER NOT NULL,
   added INTEGER NOT NULL, changed INTEGER NOT NULL, unchanged INTEGER NOT NULL,
   created INTEGER NOT NULL) STRICT;
 CREATE UNIQUE INDEX import_id ON import(tenant, id);

@@ -75,12 +75,16 @@ pub fn certificates(
                 .0,
         ),
     };
+    let limit = limit.max(1);
+    if matches!(filter.status, Some(Status::Held | Status::Revoked)) {
+        // Few among many: found by the index of withdrawn ones, whatever their number.
+        return withdrawn_rows(tx, tenant, filter, issuer, cursor, limit);
+    }
     let before: i64 = match cursor {
         None => i64::MAX,
         Some(cursor) => cursor.parse().map_err(|_| ListError::BadCursor)?,
     };
     let (mut items, mut looked_at, mut last, mut more) = (Vec::new(), 0, before, false);
-    let limit = limit.max(1);
     let visit = |row: &Row<'_>| {
         looked_at += 1;
         last = row.get(0)?;
@@ -91,10 +95,6 @@ pub fn certificates(
         }
         Ok(ControlFlow::Continue(()))
     };
-    if matches!(filter.status, Some(Status::Held | Status::Revoked)) {
-        // Few among many: found by the index of withdrawn ones, whatever their number.
-        return withdrawn_rows(tx, tenant, filter, issuer, cursor, limit);
-    }
     tx.walk(
         concat!(
             "SELECT ",
@@ -154,7 +154,7 @@ fn withdrawn_rows(
             " FROM cert JOIN device ON device.no = cert.device
              WHERE cert.rev_at > 0 AND cert.rev_at <= $2
              AND (cert.rev_at < $2 OR cert.no < $3) AND cert.tenant = $1
-             ORDER BY cert.rev_at DESC, cert.na DESC, cert.status DESC, cert.no DESC"
+             ORDER BY cert.rev_at DESC, cert.no DESC"
         ),
         &[&tenant.0, &at, &no],
         |row| {

@@ -1,0 +1,292 @@
+//! What was true at a time.
+//!
+//! Two questions are kept apart. *As now known about T* reads the rows, which know everything that
+//! was recorded since, back-dated compromises included. *As known at T* folds a device's events up
+//! to T and knows nothing later.
+
+use serde_json::Value;
+use tenure_domain::certificate::{CertificateRow, Status};
+use tenure_domain::{DeviceNo, SiteNo, TenantId};
+use tenure_x509::{Reason, Time};
+
+use crate::certificate::{columns, day, row_of};
+use crate::error::StoreError;
+use crate::event;
+use crate::tx::{ReadTx, Row};
+
+/// What a certificate was at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StateAt {
+    /// In force, replaced or not.
+    Active,
+    /// Over, and not revoked before.
+    Expired,
+    /// Suspended.
+    Held,
+    /// Withdrawn.
+    Revoked,
+}
+
+impl StateAt {
+    /// The word people see.
+    pub fn word(self) -> &'static str {
+        match self {
+            StateAt::Active => "active",
+            StateAt::Expired => "expired",
+            StateAt::Held => "held",
+            StateAt::Revoked => "revoked",
+        }
+    }
+}
+
+/// Certificates counted by what they were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CountsAt {
+    /// In force.
+    pub active: u64,
+    /// Over, and not revoked before.
+    pub expired: u64,
+    /// Suspended.
+    pub held: u64,
+    /// Withdrawn while in force.
+    pub revoked: u64,
+}
+
+impl CountsAt {
+    fn add(&mut self, state: StateAt) {
+        match state {
+            StateAt::Active => self.active += 1,
+            StateAt::Expired => self.expired += 1,
+            StateAt::Held => self.held += 1,
+            StateAt::Revoked => self.revoked += 1,
+        }
+    }
+}
+
+/// What all certificates of a tenant were at a time. Whole days come from counters; the rows of the
+/// day itself are counted.
+pub fn fleet(tx: &ReadTx<'_>, tenant: TenantId, at: Time) -> Result<CountsAt, StoreError> {
+    let (unix, today) = (at.unix(), day(at.unix()));
+    let midnight = today * 86_400;
+    let (issued, ended, revoked) = tx
+        .one(
+            "SELECT sum(issued), sum(ending), sum(revoked) FROM cert_day
+             WHERE tenant = $1 AND day < $2",
+            &[&tenant.0, &today],
+            |row| {
+                let sum =
+                    |column| Ok::<_, StoreError>(row.get::<Option<i64>>(column)?.unwrap_or(0));
+                Ok((sum(0)?, sum(1)?, sum(2)?))
+            },
+        )?
+        .unwrap_or_default();
+    let issued = issued
+        + tx.number(
+            "SELECT count(*) FROM cert WHERE issued >= $1 AND issued <= $2",
+            &[&midnight.max(1), &unix],
+        )?;
+    // Of what ended today so far, the rows revoked before their end do not count as expired.
+    let ended = ended
+        + tx.number(
+            "SELECT count(*) FROM cert WHERE na >= $1 AND na < $2",
+            &[&midnight, &unix],
+        )?
+        - tx.number(
+            "SELECT count(*) FROM cert WHERE rev_at > 0 AND na >= $1 AND na < $2
+             AND (status = 2 OR (status = 6 AND rev_at <= na))",
+            &[&midnight, &unix],
+        )?;
+    let revoked = revoked
+        + tx.number(
+            "SELECT count(*) FROM cert WHERE rev_at >= $1 AND rev_at <= $2 AND rev_at > 0
+             AND status = 6 AND rev_at <= na",
+            &[&midnight, &unix],
+        )?;
+    let held = tx.number(
+        "SELECT count(*) FROM cert_hold
+         WHERE tenant = $1 AND until > $2 AND since <= $2 AND na >= $2",
+        &[&tenant.0, &unix],
+    )?;
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    Ok(CountsAt {
+        active: count(issued - ended - revoked - held),
+        expired: count(ended),
+        held: count(held),
+        revoked: count(revoked),
+    })
+}
+
+/// What a device's certificates were at a time, as now known; the newest first. A certificate whose
+/// key is now known to have been bad at that time counts as revoked then.
+pub fn device(
+    tx: &ReadTx<'_>,
+    device: DeviceNo,
+    at: Time,
+) -> Result<Vec<(CertificateRow, StateAt)>, StoreError> {
+    let first = tx.number("SELECT last_cert FROM device WHERE no = $1", &[&device.0])?;
+    let mut found = Vec::new();
+    chain(tx, first, at, |tx, row, state| {
+        found.push((row_of(tx, row)?, state));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Walks a device's certificates and tells what each was.
+fn chain(
+    tx: &ReadTx<'_>,
+    first: i64,
+    at: Time,
+    mut visit: impl FnMut(&ReadTx<'_>, &Row<'_>, StateAt) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut next = first;
+    while next != 0 {
+        let prev = tx.first(
+            concat!(
+                "SELECT ",
+                columns!(),
+                ", cert.prev, EXISTS(SELECT 1 FROM cert_hold WHERE cert_hold.cert = cert.no
+                   AND cert_hold.since <= $2 AND cert_hold.until > $2)
+                 FROM cert JOIN device ON device.no = cert.device WHERE cert.no = $1"
+            ),
+            &[&next, &at.unix()],
+            |row| {
+                if let Some(state) = state_of(row, at)? {
+                    visit(tx, row, state)?;
+                }
+                row.get::<i64>(20)
+            },
+        )?;
+        next = prev.unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// The state of a row of [`chain`]; none before its release.
+fn state_of(row: &Row<'_>, at: Time) -> Result<Option<StateAt>, StoreError> {
+    let status = row.get::<i64>(10)?;
+    let (end, released) = (row.time(8)?, row.time(19)?);
+    if status == Status::Voided.code() || released > at {
+        return Ok(None);
+    }
+    if status == Status::Revoked.code() {
+        let told = row.time(12)?;
+        let since = row.some_time(13)?.map_or(told, |bad| bad.min(told));
+        if since <= at && since <= end {
+            return Ok(Some(StateAt::Revoked));
+        }
+    }
+    Ok(Some(if end < at {
+        StateAt::Expired
+    } else if row.get::<bool>(21)? {
+        StateAt::Held
+    } else {
+        StateAt::Active
+    }))
+}
+
+/// What the certificates of the devices that stood at a site then were.
+pub fn site(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<CountsAt, StoreError> {
+    let mut counts = CountsAt::default();
+    each_at_site(tx, site, at, |_, _, state| {
+        counts.add(state);
+        Ok::<_, StoreError>(())
+    })?;
+    Ok(counts)
+}
+
+/// The same one by one, for a list: certificates of devices that stood there then, by device.
+pub fn site_list(
+    tx: &ReadTx<'_>,
+    site: SiteNo,
+    at: Time,
+    limit: usize,
+) -> Result<Vec<(CertificateRow, StateAt)>, StoreError> {
+    let mut found = Vec::new();
+    each_at_site(tx, site, at, |tx, row, state| {
+        if found.len() < limit {
+            found.push((row_of(tx, row)?, state));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn each_at_site(
+    tx: &ReadTx<'_>,
+    site: SiteNo,
+    at: Time,
+    mut visit: impl FnMut(&ReadTx<'_>, &Row<'_>, StateAt) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let devices = tx.all(
+        "SELECT device.last_cert FROM device_assign
+         JOIN device ON device.no = device_assign.device
+         WHERE device_assign.site = $1 AND device_assign.until > $2 AND device_assign.since <= $2
+         ORDER BY device_assign.device",
+        &[&site.0, &at.unix()],
+        |row| row.get::<i64>(0),
+    )?;
+    for first in devices {
+        chain(tx, first, at, &mut visit)?;
+    }
+    Ok(())
+}
+
+/// A certificate as the record alone tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its serial in hex.
+    pub serial: String,
+    /// Until when it is valid.
+    pub not_after: Time,
+    /// What it was.
+    pub state: StateAt,
+    /// Why it was withdrawn.
+    pub reason: Option<Reason>,
+}
+
+/// What was known at a time of a device's certificates: a fold of the events recorded until then, in
+/// the order of release.
+pub fn known(tx: &ReadTx<'_>, device: DeviceNo, at: Time) -> Result<Vec<Told>, StoreError> {
+    let mut told: Vec<Told> = Vec::new();
+    let mut events = event::of_device(tx, device, None, u32::MAX)?;
+    events.retain(|event| event.at <= at);
+    for event in events.into_iter().rev() {
+        let leaf: Value = serde_json::from_slice(&event.leaf)
+            .map_err(|_| StoreError::Unreadable { what: "event.leaf" })?;
+        let fields = leaf
+            .get("event")
+            .and_then(|body| body.get(event.kind))
+            .unwrap_or(&Value::Null);
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        let serial = text("serial").to_owned();
+        let state = match event.kind {
+            "certificate-issued" => {
+                let not_after = Time::parse_rfc3339(text("not_after"))
+                    .map_err(|_| StoreError::Unreadable { what: "event.leaf" })?;
+                let state = StateAt::Active;
+                told.push(Told {
+                    serial,
+                    not_after,
+                    state,
+                    reason: None,
+                });
+                continue;
+            }
+            "certificate-revoked" => StateAt::Revoked,
+            "certificate-held" => StateAt::Held,
+            "certificate-released" => StateAt::Active,
+            _ => continue,
+        };
+        if let Some(one) = told.iter_mut().find(|one| one.serial == serial) {
+            one.state = state;
+            one.reason = text("reason").parse().ok();
+        }
+    }
+    for one in &mut told {
+        if one.not_after < at && one.state != StateAt::Revoked {
+            one.state = StateAt::Expired;
+        }
+    }
+    Ok(told)
+}
