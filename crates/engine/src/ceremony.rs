@@ -262,7 +262,7 @@ impl Engine {
             .parse()
             .map_err(|_| FaultCause::Corrupt("issuer's short name"))?;
         let new = issuer::NewIssuer {
-            no: self.store().glance(|tx| issuer::next_no(tx))?,
+            no: self.store().glance(issuer::next_no)?,
             name,
             kind,
             certificate: made.cert.clone(),

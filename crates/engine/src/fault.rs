@@ -52,6 +52,8 @@ pub enum FaultCause {
     Corrupt(&'static str),
     /// A key that a record names is not in the keyring.
     NoKey(String),
+    /// The key under this name is not the one in its issuer's certificate.
+    OtherKey(String),
 }
 
 impl fmt::Display for FaultCause {
@@ -70,6 +72,11 @@ impl fmt::Display for FaultCause {
             FaultCause::NoChance => f.write_str("the system gave no random bytes"),
             FaultCause::Corrupt(what) => write!(f, "the stored {what} does not read back"),
             FaultCause::NoKey(name) => write!(f, "the key {name} is not in the keyring"),
+            FaultCause::OtherKey(name) => write!(
+                f,
+                "the key {name} is not the one in its issuer's certificate; put back the key \
+                 directory that belongs to this data directory"
+            ),
         }
     }
 }
@@ -85,7 +92,8 @@ impl std::error::Error for FaultCause {
             FaultCause::ClockSetBack(_)
             | FaultCause::NoChance
             | FaultCause::Corrupt(_)
-            | FaultCause::NoKey(_) => None,
+            | FaultCause::NoKey(_)
+            | FaultCause::OtherKey(_) => None,
         }
     }
 }

@@ -109,8 +109,21 @@ impl Engine {
                 integrate: Notify::new(),
             }),
         };
+        engine.keys_are_the_issuers()?;
         engine.open_responders()?;
         Ok(engine)
+    }
+
+    /// A key of another data directory under the right name would sign what nobody can verify.
+    fn keys_are_the_issuers(&self) -> Result<(), FaultCause> {
+        for issuer in self.snapshot().issuers.iter() {
+            if let Some(key) = self.key(&issuer.key)
+                && key.public().hash() != issuer.public_key().hash()
+            {
+                return Err(FaultCause::OtherKey(issuer.key.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// The names and addresses that our server certificate must carry.

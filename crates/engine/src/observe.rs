@@ -135,11 +135,12 @@ fn alarm(
     if matches!(row.status, Status::Issued | Status::Replaced) {
         withdrawal::hold(tx, row.no, why, &us, now)?;
     }
-    if let Some((head, _)) = certificate::head(tx, device.no)? {
-        if head.no != row.no && matches!(head.status, Status::Issued | Status::Replaced) {
-            withdrawal::hold(tx, head.no, why, &us, now)?;
-            serials.push(head.serial.to_string());
-        }
+    if let Some((head, _)) = certificate::head(tx, device.no)?
+        && head.no != row.no
+        && matches!(head.status, Status::Issued | Status::Replaced)
+    {
+        withdrawal::hold(tx, head.no, why, &us, now)?;
+        serials.push(head.serial.to_string());
     }
     if device.standing.may_enroll().is_ok() {
         device::set_standing(tx, device.no, Standing::Quarantined, why, &us, now)?;

@@ -21,7 +21,7 @@ fn outsider(house: &House) -> Checkpoint {
     let origin = house
         .engine
         .store()
-        .glance(|tx| log_state(tx))
+        .glance(log_state)
         .unwrap()
         .unwrap()
         .origin;

@@ -93,7 +93,7 @@ impl Engine {
         loop {
             let state = self
                 .store()
-                .glance(|tx| log_state(tx))?
+                .glance(log_state)?
                 .ok_or(FaultCause::Corrupt("log state: the log was never started"))?;
             let after = EventSeq(i64::try_from(state.size).unwrap_or(i64::MAX));
             let events = self
@@ -249,10 +249,10 @@ impl Engine {
 
     /// A partial bundle as published, or made again from the record if it is lost.
     fn read_bundle(&self, path: &TilePath, first: u64, width: u64) -> io::Result<Vec<u8>> {
-        if let Ok(bytes) = read_tile(self.directory(), path) {
-            if EntryBundle::parse(&bytes).is_ok_and(|found| u64::from(found.len()) == width) {
-                return Ok(bytes);
-            }
+        if let Ok(bytes) = read_tile(self.directory(), path)
+            && EntryBundle::parse(&bytes).is_ok_and(|found| u64::from(found.len()) == width)
+        {
+            return Ok(bytes);
         }
         let after = EventSeq(i64::try_from(first).unwrap_or(i64::MAX));
         let want = u32::try_from(width).unwrap_or(256);
