@@ -16,6 +16,7 @@ mod ask;
 mod cert;
 mod device;
 
+mod import;
 mod incident;
 mod issuer;
 mod log;

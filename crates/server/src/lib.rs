@@ -7,6 +7,7 @@
 //! Read first: [`listen::Bound`] (a listener, from accept to graceful stop) and [`peer::Peer`] (what
 //! a handler knows about the other side).
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod limits;

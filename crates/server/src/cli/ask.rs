@@ -12,17 +12,17 @@ const COLUMNS: &[Column] = &[
     ("NO", "no"),
     ("STATE", "state"),
     ("DEVICE", "device"),
-    ("SUBJECT", "subject"),
+    ("WHO", "identity"),
+    ("OPERATION", "operation"),
     ("WHY", "why"),
-    ("FIRST SEEN", "created"),
-    ("LAST SEEN", "last_seen"),
+    ("OPENED", "opened"),
 ];
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List requests that wait for a decision.
     List {
-        /// waiting, quarantined, approved or refused.
+        /// waiting, approved or refused.
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]

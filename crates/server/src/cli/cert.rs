@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
-use super::{Agreed, Limit, api};
+use super::{Agreed, Limit, api, device};
 
 const COLUMNS: &[Column] = &[
     ("SERIAL", "serial"),
@@ -53,6 +53,9 @@ pub struct Filter {
     /// issued, replaced, held or revoked.
     #[arg(long)]
     status: Option<String>,
+    /// Only those of this issuer.
+    #[arg(long)]
+    issuer: Option<String>,
     /// Only those that end within so many days.
     #[arg(long)]
     expires_within_days: Option<u32>,
@@ -63,8 +66,11 @@ pub struct Filter {
 #[derive(Debug, Args)]
 pub struct Revoke {
     /// SERIAL or ISSUER/SERIAL.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "device")]
     serials: Vec<String>,
+    /// All certificates of this device, instead of serials.
+    #[arg(long, conflicts_with = "serials")]
+    device: Option<String>,
     /// keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn, …
     #[arg(long, default_value = "unspecified")]
     reason: String,
@@ -91,31 +97,75 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 _ => output.record(&certificate),
             }
         }
-        Verb::Revoke(revoke) => {
-            let mut named = Vec::new();
-            for serial in &revoke.serials {
-                let found = api.get(&path(serial)).await?;
-                let device = found.get("device").and_then(Value::as_str).unwrap_or("?");
-                named.push(format!("  {serial} of device {device}"));
-            }
-            let effect = format!(
-                "revoke {} certificate(s) for good ({}):\n{}",
-                named.len(),
-                revoke.reason,
-                named.join("\n")
-            );
-            session.agree(&effect, revoke.agreed)?;
-            let body = json!({ "reason": revoke.reason, "invalidity": revoke.invalid_since });
-            let mut done = Vec::new();
-            for serial in &revoke.serials {
-                done.push(api.post(&format!("{}/revoke", path(serial)), &body).await?);
-            }
-            let sentence = format!("{} certificate(s) revoked", done.len());
-            output.done(&sentence, &Value::Array(done))
-        }
+        Verb::Revoke(revoke) => self::revoke(revoke, session, output).await,
         Verb::Hold { serial } => act(&serial, "hold", "held", session, output).await,
         Verb::Release { serial } => act(&serial, "release", "released", session, output).await,
     }
+}
+
+/// Says what a revocation would touch, and does it when agreed.
+async fn revoke(revoke: Revoke, session: &Session, output: &Output) -> Result<(), Failure> {
+    let api = session.api();
+    let targets: Vec<String> = match &revoke.device {
+        Some(id) => vec![device::path(id)],
+        None => revoke.serials.iter().map(|serial| path(serial)).collect(),
+    };
+    let mut effect = format!("revoke for good ({}):", revoke.reason);
+    for target in &targets {
+        let radius = api.get(&format!("{target}/blast-radius")).await?;
+        effect.push_str(&touched(&radius));
+    }
+    session.agree(&effect, revoke.agreed)?;
+    let body = json!({ "reason": revoke.reason, "invalid_since": revoke.invalid_since });
+    let mut done = Vec::new();
+    for target in &targets {
+        let answer = api.post(&format!("{target}/revoke"), &body).await?;
+        match answer.get("certificates") {
+            Some(Value::Array(several)) => done.extend(several.iter().cloned()),
+            _ => done.push(answer),
+        }
+    }
+    let sentence = format!("{} certificate(s) revoked", done.len());
+    output.done(&sentence, &Value::Array(done))
+}
+
+/// One line for each thing that a withdrawal would touch.
+fn touched(radius: &Value) -> String {
+    let names = |name: &str| -> Vec<&str> {
+        let list = radius.get(name).and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    };
+    let count = |name: &str| radius.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let mut lines = String::new();
+    for (what, count, named) in [
+        (
+            "certificate(s)",
+            count("certificate_count"),
+            names("certificates"),
+        ),
+        ("device(s)", count("device_count"), names("devices")),
+    ] {
+        let more = if (named.len() as u64) < count {
+            ", …"
+        } else {
+            ""
+        };
+        lines.push_str(&format!("\n  {count} {what}: {}{more}", named.join(", ")));
+    }
+    let services = names("services");
+    if !services.is_empty() {
+        lines.push_str(&format!(
+            "\n  refused from then on by: {}",
+            services.join(", ")
+        ));
+    }
+    if let Some(criticality) = radius.get("criticality").and_then(Value::as_str) {
+        lines.push_str(&format!("\n  highest criticality: {criticality}"));
+    }
+    lines
 }
 
 async fn act(
@@ -152,6 +202,7 @@ impl Filter {
         let named = [
             ("device", &self.device),
             ("status", &self.status),
+            ("issuer", &self.issuer),
             ("expires_within_days", &days),
         ];
         named

@@ -1,5 +1,6 @@
 //! `tenure device …`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -33,6 +34,16 @@ pub enum Verb {
     Show {
         /// The device.
         id: String,
+    },
+    /// Register many devices from a table.
+    Import(super::import::Import),
+    /// Print the registry in the form that `import` takes.
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+        /// csv or jsonl.
+        #[arg(long, default_value = "csv")]
+        format: String,
     },
     /// Make a one-time enrollment secret and print it, alone. It replaces the former one.
     Secret {
@@ -112,7 +123,7 @@ pub struct Edits {
 
 #[derive(Debug, Args)]
 pub struct Filter {
-    /// Only devices whose id, serial or model contains this.
+    /// Only devices whose id, serial number or model begins with this.
     #[arg(long)]
     search: Option<String>,
     /// Only devices at this site or below it.
@@ -163,6 +174,13 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 .await?;
             output.list(COLUMNS, &devices)
         }
+        Verb::Import(import) => super::import::run(import, session, output).await,
+        Verb::Export { filter, format } => {
+            let mut fields = filter.query();
+            fields.push(("format", format));
+            let query = super::api::query(&fields);
+            output.raw(&api.get_text(&format!("/export/devices{query}")).await?)
+        }
         Verb::Show { id } => output.record(&api.get(&path(&id)).await?),
         Verb::Secret { id, hours } => {
             let body = json!({ "life_s": i64::from(hours) * 3600 });
@@ -178,7 +196,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     }
 }
 
-/// Moves devices along their life, after saying how many certificates that concerns.
+/// Moves devices along their life, after saying what that touches.
 async fn stand(
     devices: Move,
     verb: &str,
@@ -188,21 +206,21 @@ async fn stand(
     let api = session.api();
     if devices.ids.len() > 1 || verb == "retire" {
         let mut certificates = 0;
+        let mut services = BTreeSet::new();
         for id in &devices.ids {
-            let shown = api.get(&path(id)).await?;
-            let live = |status| matches!(status, "issued" | "replaced" | "held");
-            certificates += shown
-                .get("certificates")
-                .and_then(Value::as_array)
-                .map_or(0, |all| {
-                    let statuses = all.iter().filter_map(|c| c.get("status")?.as_str());
-                    statuses.filter(|status| live(status)).count()
-                });
+            let radius = api.get(&format!("{}/blast-radius", path(id))).await?;
+            let count = radius.get("certificate_count").and_then(Value::as_u64);
+            certificates += count.unwrap_or_default();
+            let named = radius.get("services").and_then(Value::as_array);
+            let named = named.into_iter().flatten().filter_map(Value::as_str);
+            services.extend(named.map(str::to_owned));
         }
-        let effect = format!(
-            "{verb} {} device(s), which concerns {certificates} certificate(s)",
-            devices.ids.len()
-        );
+        let mut effect = format!("{verb} {} device(s)", devices.ids.len());
+        effect.push_str(&format!(", which concerns {certificates} certificate(s)"));
+        if !services.is_empty() {
+            let services: Vec<_> = services.into_iter().collect();
+            effect.push_str(&format!(" at {}", services.join(", ")));
+        }
         session.agree(&effect, devices.agreed)?;
     }
     let mut done = Vec::new();
@@ -214,11 +232,8 @@ async fn stand(
         .iter()
         .zip(&devices.ids)
         .map(|(device, id)| {
-            let standing = device
-                .get("standing")
-                .and_then(Value::as_str)
-                .unwrap_or("?");
-            format!("device {id} is {standing}")
+            let standing = device.get("standing").and_then(Value::as_str);
+            format!("device {id} is {}", standing.unwrap_or("?"))
         })
         .collect();
     output.done(&lines.join("\n"), &Value::Array(done))

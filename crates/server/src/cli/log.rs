@@ -1,12 +1,12 @@
 //! `tenure log …`: the record, read as an outsider would.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tenure_tlog::{
-    Checkpoint, EntryBundle, Frontier, Hash, VerifierKey, bundles_between, leaf_hash,
+    Checkpoint, EntryBundle, Frontier, Hash, Tile, VerifierKey, bundles_between, leaf_hash,
     verify_inclusion,
 };
 
@@ -14,6 +14,8 @@ use super::api::Api;
 use super::exit::Failure;
 use super::output::Output;
 use super::session::Session;
+
+mod seen;
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -32,7 +34,8 @@ pub enum Verb {
 
 #[derive(Debug, Args)]
 pub struct Key {
-    /// The log's public key as you know it; without it, the server is asked for it.
+    /// The log's public key as you know it. Without it: the key kept from the first time, or, that
+    /// first time, the one that the server shows.
     #[arg(long)]
     key: Option<String>,
 }
@@ -41,10 +44,14 @@ pub struct Key {
 pub struct Verify {
     #[command(flatten)]
     trust: Key,
-    /// Where the last verified checkpoint is kept: the record must still contain it, and this one
-    /// is kept next.
+    /// Where the log's key and the last verified checkpoint are kept: the record must still contain
+    /// that checkpoint, and the one verified now is kept next. Usually a file below
+    /// ~/.local/state/tenure/log.
     #[arg(long, value_name = "FILE")]
     seen: Option<PathBuf>,
+    /// Keep nothing and remember nothing.
+    #[arg(long, conflicts_with = "seen")]
+    forget: bool,
 }
 
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
@@ -52,7 +59,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     match verb {
         Verb::Checkpoint => output.raw(&api.get_text("/log/checkpoint").await?),
         Verb::Prove { event, trust } => prove(event, &trust, api, output).await,
-        Verb::Verify(asked) => verify(&asked, api, output).await,
+        Verb::Verify(asked) => verify(&asked, session, output).await,
     }
 }
 
@@ -86,14 +93,26 @@ async fn prove(event: i64, trust: &Key, api: &Api, output: &Output) -> Result<()
     output.done(&sentence, &answer)
 }
 
-/// Rebuilds the tree from every entry and compares it with the signed checkpoint.
-async fn verify(asked: &Verify, api: &Api, output: &Output) -> Result<(), Failure> {
-    let key = asked.trust.key(api).await?;
+/// Reads everything that is published and checks all of it against the signed checkpoint.
+async fn verify(asked: &Verify, session: &Session, output: &Output) -> Result<(), Failure> {
+    let api = session.api();
+    let place = match (&asked.seen, asked.forget) {
+        (Some(file), _) => Some(file.clone()),
+        (None, true) => None,
+        (None, false) => seen::usual_place(session.house()),
+    };
+    let kept = place.as_deref().map(seen::read).transpose()?.flatten();
+    let pinned = kept.as_ref().map(|kept| kept.key.clone());
+    let key = Key {
+        key: asked.trust.key.clone().or(pinned),
+    }
+    .key(api)
+    .await?;
     let note = api.get_text("/log/checkpoint").await?;
     let checkpoint = open(note.as_bytes(), &key)?;
-    let seen = match asked.seen.as_ref().map(fs::read) {
-        Some(Ok(note)) => Some(open(&note, &key)?),
-        _ => None,
+    let seen = match &kept {
+        Some(kept) => Some(open(kept.checkpoint.as_bytes(), &key)?),
+        None => None,
     };
     if let Some(seen) = seen.as_ref().filter(|seen| seen.size() > checkpoint.size()) {
         return Err(Failure::failed(format!(
@@ -102,40 +121,20 @@ async fn verify(asked: &Verify, api: &Api, output: &Output) -> Result<(), Failur
             checkpoint.size()
         )));
     }
+    rebuild(api, &checkpoint, seen.as_ref(), output).await?;
+    if let Some(place) = &place {
+        seen::write(
+            place,
+            &seen::Seen {
+                key: key.to_string(),
+                checkpoint: note,
+            },
+        )?;
+    }
     let old_size = seen.as_ref().map_or(0, Checkpoint::size);
-    let mut tree = Frontier::new();
-    for path in bundles_between(0, checkpoint.size()) {
-        let bytes = api.get_bytes(&format!("/log/{path}")).await?;
-        let bundle = EntryBundle::parse(&bytes)
-            .map_err(|error| Failure::failed(format!("{path} cannot be read: {error}")))?;
-        for entry in bundle.entries().take(usize::from(path.width())) {
-            append(&mut tree, entry)?;
-            if let Some(seen) = seen.as_ref().filter(|_| tree.size() == old_size) {
-                same(
-                    &tree,
-                    seen,
-                    "the record was rewritten before the checkpoint seen last",
-                )?;
-            }
-        }
-    }
-    if tree.size() != checkpoint.size() {
-        return Err(Failure::failed(format!(
-            "the checkpoint promises {} events, {} were served",
-            checkpoint.size(),
-            tree.size()
-        )));
-    }
-    same(
-        &tree,
-        &checkpoint,
-        "the events do not add up to the signed checkpoint",
-    )?;
-    if let Some(path) = &asked.seen {
-        super::session::write_private(path, &note)?;
-    }
     let (origin, size) = (checkpoint.origin(), checkpoint.size());
-    let mut sentence = format!("the record {origin} is whole: {size} events, signed checkpoint");
+    let mut sentence =
+        format!("OK: the record {origin} is whole: {size} events, signed checkpoint");
     if old_size > 0 {
         sentence += &format!(", grown from the {old_size} seen last");
     }
@@ -149,9 +148,86 @@ async fn verify(asked: &Verify, api: &Api, output: &Output) -> Result<(), Failur
     output.done(&sentence, &found)
 }
 
-fn append(tree: &mut Frontier, entry: &[u8]) -> Result<(), Failure> {
-    tree.append(&[leaf_hash(entry)])
-        .map(|_| ())
+/// Rebuilds the tree from every entry. Each published hash tile must be the one that follows from
+/// the entries, the tree must pass through the checkpoint seen last, and end at the signed one.
+async fn rebuild(
+    api: &Api,
+    checkpoint: &Checkpoint,
+    seen: Option<&Checkpoint>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let old_size = seen.map_or(0, Checkpoint::size);
+    let mut tree = Frontier::new();
+    // The right edge: tiles that are not full yet, by the path they will have.
+    let mut edge: BTreeMap<String, Tile> = BTreeMap::new();
+    let bar = output.progress(checkpoint.size(), "verifying");
+    for path in bundles_between(0, checkpoint.size()) {
+        let bytes = api.get_bytes(&format!("/log/{path}")).await?;
+        let bundle = EntryBundle::parse(&bytes)
+            .map_err(|error| Failure::failed(format!("{path} cannot be read: {error}")))?;
+        let leaves: Vec<Hash> = bundle
+            .entries()
+            .take(usize::from(path.width()))
+            .map(leaf_hash)
+            .collect();
+        if leaves.len() != usize::from(path.width()) {
+            return Err(Failure::failed(format!(
+                "{path} holds {} events instead of {}",
+                leaves.len(),
+                path.width()
+            )));
+        }
+        let until_seen = usize::try_from(old_size.saturating_sub(tree.size())).unwrap_or(0);
+        let (before, after) = leaves.split_at(until_seen.min(leaves.len()));
+        for (leaves, is_seen) in [(before, true), (after, false)] {
+            for tile in append(&mut tree, leaves)? {
+                let full = tile.path.full().to_string();
+                if tile.path.is_partial() {
+                    edge.insert(full, tile);
+                } else {
+                    edge.remove(&full);
+                    compare(api, &tile).await?;
+                }
+            }
+            if let Some(seen) = seen.filter(|_| is_seen && tree.size() == old_size) {
+                same(
+                    &tree,
+                    seen,
+                    "the record was rewritten before the checkpoint seen last",
+                )?;
+            }
+        }
+        bar.set_position(tree.size());
+    }
+    bar.finish_and_clear();
+    for tile in edge.values() {
+        compare(api, tile).await?;
+    }
+    same(
+        &tree,
+        checkpoint,
+        "the events do not add up to the signed checkpoint",
+    )
+}
+
+/// A hash tile as published must be the one computed.
+async fn compare(api: &Api, computed: &Tile) -> Result<(), Failure> {
+    let published = api.get_bytes(&format!("/log/{}", computed.path)).await?;
+    // A partial tile may be served from the full one, of which it is the beginning.
+    match published.starts_with(&computed.to_bytes()) {
+        true => Ok(()),
+        false => Err(Failure::failed(format!(
+            "{} does not follow from the events: its hashes were changed",
+            computed.path
+        ))),
+    }
+}
+
+fn append(tree: &mut Frontier, leaves: &[Hash]) -> Result<Vec<Tile>, Failure> {
+    if leaves.is_empty() {
+        return Ok(Vec::new());
+    }
+    tree.append(leaves)
         .map_err(|error| Failure::failed(format!("the record cannot be rebuilt: {error}")))
 }
 

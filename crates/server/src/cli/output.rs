@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
@@ -91,6 +92,17 @@ impl Output {
         };
         // Nobody is left to tell if standard error is closed.
         let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    /// A bar on standard error while something long goes on; hidden when nobody watches.
+    pub fn progress(&self, total: u64, what: &'static str) -> ProgressBar {
+        let bar = ProgressBar::new(total);
+        // The template is a constant that shows itself to be good at first use.
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {percent}% {eta}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(what);
+        bar
     }
 
     fn json(&self, value: &Value) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tenure_domain::policy::Explanation;
 
 use super::exit::Failure;
 use super::output::{Column, Output};
@@ -17,11 +18,15 @@ const EXAMPLES: &[Column] = &[
     ("GOT", "got"),
     ("RULE", "rule"),
 ];
-const DIFFERENCES: &[Column] = &[
-    ("DEVICE", "device"),
+const CHANGES: &[Column] = &[
+    ("DEVICES", "devices"),
     ("OPERATION", "operation"),
+    ("EVIDENCE", "evidence"),
+    ("LABEL", "label"),
     ("NOW", "now"),
     ("THEN", "then"),
+    ("CERTIFICATE", "certificate"),
+    ("FIRST", "first"),
 ];
 
 #[derive(Debug, Subcommand)]
@@ -57,12 +62,16 @@ pub struct Question {
     /// enroll, renew or server-keygen.
     #[arg(long, default_value = "enroll")]
     operation: String,
-    /// What it proves: manufacturer, secret or current-certificate; repeat for several.
-    #[arg(long, default_value = "secret")]
-    evidence: Vec<String>,
+    /// What it proves: manufacturer, secret or current-certificate; what suits the operation if
+    /// left out.
+    #[arg(long)]
+    evidence: Option<String>,
     /// The label it asks at, which names a profile.
     #[arg(long)]
     label: Option<String>,
+    /// The key it brings: p256, p384, ed25519, rsa2048, rsa3072 or rsa4096.
+    #[arg(long)]
+    key: Option<String>,
 }
 
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
@@ -73,10 +82,13 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let plan = api
                 .post_bytes("/policy/plan", TOML, document.clone())
                 .await?;
-            let differences = count(&plan, "differences");
-            if differences > 0 {
+            let affected = plan
+                .get("affected")
+                .and_then(Value::as_u64)
+                .unwrap_or_default();
+            if affected > 0 {
                 let effect = format!(
-                    "treat {differences} device(s) differently; `tenure policy plan` lists them"
+                    "treat {affected} device(s) differently; `tenure policy plan` lists them"
                 );
                 session.agree(&effect, agreed)?;
             }
@@ -101,8 +113,13 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 "operation": question.operation,
                 "evidence": question.evidence,
                 "label": question.label,
+                "key": question.key,
             });
-            output.record(&api.post("/policy/explain", &body).await?)
+            let answer = api.post("/policy/explain", &body).await?;
+            let said = serde_json::from_value::<Explanation>(answer.clone()).map_err(|error| {
+                Failure::failed(format!("the answer is not understood: {error}"))
+            })?;
+            output.done(&said.to_string(), &answer)
         }
         Verb::Test { file } => {
             let document = match file {
@@ -129,7 +146,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         Verb::Plan { file } => {
             let document = device::read_input(&file)?;
             let plan = api.post_bytes("/policy/plan", TOML, document).await?;
-            output.list(DIFFERENCES, items(&plan, "differences"))
+            output.list(CHANGES, items(&plan, "changes"))
         }
     }
 }
@@ -141,8 +158,4 @@ fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
         .get(name)
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
-}
-
-fn count(answer: &Value, name: &str) -> usize {
-    items(answer, name).len()
 }

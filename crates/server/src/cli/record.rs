@@ -29,7 +29,7 @@ pub struct AsOf {
 /// `tenure events`
 #[derive(Debug, Args)]
 pub struct Events {
-    /// Only events of this device.
+    /// Only events of this device: its newest, if there are more than the limit.
     #[arg(long)]
     device: Option<String>,
     /// Only events after this number.
@@ -43,6 +43,7 @@ pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<()
     const COLUMNS: &[Column] = &[
         ("SERIAL", "serial"),
         ("STATE", "state"),
+        ("ISSUER", "issuer"),
         ("DEVICE", "device"),
         ("SITE", "site"),
         ("NOT BEFORE", "not_before"),
@@ -78,14 +79,17 @@ pub async fn events(asked: Events, session: &Session, output: &Output) -> Result
         ("BY", "by"),
     ];
     let mut fields = vec![("after", asked.after.to_string())];
+    // The server lists a device's events newest first.
+    let newest_first = asked.device.is_some();
     fields.extend(asked.device.map(|device| ("device", device)));
-    output.list(
-        COLUMNS,
-        &session
-            .api()
-            .list("/events", &fields, asked.limit.limit)
-            .await?,
-    )
+    let mut events = session
+        .api()
+        .list("/events", &fields, asked.limit.limit)
+        .await?;
+    if newest_first {
+        events.reverse();
+    }
+    output.list(COLUMNS, &events)
 }
 
 /// Every check with its verdict; fails if one of them found something wrong.

@@ -136,11 +136,7 @@ pub async fn owner(verb: OwnerVerb, session: &Session, output: &Output) -> Resul
     const KIND: Kind = Kind {
         one: "owner",
         path: "/owners",
-        columns: &[
-            ("NAME", "name"),
-            ("CONTACT", "contact"),
-            ("DEVICES", "devices"),
-        ],
+        columns: &[("NAME", "name"), ("CONTACT", "contact")],
     };
     match verb {
         OwnerVerb::Add { name, contact } => {
@@ -160,11 +156,7 @@ pub async fn site(verb: SiteVerb, session: &Session, output: &Output) -> Result<
     const KIND: Kind = Kind {
         one: "site",
         path: "/sites",
-        columns: &[
-            ("NAME", "name"),
-            ("PARENT", "parent"),
-            ("DEVICES", "devices"),
-        ],
+        columns: &[("NAME", "name"), ("PARENT", "parent")],
     };
     match verb {
         SiteVerb::Add { name, parent } => {
@@ -187,7 +179,6 @@ pub async fn class(verb: ClassVerb, session: &Session, output: &Output) -> Resul
             ("EXPOSURE", "exposure"),
             ("IMPACT", "impact"),
             ("RENEWABILITY", "renewability"),
-            ("DEVICES", "devices"),
         ],
     };
     match verb {
@@ -201,11 +192,7 @@ pub async fn service(verb: ServiceVerb, session: &Session, output: &Output) -> R
     const KIND: Kind = Kind {
         one: "service",
         path: "/services",
-        columns: &[
-            ("NAME", "name"),
-            ("ADDRESS", "address"),
-            ("DEVICES", "devices"),
-        ],
+        columns: &[("NAME", "name"), ("ADDRESS", "address")],
     };
     match verb {
         ServiceVerb::Add { name, address } => {

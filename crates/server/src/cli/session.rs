@@ -24,8 +24,18 @@ pub const TOKEN_FILE: &str = "admin.token";
 /// A server to talk to.
 pub struct Session {
     api: Api,
-    token_file: Option<PathBuf>,
-    data: Option<PathBuf>,
+    house: String,
+    token_at: TokenAt,
+}
+
+/// Where the token came from, and so where its successor belongs.
+enum TokenAt {
+    /// The environment or the command line: the caller keeps it.
+    Caller,
+    /// The bootstrap file in the data directory.
+    File(PathBuf),
+    /// What `login` kept.
+    Login,
 }
 
 /// `tenure login`
@@ -51,27 +61,7 @@ impl Session {
     /// It is not said where it is, or what is needed to talk to it is missing.
     pub fn find(reach: &Reach) -> Result<Session, Failure> {
         if let Some(url) = &reach.url {
-            let token = reach
-                .token
-                .clone()
-                .or_else(|| kept_token(url))
-                .ok_or_else(no_token)?;
-            let trust = match &reach.ca {
-                Some(path) => trust(&read(path)?)?,
-                None => match kept().filter(|kept| kept.url == *url) {
-                    Some(kept) => trust(&kept.root_pem)?,
-                    None => return Err(Failure::Usage(
-                        "the server's root certificate is missing: give it with --ca or TENURE_CA, \
-                         or run `tenure login --url … --fingerprint …` once"
-                            .to_string(),
-                    )),
-                },
-            };
-            return Ok(Session {
-                api: Api::new(url, trust, &token)?,
-                token_file: None,
-                data: reach.data.clone(),
-            });
+            return Session::elsewhere(url, reach);
         }
         if let Some(data) = &reach.data {
             return Session::local(data, reach);
@@ -83,12 +73,41 @@ impl Session {
                     .to_string(),
             )
         })?;
-        let token = reach.token.as_deref().unwrap_or(&kept.token);
+        let (token, token_at) = match &reach.token {
+            Some(token) => (token, TokenAt::Caller),
+            None => (&kept.token, TokenAt::Login),
+        };
         let api = Api::new(&kept.url, trust(&kept.root_pem)?, token)?;
         Ok(Session {
             api,
-            token_file: None,
-            data: None,
+            house: house(&kept.root_pem),
+            token_at,
+        })
+    }
+
+    fn elsewhere(url: &str, reach: &Reach) -> Result<Session, Failure> {
+        let kept = kept().filter(|kept| kept.url == url);
+        let (token, token_at) = match (&reach.token, &kept) {
+            (Some(token), _) => (token.clone(), TokenAt::Caller),
+            (None, Some(kept)) => (kept.token.clone(), TokenAt::Login),
+            (None, None) => return Err(no_token()),
+        };
+        let root_pem = match (&reach.ca, kept) {
+            (Some(path), _) => read(path)?,
+            (None, Some(kept)) => kept.root_pem,
+            (None, None) => {
+                return Err(Failure::Usage(
+                    "the server's root certificate is missing: give it with --ca or TENURE_CA, \
+                     or run `tenure login --url … --fingerprint …` once"
+                        .to_string(),
+                ));
+            }
+        };
+        let api = Api::new(url, trust(&root_pem)?, &token)?;
+        Ok(Session {
+            api,
+            house: house(&root_pem),
+            token_at,
         })
     }
 
@@ -103,10 +122,10 @@ impl Session {
                 ))
             })?;
         let token_file = data.join(TOKEN_FILE);
-        let (token, token_file) = match &reach.token {
-            Some(token) => (token.clone(), None),
+        let (token, token_at) = match &reach.token {
+            Some(token) => (token.clone(), TokenAt::Caller),
             None => match fs::read_to_string(&token_file) {
-                Ok(token) => (token, Some(token_file)),
+                Ok(token) => (token, TokenAt::File(token_file)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_token()),
                 Err(error) => {
                     return Err(Failure::Denied(format!(
@@ -117,12 +136,13 @@ impl Session {
             },
         };
         let ca = reach.ca.clone().unwrap_or_else(|| data.join(ROOT_FILE));
+        let root_pem = read(&ca)?;
         let url = format!("https://{}", reachable(running.operator));
-        let api = Api::new(&url, trust(&read(&ca)?)?, &token)?;
+        let api = Api::new(&url, trust(&root_pem)?, &token)?;
         Ok(Session {
             api,
-            token_file,
-            data: Some(data.to_path_buf()),
+            house: house(&root_pem),
+            token_at,
         })
     }
 
@@ -131,9 +151,10 @@ impl Session {
         &self.api
     }
 
-    /// The data directory, if this is the server's machine.
-    pub fn data(&self) -> Option<&Path> {
-        self.data.as_deref()
+    /// A name for whose server this is, made from the root we trust it by: the same on every
+    /// address, another for every house.
+    pub fn house(&self) -> &str {
+        &self.house
     }
 
     /// Says what is about to happen, and goes on only with agreement.
@@ -158,15 +179,23 @@ impl Session {
         }
     }
 
-    /// Puts a new token where the old one came from; `None` if it came from the environment.
+    /// Puts a new token where the old one came from; `None` if the caller keeps it.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn keep_token(&self, token: &str) -> Result<Option<PathBuf>, Failure> {
-        let Some(path) = &self.token_file else {
-            return Ok(None);
-        };
-        write_private(path, token).map(|()| Some(path.clone()))
+        match &self.token_at {
+            TokenAt::Caller => Ok(None),
+            TokenAt::File(path) => write_private(path, token).map(|()| Some(path.clone())),
+            TokenAt::Login => {
+                let (Some(path), Some(mut kept)) = (kept_path(), kept()) else {
+                    return Ok(None);
+                };
+                kept.token = token.to_owned();
+                write_private(&path, &json!(kept).to_string())?;
+                Ok(Some(path))
+            }
+        }
     }
 }
 
@@ -272,8 +301,9 @@ fn kept() -> Option<Kept> {
     serde_json::from_slice(&fs::read(kept_path()?).ok()?).ok()
 }
 
-fn kept_token(url: &str) -> Option<String> {
-    kept().filter(|kept| kept.url == url).map(|kept| kept.token)
+fn house(root_pem: &str) -> String {
+    let hash = tenure_x509::sha256(root_pem.trim().as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes a file only its owner can read, whole or not at all. (New temporary files are 0600.)

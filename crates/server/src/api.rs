@@ -1,0 +1,186 @@
+//! The operators' API: `/api/v1`, one file per resource. Request and response types live beside
+//! their handlers and are not the domain's types, so that neither can change the other by accident.
+//!
+//! Every call goes through [`guard`]: who is it, may they, was it asked before. Handlers see a
+//! [`Caller`] and nothing of the token.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::Method;
+use tenure_engine::Engine;
+use tenure_engine::store::{ReadTx, StoreError};
+use tenure_x509::Time;
+
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+mod ask;
+mod body;
+mod caller;
+mod certificate;
+mod class;
+mod device;
+mod doctor;
+mod event;
+mod figures;
+mod fleet;
+mod guard;
+mod health;
+mod idempotency;
+mod incident;
+mod issuer;
+mod log;
+mod manufacturer;
+mod me;
+mod openapi;
+mod owner;
+mod page;
+mod policy;
+mod refusal;
+mod route;
+mod service;
+mod sighting;
+mod site;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use caller::Caller;
+pub use route::{Needs, Route};
+
+/// Where the API begins on the operator listener.
+pub const PREFIX: &str = "/api/v1";
+
+/// What every handler works with: the engine, the figures, and where this process keeps its files.
+/// A cheap handle.
+#[derive(Clone)]
+pub struct Desk {
+    inside: Arc<Inside>,
+}
+
+struct Inside {
+    engine: Engine,
+    metrics: Metrics,
+    data: PathBuf,
+    under_way: idempotency::UnderWay,
+}
+
+impl Desk {
+    /// A desk for one engine. `data` is the data directory.
+    pub fn new(engine: Engine, metrics: Metrics, data: &Path) -> Desk {
+        metrics.register(Box::new(figures::Figures::new(engine.clone())));
+        Desk {
+            inside: Arc::new(Inside {
+                engine,
+                metrics,
+                data: data.to_owned(),
+                under_way: idempotency::UnderWay::default(),
+            }),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.inside.engine
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inside.metrics
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.inside.data
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Time {
+        self.engine().clock().now()
+    }
+
+    fn under_way(&self) -> &idempotency::UnderWay {
+        &self.inside.under_way
+    }
+
+    /// Reads one snapshot of the store on a reading thread.
+    ///
+    /// # Errors
+    /// What the closure answers, or a fault of the store.
+    pub async fn read<T, E, F>(&self, body: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        Problem: From<E>,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        Ok(self.engine().store().read(body).await?)
+    }
+
+    /// Reads a few rows by their keys, on this thread.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn glance<T>(
+        &self,
+        body: impl FnOnce(&ReadTx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, Problem> {
+        Ok(self.engine().store().glance(body)?)
+    }
+}
+
+/// Every route of `/api/v1`, in the order of the manual.
+pub fn routes() -> Vec<Route> {
+    [
+        me::routes(),
+        fleet::routes(),
+        device::routes(),
+        certificate::routes(),
+        issuer::routes(),
+        policy::routes(),
+        owner::routes(),
+        site::routes(),
+        class::routes(),
+        service::routes(),
+        manufacturer::routes(),
+        ask::routes(),
+        incident::routes(),
+        sighting::routes(),
+        event::routes(),
+        log::routes(),
+        token::routes(),
+        doctor::routes(),
+        openapi::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Everything the operator listener answers.
+pub fn router(desk: Desk) -> Router {
+    let mut api = Router::new();
+    for route in routes() {
+        api = route.mount(api, &desk);
+    }
+    let api = api
+        .fallback(|| async { Problem::not_found("This path of the API") })
+        .method_not_allowed_fallback(wrong_method);
+    health::mount(Router::new(), &desk)
+        .nest(PREFIX, api)
+        .fallback(|| async { Problem::not_found("This path") })
+        .with_state(desk)
+}
+
+async fn wrong_method(method: Method) -> Problem {
+    Problem::new(
+        hyper::StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "This path does not answer this method",
+    )
+    .detail(format!(
+        "{method} is not among the methods of this path; the Allow header lists them."
+    ))
+}

@@ -1,0 +1,175 @@
+//! `/asks`: requests that wait for a decision, and strangers in quarantine.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use tenure_domain::change::Change;
+use tenure_domain::facts::Ruling;
+use tenure_domain::ids::AskNo;
+use tenure_domain::operator::Permission::{Approve, ReadFleet};
+use tenure_engine::store::pending::{self, HeldAsk};
+use tenure_x509::Csr;
+use utoipa::{IntoParams, ToSchema};
+
+use super::body::{Json, Path, Query};
+use super::page::{Page, Paging};
+use super::{Caller, Desk, Route};
+use crate::problem::Problem;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/asks",
+            ReadFleet,
+            "List requests that wait or waited for a decision, newest first",
+            list,
+        )
+        .asks::<Filter>()
+        .asks::<Paging>()
+        .lists::<AskItem>(),
+        Route::get("/asks/{no}", ReadFleet, "Show a request", show).answers::<AskItem>(),
+        Route::post(
+            "/asks/{no}/approve",
+            Approve,
+            "Let it have its certificate when it asks again",
+            approve,
+        )
+        .answers::<AskItem>(),
+        Route::post("/asks/{no}/refuse", Approve, "Refuse it", refuse).answers::<AskItem>(),
+    ]
+}
+
+/// A held request.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AskItem {
+    /// Its number.
+    pub(super) no: i64,
+    /// waiting, quarantined (nobody registered the device), approved, refused or answered.
+    pub(super) state: &'static str,
+    /// The device, if it is registered.
+    pub(super) device: Option<String>,
+    /// Who asks: a device id, or the fingerprint of a stranger's certificate.
+    pub(super) identity: String,
+    /// Whom the request names (RFC 4514); the certificate's names come from the registry.
+    pub(super) subject: String,
+    /// enroll, renew or server-keygen.
+    pub(super) operation: String,
+    /// Why it waits, as a word.
+    pub(super) reason: String,
+    /// Why it waits, in a sentence.
+    pub(super) why: String,
+    /// What was proved.
+    pub(super) evidence: String,
+    /// SHA-256 of the key (SubjectPublicKeyInfo), in hex.
+    pub(super) key: String,
+    /// Where it came from.
+    pub(super) source: Option<String>,
+    /// When it came first (RFC 3339).
+    pub(super) opened: String,
+    /// When it was decided (RFC 3339).
+    pub(super) decided: Option<String>,
+    /// Who decided it.
+    pub(super) decided_by: Option<String>,
+}
+
+impl From<HeldAsk> for AskItem {
+    fn from(ask: HeldAsk) -> AskItem {
+        let subject = Csr::from_der(&ask.csr).map(|csr| csr.subject().to_string());
+        AskItem {
+            no: ask.no.0,
+            state: match (ask.ruling, &ask.device) {
+                (Some(Ruling::Waiting), Some(_)) => "waiting",
+                (Some(Ruling::Waiting), None) => "quarantined",
+                (Some(Ruling::Approved), _) => "approved",
+                (Some(Ruling::Refused), _) => "refused",
+                (None, _) => "answered",
+            },
+            device: ask.device.map(|id| id.to_string()),
+            identity: ask.identity,
+            subject: subject.unwrap_or_default(),
+            operation: ask.operation.to_string(),
+            reason: ask.reason,
+            why: ask.why,
+            evidence: ask.evidence,
+            key: ask.key.to_string(),
+            source: ask.via.source.map(|source| source.to_string()),
+            opened: ask.opened.to_string(),
+            decided: ask.decided.map(|at| at.to_string()),
+            decided_by: (!ask.decided_by.is_empty()).then_some(ask.decided_by),
+        }
+    }
+}
+
+/// Which requests.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// waiting (with those in quarantine), approved or refused; all if left out.
+    state: Option<String>,
+}
+
+async fn list(
+    State(desk): State<Desk>,
+    Query(filter): Query<Filter>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<AskItem>>, Problem> {
+    let ruling = match filter.state.as_deref() {
+        None | Some("") => None,
+        Some("waiting" | "quarantined") => Some(Ruling::Waiting),
+        Some("approved") => Some(Ruling::Approved),
+        Some("refused") => Some(Ruling::Refused),
+        Some(_) => {
+            return Err(Problem::bad_request(
+                "state: use waiting, approved or refused",
+            ));
+        }
+    };
+    Ok(Json(page(&desk, ruling, &paging).await?.map(AskItem::from)))
+}
+
+/// One page of held requests, newest first.
+pub(super) async fn page(
+    desk: &Desk,
+    ruling: Option<Ruling>,
+    paging: &Paging,
+) -> Result<Page<HeldAsk>, Problem> {
+    let (tenant, before, limit) = (desk.engine().tenant(), paging.number()?, paging.limit());
+    let items = desk
+        .read(move |tx| pending::list(tx, tenant, ruling, before.map(AskNo), limit))
+        .await?;
+    let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = items.last().filter(|_| full).map(|ask| ask.no.to_string());
+    Ok(Page { items, next })
+}
+
+fn known(desk: &Desk, no: i64) -> Result<Json<AskItem>, Problem> {
+    let found = desk.glance(|tx| pending::by_no(tx, AskNo(no)))?;
+    let ask = found.ok_or_else(|| Problem::not_found(format!("Ask {no}")))?;
+    Ok(Json(ask.into()))
+}
+
+async fn show(State(desk): State<Desk>, Path(no): Path<i64>) -> Result<Json<AskItem>, Problem> {
+    known(&desk, no)
+}
+
+async fn approve(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Path(no): Path<i64>,
+) -> Result<Json<AskItem>, Problem> {
+    desk.engine()
+        .change(&caller.actor(), Change::ApproveAsk(AskNo(no)))
+        .await?;
+    known(&desk, no)
+}
+
+async fn refuse(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Path(no): Path<i64>,
+) -> Result<Json<AskItem>, Problem> {
+    desk.engine()
+        .change(&caller.actor(), Change::RefuseAsk(AskNo(no)))
+        .await?;
+    known(&desk, no)
+}

@@ -1,0 +1,287 @@
+//! `/doctor`: is everything as it should be, and what to do where it is not.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use serde::Serialize;
+use tenure_domain::issuer::{Issuer, IssuerKind};
+use tenure_domain::operator::Permission::ReadFleet;
+use tenure_engine::duty::publish::List;
+use tenure_engine::store::event;
+use tenure_x509::Time;
+use utoipa::ToSchema;
+
+use super::body::Json;
+use super::{Desk, Route, fleet};
+use crate::problem::Problem;
+
+const DAY_S: i64 = 86_400;
+/// When the end of a root's list begins to matter, in days.
+const ROOT_LIST_WARNING_DAYS: i64 = 60;
+/// When the end of an issuer's certificate begins to matter, in days.
+const ISSUER_WARNING_DAYS: i64 = 180;
+/// How old the bootstrap token's file may grow, in days.
+const TOKEN_FILE_DAYS: u64 = 30;
+/// How many events may wait to be sealed before something must be wrong.
+const LAG_EVENTS: u64 = 20_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/doctor",
+            ReadFleet,
+            "Whether everything is as it should be",
+            doctor,
+        )
+        .answers::<Examined>(),
+    ]
+}
+
+/// Everything that was looked at.
+#[derive(Serialize, ToSchema)]
+struct Examined {
+    /// The worst verdict among the checks.
+    verdict: Verdict,
+    /// Each check.
+    checks: Vec<Check>,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    /// As it should be.
+    Good,
+    /// It works, and will not for ever.
+    Warning,
+    /// Something is wrong now.
+    Bad,
+}
+
+/// One check.
+#[derive(Serialize, ToSchema)]
+struct Check {
+    /// What was looked at.
+    check: String,
+    /// good, warning or bad.
+    verdict: Verdict,
+    /// What was found.
+    found: String,
+    /// What to do about it; empty if nothing.
+    advice: String,
+}
+
+fn good(check: impl Into<String>, found: impl Into<String>) -> Check {
+    Check {
+        check: check.into(),
+        verdict: Verdict::Good,
+        found: found.into(),
+        advice: String::new(),
+    }
+}
+
+impl Check {
+    fn but(mut self, verdict: Verdict, advice: &str) -> Check {
+        self.verdict = verdict;
+        self.advice = advice.to_owned();
+        self
+    }
+}
+
+async fn doctor(State(desk): State<Desk>) -> Result<Json<Examined>, Problem> {
+    let now = desk.now();
+    let mut checks = vec![clock(&desk, now), record(&desk).await?];
+    let snapshot = desk.engine().snapshot();
+    for issuer in snapshot.issuers.iter() {
+        checks.push(issuer_end(issuer, now));
+        checks.push(list(&desk, issuer, now));
+        checks.push(base_url(issuer));
+    }
+    checks.push(identity(&desk, now)?);
+    checks.push(root_key(&desk));
+    checks.extend(token_file(&desk));
+    checks.extend(waiting(&desk).await?);
+    let worst = checks.iter().map(|check| check.verdict).max();
+    Ok(Json(Examined {
+        verdict: worst.unwrap_or(Verdict::Good),
+        checks,
+    }))
+}
+
+fn clock(desk: &Desk, now: Time) -> Check {
+    let newest = desk.engine().store().last_recorded();
+    let check = good("clock", format!("now {now}, newest event {newest}"));
+    if tenure_domain::facts::clock_went_back(now, newest) {
+        return check.but(Verdict::Bad, "Set the clock; until then nothing is signed.");
+    }
+    check
+}
+
+async fn record(desk: &Desk) -> Result<Check, Problem> {
+    let recorded = desk.read(event::last).await?.map_or(0, |(seq, _)| seq.0);
+    let recorded = u64::try_from(recorded).unwrap_or(0);
+    Ok(match super::log::published(desk).await {
+        Ok((_, checkpoint)) => {
+            let lag = recorded.saturating_sub(checkpoint.size());
+            let check = good(
+                "record",
+                format!("{} events sealed, {lag} waiting", checkpoint.size()),
+            );
+            match lag > LAG_EVENTS {
+                true => check.but(
+                    Verdict::Bad,
+                    "Sealing does not keep up; look in the log for `integrate`.",
+                ),
+                false => check,
+            }
+        }
+        Err(_) => good("record", "there is no checkpoint").but(
+            Verdict::Bad,
+            "Sealing fails; look in the log for `integrate`.",
+        ),
+    })
+}
+
+fn days_between(now: Time, end: Time) -> i64 {
+    end.unix().saturating_sub(now.unix()).div_euclid(DAY_S)
+}
+
+fn issuer_end(issuer: &Issuer, now: Time) -> Check {
+    let end = issuer.certificate.validity().not_after;
+    let check = good(
+        format!("certificate of {}", issuer.name),
+        format!("ends {end}"),
+    );
+    if end == Time::NEVER {
+        return good(format!("certificate of {}", issuer.name), "does not end");
+    }
+    match days_between(now, end) {
+        days if days < 0 => check.but(Verdict::Bad, "It is over: make a new issuer."),
+        days if days < ISSUER_WARNING_DAYS => check.but(
+            Verdict::Warning,
+            "Plan its successor: certificates cannot outlive it.",
+        ),
+        _ => check,
+    }
+}
+
+fn list(desk: &Desk, issuer: &Issuer, now: Time) -> Check {
+    let what = format!("revocation list of {}", issuer.name);
+    let is_root = issuer.kind == IssuerKind::Root;
+    let renew = "Renew it where the root's key is: `tenure issuer crl-refresh`.";
+    let look = "Look in the log for `publish`.";
+    let advice = if is_root { renew } else { look };
+    let Some(list) = desk.engine().published_list(&issuer.name, List::Full) else {
+        return good(what, "there is none").but(Verdict::Bad, advice);
+    };
+    let check = good(
+        what,
+        format!(
+            "number {}, signed {}, good until {}",
+            list.number, list.this_update, list.next_update
+        ),
+    );
+    let days = days_between(now, list.next_update);
+    match (
+        list.next_update < now,
+        is_root && days < ROOT_LIST_WARNING_DAYS,
+    ) {
+        (true, _) => check.but(Verdict::Bad, advice),
+        (false, true) => check.but(Verdict::Warning, advice),
+        (false, false) => check,
+    }
+}
+
+fn base_url(issuer: &Issuer) -> Check {
+    let check = good(format!("base URL of {}", issuer.name), &issuer.base_url);
+    let host = issuer.base_url.trim_start_matches("http://");
+    let is_loopback = ["127.", "localhost", "[::1]"]
+        .iter()
+        .any(|local| host.starts_with(local));
+    match is_loopback {
+        true => check.but(
+            Verdict::Warning,
+            "Only this machine can check status there: `tenure issuer edit NAME --public-url URL`.",
+        ),
+        false => check,
+    }
+}
+
+fn identity(desk: &Desk, now: Time) -> Result<Check, Problem> {
+    let what = "server certificate";
+    let Some(found) = desk.engine().server_identity()? else {
+        return Ok(good(what, "there is none").but(Verdict::Bad, "Look in the log for `system`."));
+    };
+    let end = found
+        .chain
+        .first()
+        .map_or(now, |leaf| leaf.validity().not_after);
+    let check = good(
+        what,
+        format!("ends {end}, renews itself at two thirds of its life"),
+    );
+    Ok(match end < now {
+        true => check.but(
+            Verdict::Bad,
+            "It could not be renewed; look in the log for `system`.",
+        ),
+        false => check,
+    })
+}
+
+fn root_key(desk: &Desk) -> Check {
+    let keys = desk.data().join("keys");
+    let here = ["root.key", "root.toml"]
+        .iter()
+        .any(|file| keys.join(file).exists());
+    match here {
+        false => good("root key", "not in the data directory"),
+        true => good("root key", "in the data directory").but(
+            Verdict::Warning,
+            "The server never opens it: move root.key and root.toml to a medium that you lock away.",
+        ),
+    }
+}
+
+fn token_file(desk: &Desk) -> Option<Check> {
+    let path = desk.data().join(crate::cli::session::TOKEN_FILE);
+    let age = path
+        .metadata()
+        .ok()?
+        .modified()
+        .ok()?
+        .elapsed()
+        .unwrap_or_default();
+    let days = age.as_secs() / Duration::from_secs(86_400).as_secs();
+    let check = good("admin.token", format!("{days} days old"));
+    Some(match days >= TOKEN_FILE_DAYS {
+        true => check.but(
+            Verdict::Warning,
+            "It is meant for the first steps: `tenure token rotate`, or hand out named tokens and \
+             remove the file.",
+        ),
+        false => check,
+    })
+}
+
+async fn waiting(desk: &Desk) -> Result<[Check; 2], Problem> {
+    let fleet = fleet::count(desk).await?;
+    let incidents = good("incidents", format!("{} open", fleet.incidents_open));
+    let asks = good("asks", format!("{} waiting", fleet.asks_waiting));
+    Ok([
+        match fleet.incidents_open {
+            0 => incidents,
+            _ => incidents.but(
+                Verdict::Warning,
+                "Decide them: `tenure incident list --state open`.",
+            ),
+        },
+        match fleet.asks_waiting {
+            0 => asks,
+            _ => asks.but(
+                Verdict::Warning,
+                "Decide them: `tenure ask list --state waiting`.",
+            ),
+        },
+    ])
+}

@@ -1,0 +1,247 @@
+//! The fleet's figures for `/metrics`, read from the store at each scrape.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+use tenure_domain::facts::Ruling;
+use tenure_domain::incident::IncidentState;
+use tenure_domain::issuer::IssuerKind;
+use tenure_domain::{Status, Title};
+use tenure_engine::duty::publish::List;
+use tenure_engine::store::{StoreError, event, incident, pending, view};
+use tenure_engine::{Engine, Rejection};
+use tenure_x509::Time;
+
+/// Most open incidents and waiting asks counted one by one.
+const COUNTED_MAX: u32 = 1_000;
+
+/// Reads the engine's counters and the store's counts.
+pub(super) struct Figures {
+    engine: Engine,
+}
+
+impl Figures {
+    pub(super) fn new(engine: Engine) -> Figures {
+        Figures { engine }
+    }
+}
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Figures")
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// One name with its values.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    unit: Option<Unit>,
+    values: Vec<(Labels, f64)>,
+}
+
+fn gauge(name: &'static str, help: &'static str, values: Vec<(Labels, f64)>) -> Family {
+    Family {
+        name,
+        help,
+        unit: None,
+        values,
+    }
+}
+
+impl Family {
+    fn seconds(mut self) -> Family {
+        self.unit = Some(Unit::Seconds);
+        self
+    }
+
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let unit = self.unit.as_ref();
+        let mut family =
+            encoder.encode_descriptor(self.name, self.help, unit, MetricType::Gauge)?;
+        if let [(labels, value)] = self.values.as_slice()
+            && labels.is_empty()
+        {
+            return ConstGauge::new(*value).encode(family);
+        }
+        for (labels, value) in &self.values {
+            ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counted = self.engine.counters();
+        let counters = [
+            (
+                "certificates_issued",
+                "Certificates released since the start",
+                counted.issued.get(),
+            ),
+            (
+                "answers_replayed",
+                "Answers given again since the start",
+                counted.replayed.get(),
+            ),
+            (
+                "certificates_withdrawn",
+                "Withdrawals since the start",
+                counted.revoked.get(),
+            ),
+            (
+                "ocsp_signed",
+                "OCSP answers signed since the start",
+                counted.ocsp.get(),
+            ),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            let one = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            counter.encode(one)?;
+        }
+        let help = "Asks refused since the start";
+        let mut refusals =
+            encoder.encode_descriptor("asks_refused", help, None, MetricType::Counter)?;
+        for (reason, count) in counted.refusals() {
+            let counter = ConstCounter::new(count);
+            counter.encode(refusals.encode_family(&[("reason", reason)])?)?;
+        }
+        match self.gauges() {
+            Ok(gauges) => gauges
+                .iter()
+                .try_for_each(|family| family.encode(&mut encoder)),
+            // What failed is in the log; the counters are still worth sending.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Figures {
+    fn gauges(&self) -> Result<Vec<Family>, Rejection> {
+        let tenant = self.engine.tenant();
+        let now = self.engine.clock().now();
+        let seconds_to = |at: Time| at.unix().saturating_sub(now.unix()) as f64;
+        let seconds_since = |at: Time| now.unix().saturating_sub(at.unix()) as f64;
+        let snapshot = self.engine.snapshot();
+        let found = self.engine.store().glance(|tx| {
+            Ok::<_, StoreError>(Found {
+                certificates: view::certificate_counts(tx, tenant)?,
+                devices: view::device_counts(tx, tenant)?,
+                next_ends: view::next_ends(tx, tenant, now)?,
+                last: event::last(tx)?.map_or(0, |(seq, _)| seq.0),
+                asks: pending::list(tx, tenant, Some(Ruling::Waiting), None, COUNTED_MAX)?.len(),
+                incidents: incident::list(
+                    tx,
+                    tenant,
+                    Some(IncidentState::Open),
+                    None,
+                    COUNTED_MAX,
+                )?
+                .len(),
+            })
+        })?;
+        let mut crl_age = Vec::new();
+        let mut crl_left = Vec::new();
+        for issuer in snapshot.issuers.iter() {
+            if let Some(list) = self.engine.published_list(&issuer.name, List::Full) {
+                let labels = vec![("issuer", issuer.name.to_string())];
+                crl_age.push((labels.clone(), seconds_since(list.this_update)));
+                crl_left.push((labels, seconds_to(list.next_update)));
+            }
+        }
+        let roots: Vec<_> = snapshot
+            .issuers
+            .iter()
+            .filter(|issuer| issuer.kind == IssuerKind::Root)
+            .filter_map(|issuer| {
+                let list = self.engine.published_list(&issuer.name, List::Full)?;
+                let labels = vec![("issuer", issuer.name.to_string())];
+                Some((labels, (seconds_to(list.next_update) / 86_400.0).floor()))
+            })
+            .collect();
+        let one = |value: f64| vec![(Vec::new(), value)];
+        let newest = super::log::newest(self.engine.directory()).ok().flatten();
+        let sealed = newest.map_or(0, |(_, checkpoint)| checkpoint.size());
+        let lag = u64::try_from(found.last)
+            .unwrap_or(0)
+            .saturating_sub(sealed);
+        Ok(vec![
+            gauge(
+                "certificates",
+                "Certificates by status; expiry is no status",
+                found
+                    .certificates
+                    .into_iter()
+                    .map(|(status, n)| (vec![("status", status.to_string())], n as f64))
+                    .collect(),
+            ),
+            gauge(
+                "devices",
+                "Devices by standing",
+                found
+                    .devices
+                    .by_standing
+                    .into_iter()
+                    .map(|(standing, n)| (vec![("standing", standing.to_string())], n as f64))
+                    .collect(),
+            ),
+            gauge(
+                "next_expiry",
+                "Time to the next end of a certificate in force, by class",
+                found
+                    .next_ends
+                    .into_iter()
+                    .map(|(class, at)| (vec![("class", class.to_string())], seconds_to(at)))
+                    .collect(),
+            )
+            .seconds(),
+            gauge("crl_age", "Time since an issuer's list was signed", crl_age).seconds(),
+            gauge(
+                "crl_remaining",
+                "Time until an issuer's list may not be used any more",
+                crl_left,
+            )
+            .seconds(),
+            gauge(
+                "root_crl_remaining_days",
+                "Days until the root's list ends",
+                roots,
+            ),
+            gauge(
+                "log_lag_events",
+                "Events recorded and not sealed yet",
+                one(lag as f64),
+            ),
+            gauge("log_size_events", "Events sealed", one(sealed as f64)),
+            gauge(
+                "asks_waiting",
+                "Requests that wait for a decision",
+                one(found.asks as f64),
+            ),
+            gauge(
+                "incidents_open",
+                "Incidents that wait for a decision",
+                one(found.incidents as f64),
+            ),
+        ])
+    }
+}
+
+struct Found {
+    certificates: BTreeMap<Status, u64>,
+    devices: view::DeviceCounts,
+    next_ends: Vec<(Title, Time)>,
+    last: i64,
+    asks: usize,
+    incidents: usize,
+}
