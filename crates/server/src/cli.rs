@@ -76,6 +76,12 @@ pub struct Reach {
 
 #[derive(Debug, Subcommand)]
 enum Noun {
+    /// Make a new data directory: root, issuing CA, keys, configuration, first token.
+    Init(crate::init::Init),
+    /// Serve a data directory until SIGTERM.
+    Serve(crate::serve::Serve),
+    /// Show the whole story on this machine, then keep serving it.
+    Demo(crate::demo::Demo),
     /// Remember a server, its root and a token for later commands.
     Login(session::Login),
     /// Things that hold keys.
@@ -143,11 +149,27 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let data = cli.reach.data.as_deref();
+    match &cli.noun {
+        Noun::Init(init) => return here(crate::init::command(init, data, output)),
+        Noun::Serve(serve) => return here(crate::serve::command(serve, data)),
+        Noun::Demo(demo) => return here(crate::demo::command(demo, data, output)),
+        _ => {}
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
     runtime.block_on(remote(cli.noun, &cli.reach, output))
+}
+
+/// What works in a data directory itself, on all processors.
+fn here(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    runtime.block_on(work)
 }
 
 /// Everything that asks a server.
@@ -157,7 +179,8 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
     }
     let session = Session::find(reach)?;
     match noun {
-        Noun::Login(_) => Ok(()),
+        // Done before a session was looked for.
+        Noun::Login(_) | Noun::Init(_) | Noun::Serve(_) | Noun::Demo(_) => Ok(()),
         Noun::Device(verb) => device::run(verb, &session, output).await,
         Noun::Cert(verb) => cert::run(verb, &session, output).await,
         Noun::Issuer(verb) => issuer::run(verb, &session, output).await,

@@ -2,10 +2,11 @@
 //! in both. The doc comments of these structs are the manual of the file.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tenure_x509::SanName;
 
 use crate::limits::Limits;
 use crate::listen::Listener;
@@ -20,10 +21,16 @@ pub const FILE_NAME: &str = "tenure.toml";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Names and addresses by which devices and operators reach this server, beside `localhost`
+    /// and the loopback addresses. The server's certificate names them all, and is renewed at the
+    /// next start when one is added.
+    pub hosts: Vec<String>,
     /// Addresses to listen on.
     pub listen: Listen,
     /// Where keys are found.
     pub keys: Keys,
+    /// How devices are spoken to.
+    pub est: Est,
     /// What one client may use.
     pub limits: Limits,
     /// What is logged, and how.
@@ -109,6 +116,15 @@ pub struct Pkcs11 {
     pub pin_file: Option<PathBuf>,
 }
 
+/// Enrollment over EST.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Est {
+    /// Labels whose answers are base64 in lines of 64 characters, as clients built on libest want
+    /// them. All others get one line, as strongSwan wants it.
+    pub wrapped_labels: Vec<String>,
+}
+
 /// Logging, to standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -166,6 +182,14 @@ impl Config {
         toml::from_str(text).map_err(|error| ConfigError::from_toml(text, &error))
     }
 
+    /// All names of the server's certificate: `localhost`, the loopback addresses and `hosts`.
+    ///
+    /// # Errors
+    /// An entry of `hosts` is neither a DNS name nor an IP address.
+    pub fn server_names(&self) -> Result<Vec<SanName>, ConfigError> {
+        server_names(&self.hosts).map_err(|value| ConfigError::BadHost { value })
+    }
+
     /// Lays the listen addresses of the environment over those of the file.
     ///
     /// # Errors
@@ -184,6 +208,42 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The names of a server's certificate that is reached at `hosts` and from its own machine. The
+/// error is the entry that is no host.
+pub fn server_names(hosts: &[String]) -> Result<Vec<SanName>, String> {
+    let mut names = vec![
+        SanName::Dns("localhost".to_owned()),
+        SanName::Ip(Ipv4Addr::LOCALHOST.into()),
+        SanName::Ip(Ipv6Addr::LOCALHOST.into()),
+    ];
+    for host in hosts {
+        let name = match host.parse::<IpAddr>() {
+            Ok(ip) => SanName::Ip(ip),
+            Err(_) if is_dns_name(host) => SanName::Dns(host.to_ascii_lowercase()),
+            Err(_) => return Err(host.clone()),
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Letters, digits and hyphens in labels of at most 63, 253 in all (RFC 1123 section 2.1). An
+/// address written wrongly is no name: the last label has a letter in it.
+fn is_dns_name(host: &str) -> bool {
+    let label = |label: &str| {
+        matches!(label.len(), 1..=63)
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.len() <= 253 && host.split('.').all(label) && last.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 /// Why the configuration cannot be used.
@@ -211,6 +271,11 @@ pub enum ConfigError {
         line: usize,
         /// What is wrong.
         what: String,
+    },
+    /// An entry of `hosts` is no host.
+    BadHost {
+        /// The entry.
+        value: String,
     },
     /// A listen address from the environment is none.
     BadAddress {
@@ -273,6 +338,11 @@ impl fmt::Display for ConfigError {
             ConfigError::Malformed { line, what } => {
                 write!(f, "{FILE_NAME} line {line}: {what}")
             }
+            ConfigError::BadHost { value } => write!(
+                f,
+                "{FILE_NAME}: {value:?} under `hosts` is neither a DNS name nor an IP address; \
+                 write it without scheme and port, for example \"pki.example\""
+            ),
             ConfigError::BadAddress { name, value } => write!(
                 f,
                 "{name}={value} is not an address; write ADDRESS:PORT, for example 0.0.0.0:8443 \

@@ -32,6 +32,19 @@ pub const CLI_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
+/// Keys made for devices that are kept in memory in case they are asked for again.
+pub const MADE_KEYS_MAX: usize = 1_024;
+/// How long a key made for a device is kept while its request waits for a decision.
+pub const MADE_KEY_PENDING_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long a key made for a device is kept after it was answered.
+pub const MADE_KEY_ANSWERED_LIFE: Duration = Duration::from_secs(600);
+
+/// A published file is sent in pieces of this many bytes.
+pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
+/// How long a cache may keep a revocation list, in seconds: it adds to the time until a withdrawal
+/// is known everywhere.
+pub const CRL_MAX_AGE_S: i64 = 300;
+
 /// What one client may use of the server. A source is one IPv4 address or one IPv6 /64.
 ///
 /// `0` switches a limit off.

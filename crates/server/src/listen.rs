@@ -30,6 +30,7 @@ use crate::limits::{self, Limits};
 use crate::metrics::EdgeMetrics;
 use crate::peer::{Peer, RequestId};
 use crate::problem::Problem;
+use crate::status::ocsp::Ocsp;
 
 pub mod rate;
 #[cfg(test)]
@@ -137,6 +138,11 @@ impl Bound {
         })
     }
 
+    /// Which of the three it is.
+    pub fn listener(&self) -> Listener {
+        self.listener
+    }
+
     /// The address it is bound to, with the port the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -147,16 +153,18 @@ impl Bound {
     pub async fn serve(
         self,
         transport: Transport,
-        router: Router,
+        answers: impl Into<Answers>,
         limits: &Limits,
         metrics: EdgeMetrics,
         mut stop: Stop,
     ) {
         let rate = Rate::per_second(self.listener.requests_per_source_s(limits));
+        let Answers { router, ocsp } = answers.into();
         let shared = Arc::new(Shared {
             listener: self.listener,
             transport,
             router: TowerToHyperService::new(router),
+            ocsp,
             limits: limits.clone(),
             requests: Buckets::new(rate),
             metrics,
@@ -206,6 +214,28 @@ impl Bound {
     }
 }
 
+/// What answers on a listener: routes, and perhaps the OCSP responder before them.
+pub struct Answers {
+    router: Router,
+    ocsp: Option<Ocsp>,
+}
+
+impl From<Router> for Answers {
+    fn from(router: Router) -> Answers {
+        Answers { router, ocsp: None }
+    }
+}
+
+impl Answers {
+    /// Routes with the OCSP responder before them.
+    pub fn with_ocsp(router: Router, ocsp: Ocsp) -> Answers {
+        Answers {
+            router,
+            ocsp: Some(ocsp),
+        }
+    }
+}
+
 /// How bytes travel on a listener.
 #[derive(Clone)]
 pub enum Transport {
@@ -219,6 +249,7 @@ struct Shared {
     listener: Listener,
     transport: Transport,
     router: TowerToHyperService<Router>,
+    ocsp: Option<Ocsp>,
     limits: Limits,
     requests: Buckets<Source>,
     metrics: EdgeMetrics,
@@ -325,6 +356,14 @@ impl Shared {
     }
 
     async fn route(&self, id: RequestId, line: Line, request: Request<Incoming>) -> Response<Body> {
+        if let Some(ocsp) = self
+            .ocsp
+            .as_ref()
+            .filter(|_| Ocsp::is_for(request.uri().path()))
+        {
+            let body_time = seconds(self.limits.body_s);
+            return ocsp.answer(line.address.ip(), body_time, request).await;
+        }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer {
             listener: self.listener,

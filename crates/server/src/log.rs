@@ -1,6 +1,8 @@
 //! Structured logs on standard error. A line never holds a header, a body, a query string, a token
 //! or a secret.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -15,7 +17,9 @@ use crate::config::{Log, LogFormat};
 pub fn start(log: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(&log.level)
         .map_err(|error| format!("`level` under [log] in tenure.toml: {error}"))?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
     // Logging is already on, in a test or a demo: keep it.
     let _ = match log.format {

@@ -14,15 +14,16 @@ use rustls::crypto::verify_tls13_signature_with_raw_key;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection,
-    SignatureScheme,
+    SignatureAlgorithm as SignatureAlgorithmFamily, SignatureScheme,
 };
 use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SignatureVerificationAlgorithm,
-    SubjectPublicKeyInfoDer, UnixTime,
+    CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
 };
+use tenure_engine::signer::Key;
+use tenure_x509::SignatureAlgorithm;
 
 use crate::limits::PEER_CHAIN_MAX;
 
@@ -39,22 +40,29 @@ pub fn provider() -> Arc<CryptoProvider> {
 pub struct ServerCertificate(Arc<RwLock<Arc<CertifiedKey>>>);
 
 impl ServerCertificate {
-    /// Starts with a chain (DER, leaf first) and its PKCS#8 key.
+    /// Starts with a chain (DER, leaf first) and its key, see [`handshake_key`].
     ///
     /// # Errors
-    /// The key cannot be used, or is not the leaf's.
-    pub fn new(chain: &[Vec<u8>], pkcs8: &[u8]) -> Result<ServerCertificate, rustls::Error> {
+    /// The key is not the leaf's.
+    pub fn new(
+        chain: &[Vec<u8>],
+        key: Arc<dyn SigningKey>,
+    ) -> Result<ServerCertificate, rustls::Error> {
         Ok(ServerCertificate(Arc::new(RwLock::new(certified(
-            chain, pkcs8,
+            chain, key,
         )?))))
     }
 
     /// Shows another certificate from now on.
     ///
     /// # Errors
-    /// The key cannot be used, or is not the leaf's; the former certificate stays.
-    pub fn replace(&self, chain: &[Vec<u8>], pkcs8: &[u8]) -> Result<(), rustls::Error> {
-        let next = certified(chain, pkcs8)?;
+    /// The key is not the leaf's; the former certificate stays.
+    pub fn replace(
+        &self,
+        chain: &[Vec<u8>],
+        key: Arc<dyn SigningKey>,
+    ) -> Result<(), rustls::Error> {
+        let next = certified(chain, key)?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
@@ -64,13 +72,73 @@ impl ServerCertificate {
     }
 }
 
-fn certified(chain: &[Vec<u8>], pkcs8: &[u8]) -> Result<Arc<CertifiedKey>, rustls::Error> {
+fn certified(
+    chain: &[Vec<u8>],
+    key: Arc<dyn SigningKey>,
+) -> Result<Arc<CertifiedKey>, rustls::Error> {
     let chain = chain
         .iter()
         .map(|der| CertificateDer::from(der.clone()))
         .collect();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.to_vec()));
-    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new)
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match()?;
+    Ok(Arc::new(certified))
+}
+
+/// A key of ours that opens the handshake door, as TLS sees it.
+#[derive(Clone, Debug)]
+struct HandshakeKey {
+    key: Key,
+    scheme: SignatureScheme,
+}
+
+/// A key of ours for the handshakes of a server.
+///
+/// # Errors
+/// Its algorithm is not one we use in TLS.
+pub fn handshake_key(key: Key) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+    let scheme = match key.algorithm() {
+        SignatureAlgorithm::EcdsaSha256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+        SignatureAlgorithm::EcdsaSha384 => SignatureScheme::ECDSA_NISTP384_SHA384,
+        SignatureAlgorithm::Ed25519 => SignatureScheme::ED25519,
+        other => {
+            return Err(rustls::Error::General(format!(
+                "a TLS key cannot be {other:?}"
+            )));
+        }
+    };
+    Ok(Arc::new(HandshakeKey { key, scheme }))
+}
+
+impl SigningKey for HandshakeKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered
+            .contains(&self.scheme)
+            .then(|| Box::new(self.clone()) as Box<dyn Signer>)
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        Some(SubjectPublicKeyInfoDer::from(self.key.public().spki_der()))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithmFamily {
+        match self.scheme {
+            SignatureScheme::ED25519 => SignatureAlgorithmFamily::ED25519,
+            _ => SignatureAlgorithmFamily::ECDSA,
+        }
+    }
+}
+
+impl Signer for HandshakeKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.key
+            .sign_handshake(message)
+            .map_err(|error| rustls::Error::General(error.to_string()))
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
 }
 
 impl ResolvesServerCert for ServerCertificate {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::problem::Problem;
+use crate::start::StartError;
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub enum Failure {
     Denied(String),
     /// Code 6: this needs `--yes`.
     NotAgreed(String),
+    /// Codes 10 to 16: a data directory could not be made or served.
+    Start(StartError),
 }
 
 impl Failure {
@@ -38,7 +41,14 @@ impl Failure {
             Failure::Unreachable(_) => 4,
             Failure::Denied(_) => 5,
             Failure::NotAgreed(_) => 6,
+            Failure::Start(error) => error.code(),
         }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        Failure::Start(error)
     }
 }
 
@@ -56,6 +66,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Refused(problem) => problem.fmt(f),
+            Failure::Start(error) => error.fmt(f),
             Failure::Failed(what)
             | Failure::Usage(what)
             | Failure::NotFound(what)

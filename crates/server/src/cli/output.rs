@@ -32,6 +32,11 @@ impl Output {
         Output { form }
     }
 
+    /// For whom it prints.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
     /// A list: one JSON array, or a table.
     ///
     /// # Errors

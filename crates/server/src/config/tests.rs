@@ -98,3 +98,31 @@ fn edits_are_counted() {
     assert_eq!(edits("abc", ""), 3);
     assert_eq!(edits("same", "same"), 0);
 }
+
+#[test]
+fn hosts_become_names_of_the_server_beside_its_own_machine() {
+    let config = Config::parse("hosts = ['PKI.example', '10.0.0.5', '2001:db8::5', 'localhost']");
+    let names = config.unwrap().server_names().unwrap();
+    assert_eq!(names.len(), 6);
+    assert!(names.contains(&SanName::Dns("pki.example".into())));
+    assert!(names.contains(&SanName::Ip("2001:db8::5".parse().unwrap())));
+}
+
+#[test]
+fn what_is_no_host_is_named() {
+    for host in [
+        "https://pki.example",
+        "pki.example:8443",
+        "10.0.0.256",
+        "",
+        "-a.b",
+        "a b",
+    ] {
+        let config = Config {
+            hosts: vec![host.into()],
+            ..Config::default()
+        };
+        let error = config.server_names().unwrap_err().to_string();
+        assert!(error.contains(&format!("{host:?}")), "{error}");
+    }
+}

@@ -8,6 +8,8 @@ use tenure_x509::{
     SanName, Serial, Time, Validity, oid,
 };
 
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
 use super::*;
 use crate::limits::Limits;
 use crate::listen::{Bound, Listener, Stop, StopSwitch, Transport};
@@ -49,11 +51,15 @@ fn party(kind: KeyKind, name: &str) -> Party {
 
 impl Party {
     fn server(&self) -> ServerCertificate {
-        ServerCertificate::new(
-            std::slice::from_ref(&self.der),
-            &self.key.to_pkcs8().unwrap(),
-        )
-        .unwrap()
+        ServerCertificate::new(std::slice::from_ref(&self.der), self.signing_key()).unwrap()
+    }
+
+    fn signing_key(&self) -> Arc<dyn SigningKey> {
+        let pkcs8 = PrivatePkcs8KeyDer::from(self.key.to_pkcs8().unwrap().to_vec());
+        provider()
+            .key_provider
+            .load_private_key(PrivateKeyDer::from(pkcs8))
+            .unwrap()
     }
 
     fn identity(&self) -> Identity {
@@ -156,9 +162,9 @@ async fn the_server_certificate_is_replaced_while_serving() {
     ask(address, Settings::new(Some(first.trust())))
         .await
         .unwrap();
-    let pkcs8 = second.key.to_pkcs8().unwrap();
+    let key = second.signing_key();
     certificate
-        .replace(std::slice::from_ref(&second.der), &pkcs8)
+        .replace(std::slice::from_ref(&second.der), Arc::clone(&key))
         .unwrap();
     ask(address, Settings::new(Some(second.trust())))
         .await
@@ -168,7 +174,7 @@ async fn the_server_certificate_is_replaced_while_serving() {
         .unwrap_err();
     // A key that is not the certificate's changes nothing.
     certificate
-        .replace(std::slice::from_ref(&first.der), &pkcs8)
+        .replace(std::slice::from_ref(&first.der), key)
         .unwrap_err();
     ask(address, Settings::new(Some(second.trust())))
         .await

@@ -1,0 +1,186 @@
+//! The relying party of the demo: a service with mutual TLS, which asks for the status of each
+//! certificate at each connection and reports the ones it sees for the first time.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::json;
+use tenure_engine::Clock;
+use tenure_field::http::Identity;
+use tenure_field::peer::{Acceptor, Peer};
+use tenure_field::revocation::{Checker, Freshness, Verdict};
+use tenure_x509::path::{self, Purpose};
+use tenure_x509::{Cert, VerifiedChain};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use super::plant::SERVICE;
+use crate::cli::api::Api;
+use crate::tls::provider;
+
+/// Longest answer of the service, in bytes.
+const ANSWER_BYTES_MAX: u64 = 1_024;
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a fetched list is used; all revocations of the demo must be seen at once.
+const REFRESH: Duration = Duration::ZERO;
+
+/// The running service. It ends when this is dropped.
+pub(super) struct Service {
+    pub(super) address: SocketAddr,
+    _running: JoinSet<()>,
+}
+
+struct Desk {
+    acceptor: Acceptor,
+    anchors: Vec<Cert>,
+    checker: Checker,
+    api: Api,
+    reported: Mutex<HashSet<String>>,
+}
+
+impl Service {
+    /// Starts it on any free port, with its own identity, trusting `anchors`, reporting to `api`.
+    pub(super) async fn start(
+        identity: Identity,
+        anchors: &[Cert],
+        api: Api,
+    ) -> Result<Service, String> {
+        let ders: Vec<Vec<u8>> = anchors.iter().map(|anchor| anchor.der().to_vec()).collect();
+        let acceptor = Acceptor::new(identity, &ders, HANDSHAKE).map_err(|e| e.to_string())?;
+        let checker = Checker::new(Freshness::Made, REFRESH).map_err(|e| e.to_string())?;
+        let socket = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|e| e.to_string())?;
+        let address = socket.local_addr().map_err(|e| e.to_string())?;
+        let desk = Arc::new(Desk {
+            acceptor,
+            anchors: anchors.to_vec(),
+            checker,
+            api,
+            reported: Mutex::default(),
+        });
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((tcp, _)) = socket.accept().await {
+                let desk = Arc::clone(&desk);
+                open.spawn(async move { desk.receive(tcp).await });
+                while open.try_join_next().is_some() {}
+            }
+        });
+        Ok(Service {
+            address,
+            _running: running,
+        })
+    }
+}
+
+impl Desk {
+    async fn receive(&self, tcp: TcpStream) {
+        // A client that TLS refuses has its answer from TLS.
+        let Ok(Peer { mut stream, chain }) = self.acceptor.accept(tcp).await else {
+            return;
+        };
+        let answer = match self.judge(&chain).await {
+            Ok(id) => format!("welcome {id}"),
+            Err(why) => format!("refused: {why}"),
+        };
+        // The other side may be gone; it asks again if it cares.
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+
+    /// Who it is, if the certificate is good this very moment.
+    async fn judge(&self, chain: &[Vec<u8>]) -> Result<String, String> {
+        let certs: Vec<Cert> = chain
+            .iter()
+            .map_while(|der| Cert::from_der(der).ok())
+            .collect();
+        let (leaf, between) = certs.split_first().ok_or("no certificate")?;
+        let now = Clock::system().now();
+        let chain = path::validate(leaf, between, &self.anchors, now, Purpose::ClientAuth)
+            .map_err(|error| error.to_string())?;
+        let checked = self
+            .checker
+            .check(&chain)
+            .await
+            .map_err(|error| error.to_string())?;
+        match checked.verdict() {
+            Verdict::Good => {}
+            Verdict::Revoked { reason, .. } => return Err(format!("revoked ({reason})")),
+            Verdict::Unknown => return Err("its issuer does not know it".to_owned()),
+        }
+        self.report(&chain).await?;
+        leaf.subject()
+            .common_name()
+            .ok_or_else(|| "it names no device".to_owned())
+    }
+
+    /// Tells the house that a certificate is in use, once.
+    async fn report(&self, chain: &VerifiedChain) -> Result<(), String> {
+        let serial = chain.leaf().serial().to_string();
+        let is_new = self
+            .reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(serial.clone());
+        if is_new {
+            let sighting = json!({ "serial": serial, "service": SERVICE });
+            self.api
+                .post("/sightings", &sighting)
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Connects to the service as a device does, and returns what it says.
+pub(super) async fn visit(
+    address: SocketAddr,
+    name: &str,
+    identity: Identity,
+    anchors: &[Cert],
+) -> io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    for anchor in anchors {
+        roots
+            .add(CertificateDer::from(anchor.der()))
+            .map_err(io::Error::other)?;
+    }
+    let chain = identity
+        .chain
+        .into_iter()
+        .map(CertificateDer::from)
+        .collect();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.to_vec()));
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(io::Error::other)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    let tcp = TcpStream::connect(address).await?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await?;
+    let mut answer = String::new();
+    // In TLS 1.3 the client is through before the server has looked at its certificate: only what
+    // the service says counts.
+    stream
+        .take(ANSWER_BYTES_MAX)
+        .read_to_string(&mut answer)
+        .await?;
+    Ok(answer)
+}

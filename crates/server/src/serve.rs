@@ -1,0 +1,270 @@
+//! `tenure serve`: opens what there is, answers until it is told to stop, closes.
+//!
+//! The order matters. The directory's lock comes first, so that a second server touches nothing.
+//! Then the keys, so that a wrong passphrase is found before anyone is kept waiting. Then the
+//! sockets. `run.json` comes last: who finds it finds a server that answers.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use clap::Args;
+use rustls::sign::SigningKey;
+use tenure_engine::duty::Duties;
+use tenure_engine::signer::Keyring;
+use tenure_engine::store::{Options, Store};
+use tenure_engine::{Clock, Engine, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::api;
+use crate::cli::exit::Failure;
+use crate::config::Config;
+use crate::enroll::est;
+use crate::listen::{Answers, Bound, Listener, Stop, StopSwitch, Transport};
+use crate::metrics::Metrics;
+use crate::passphrase::{Prompt, VARIABLE, Wanted};
+use crate::run_file::RunFile;
+use crate::start::StartError;
+use crate::status::{self, ocsp::Ocsp};
+use crate::tls::{ServerCertificate, device_config, handshake_key, operator_config};
+
+/// `tenure serve`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Serve {
+    /// A file whose first line is the passphrase of the keys. Otherwise `passphrase_file` under
+    /// [keys] in tenure.toml, TENURE_PASSPHRASE or a prompt.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// A server that answers.
+pub struct Running {
+    engine: Engine,
+    duties: Duties,
+    listeners: JoinSet<()>,
+    stop: StopSwitch,
+    at: RunFile,
+    data: PathBuf,
+}
+
+/// `tenure serve --data DIR`
+///
+/// # Errors
+/// As [`serve`].
+pub async fn command(asked: &Serve, data: Option<&Path>) -> Result<(), Failure> {
+    let data = data.ok_or_else(|| Failure::Usage("say what to serve: --data DIR".to_owned()))?;
+    Ok(serve(asked, data).await?)
+}
+
+/// Serves `data` until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It could not be started; nothing was changed, and the message says why.
+pub async fn serve(serve: &Serve, data: &Path) -> Result<(), StartError> {
+    let config = Config::load(data, |name| std::env::var(name).ok())?;
+    crate::log::start(&config.log).map_err(StartError::Configuration)?;
+    // Taken before anything is opened: a stop asked for during the start is not lost.
+    let asked = stop_asked()?;
+    let running = Running::start(config, serve, data).await?;
+    let RunFile {
+        device,
+        public,
+        operator,
+        ..
+    } = running.at;
+    tracing::info!(%device, %public, %operator, "serving");
+    let why = asked.await;
+    tracing::info!(why, "stopping");
+    running.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Resolves with the name of the first signal that asks for an end.
+pub fn stop_asked() -> Result<impl Future<Output = &'static str>, StartError> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| StartError::Other(format!("cannot wait for signals: {error}")))
+    };
+    let (mut term, mut int) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        }
+    })
+}
+
+impl Running {
+    /// Starts everything. When this returns, all listeners accept.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    pub async fn start(config: Config, serve: &Serve, data: &Path) -> Result<Running, StartError> {
+        let hosts = config.server_names()?;
+        let store = Store::open(data, Options::default())?;
+        let file = serve.passphrase_file.clone().or_else(|| {
+            config
+                .keys
+                .passphrase_file
+                .as_ref()
+                .map(|path| data.join(path))
+        });
+        let wanted = Wanted {
+            what: "the keys",
+            file: file.as_deref(),
+            variable: VARIABLE,
+            prompt: Prompt::Once,
+        };
+        let directory = data.join(&config.keys.directory);
+        let ring = Keyring::open(&directory, &wanted.find()?)?;
+        let keys: Vec<_> = ring
+            .records()
+            .iter()
+            .filter_map(|record| ring.key(&record.name))
+            .collect();
+        let engine = Engine::start(store, keys, data, Clock::system(), Settings { hosts })?;
+        // An expired certificate would lock everyone out, so it is renewed before anyone knocks.
+        engine.renew_system().await?;
+
+        let mut bound = Vec::new();
+        for listener in Listener::ALL {
+            bound.push(Bound::bind(listener, config.listen.address(listener)).await?);
+        }
+        let (chain, key) = shown(&engine)?;
+        let certificate = ServerCertificate::new(&chain, key).map_err(tls)?;
+        let metrics = Metrics::new();
+        let (switch, stop) = Stop::new();
+        let duties = engine.start_duties();
+        let mut listeners = JoinSet::new();
+        let mut addresses = Vec::new();
+        for bound in bound {
+            addresses.push(bound.address());
+            let (transport, answers) = front(&bound, &engine, &config, &metrics, &certificate)?;
+            let (limits, edge) = (config.limits.clone(), metrics.edge(bound.listener()));
+            let stop = stop.clone();
+            listeners.spawn(async move {
+                bound.serve(transport, answers, &limits, edge, stop).await;
+            });
+        }
+        listeners.spawn(follow_renewals(engine.clone(), certificate, stop));
+        let [device, public, operator] = addresses[..] else {
+            return Err(StartError::Other(
+                "there are not three listeners".to_owned(),
+            ));
+        };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let at = RunFile {
+            pid: std::process::id(),
+            version,
+            device,
+            public,
+            operator,
+        };
+        at.write(data)
+            .map_err(|error| StartError::file("write into", data, &error))?;
+        Ok(Running {
+            engine,
+            duties,
+            listeners,
+            stop: switch,
+            at,
+            data: data.to_owned(),
+        })
+    }
+
+    /// Where it listens.
+    pub fn at(&self) -> &RunFile {
+        &self.at
+    }
+
+    /// What it serves.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Stops accepting, lets what is under way finish, seals the record and closes the store.
+    pub async fn stop(mut self) {
+        self.stop.stop();
+        while self.listeners.join_next().await.is_some() {}
+        self.duties.stop(&self.engine).await;
+        RunFile::remove(&self.data);
+        self.engine.store().close();
+    }
+}
+
+/// What a listener speaks and answers with.
+fn front(
+    bound: &Bound,
+    engine: &Engine,
+    config: &Config,
+    metrics: &Metrics,
+    certificate: &ServerCertificate,
+) -> Result<(Transport, Answers), StartError> {
+    Ok(match bound.listener() {
+        Listener::Device => {
+            let router = est::router(engine.clone(), &config.est, &config.limits);
+            (
+                Transport::Tls(device_config(certificate.clone()).map_err(tls)?),
+                router.into(),
+            )
+        }
+        Listener::Public => {
+            let ocsp = Ocsp::new(engine.clone(), &config.limits);
+            let router = status::router(engine.clone());
+            (Transport::Plain, Answers::with_ocsp(router, ocsp))
+        }
+        Listener::Operator => {
+            let desk = api::Desk::new(engine.clone(), metrics.clone(), engine.directory());
+            let router: Router = api::router(desk);
+            (
+                Transport::Tls(operator_config(certificate.clone()).map_err(tls)?),
+                router.into(),
+            )
+        }
+    })
+}
+
+fn tls(error: rustls::Error) -> StartError {
+    StartError::Key(format!(
+        "the server's certificate cannot be used for TLS: {error}"
+    ))
+}
+
+type Shown = (Vec<Vec<u8>>, Arc<dyn SigningKey>);
+
+/// The certificate in force, with its chain, and its key.
+fn shown(engine: &Engine) -> Result<Shown, StartError> {
+    let identity = engine.server_identity()?.ok_or_else(|| {
+        StartError::Key(
+            "the server has no certificate, and its key tenure-server is not at hand".into(),
+        )
+    })?;
+    let chain: Vec<Vec<u8>> = identity
+        .chain
+        .iter()
+        .map(|cert| cert.der().to_vec())
+        .collect();
+    Ok((chain, handshake_key(identity.key).map_err(tls)?))
+}
+
+/// Shows each new certificate of ours from the moment it is there.
+async fn follow_renewals(engine: Engine, certificate: ServerCertificate, mut stop: Stop) {
+    let mut renewals = engine.system_renewals();
+    loop {
+        tokio::select! {
+            () = stop.asked() => return,
+            changed = renewals.changed() => if changed.is_err() { return },
+        }
+        let next =
+            shown(&engine).and_then(|(chain, key)| certificate.replace(&chain, key).map_err(tls));
+        match next {
+            Ok(()) => tracing::info!("the server shows its new certificate"),
+            Err(error) => tracing::error!(%error, "the former server certificate stays"),
+        }
+    }
+}

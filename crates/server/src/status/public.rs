@@ -1,0 +1,319 @@
+//! Files that anyone may fetch: revocation lists, CA certificates, the log.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use hyper::body::{Frame, SizeHint};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED,
+};
+use hyper::{Method, StatusCode};
+use tenure_domain::ids::Slug;
+use tenure_engine::Engine;
+use tenure_engine::duty::integrate::{log_directory, read_tile};
+use tenure_engine::duty::publish::{List, crl_path};
+use tenure_tlog::TilePath;
+use tenure_x509::Time;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+use super::date::{http_date, parse};
+use crate::limits::{CRL_MAX_AGE_S, FILE_CHUNK_BYTES};
+
+#[cfg(test)]
+mod tests;
+
+const NO_STORE: &str = "no-store";
+const FOREVER: &str = "public, max-age=31536000, immutable";
+
+/// Everything on the public listener but OCSP, which stands before it.
+pub fn router(engine: Engine) -> Router {
+    Router::new().fallback(answer).with_state(engine)
+}
+
+/// What a path names. Every name here is plain, so an escape or a doubled slash names nothing.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Crl(Slug, List),
+    Certificate(Slug),
+    Checkpoint,
+    Tile(TilePath),
+}
+
+impl Wanted {
+    fn parse(path: &str) -> Option<Wanted> {
+        let path = path.strip_prefix('/')?;
+        match path.split_once('/')? {
+            ("crl", rest) => {
+                let (issuer, file) = rest.split_once('/')?;
+                Some(Wanted::Crl(name(issuer)?, list(file)?))
+            }
+            ("ca", file) => Some(Wanted::Certificate(name(file.strip_suffix(".cer")?)?)),
+            ("log", "checkpoint") => Some(Wanted::Checkpoint),
+            ("log", tile) => {
+                let tile: TilePath = tile.parse().ok()?;
+                // The entries are what people wrote; only their hashes are for everyone.
+                tile.level().is_some().then_some(Wanted::Tile(tile))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An issuer's short name; dots alone are steps of a path and no name.
+fn name(text: &str) -> Option<Slug> {
+    let is_name = text.bytes().any(|byte| byte != b'.');
+    is_name.then(|| text.parse().ok()).flatten()
+}
+
+fn list(file: &str) -> Option<List> {
+    let name = file.strip_suffix(".crl")?;
+    if name == "full" {
+        return Some(List::Full);
+    }
+    let shard = name.parse().ok()?;
+    // One name for each list: no leading zeros, no sign.
+    (List::Shard(shard).file() == file).then_some(List::Shard(shard))
+}
+
+async fn answer(State(engine): State<Engine>, request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut no = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD are answered here",
+        );
+        no.headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return no;
+    }
+    let found = match Wanted::parse(request.uri().path()) {
+        Some(Wanted::Crl(issuer, list)) => crl(&engine, &issuer, list, request.headers()).await,
+        Some(Wanted::Certificate(issuer)) => Ok(certificate(&engine, &issuer, request.headers())),
+        Some(Wanted::Checkpoint) => checkpoint(engine.directory()).await,
+        Some(Wanted::Tile(path)) => tile(engine, path).await,
+        None => return not_found(),
+    };
+    found.unwrap_or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => not_found(),
+        _ => {
+            tracing::error!(path = request.uri().path(), %error, "cannot read a published file");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read")
+        }
+    })
+}
+
+fn not_found() -> Response {
+    let what = "nothing here; this listener has /crl/ISSUER/SHARD.crl, /crl/ISSUER/full.crl, \
+                /ca/ISSUER.cer, /ocsp, /log/checkpoint and /log/tile/...";
+    text(StatusCode::NOT_FOUND, what)
+}
+
+fn text(status: StatusCode, what: &'static str) -> Response {
+    let headers = [
+        (CACHE_CONTROL, NO_STORE),
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+    ];
+    (status, headers, format!("{what}\n")).into_response()
+}
+
+/// A list from its file. The file is opened once: a list published meanwhile replaces the name,
+/// and this answer goes on with the bytes that its headers describe.
+async fn crl(
+    engine: &Engine,
+    issuer: &Slug,
+    list: List,
+    asked: &HeaderMap,
+) -> io::Result<Response> {
+    // Only what is an issuer's name becomes part of a path.
+    if !engine
+        .snapshot()
+        .issuers
+        .iter()
+        .any(|known| known.name == *issuer)
+    {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let file = File::open(crl_path(engine.directory(), issuer.as_str(), list)).await?;
+    let about = file.metadata().await?;
+    let written = about.modified().unwrap_or(UNIX_EPOCH);
+    let nanos = written
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    let mut headers = HeaderMap::new();
+    put(&mut headers, CONTENT_TYPE, "application/pkix-crl");
+    put(
+        &mut headers,
+        ETAG,
+        &format!("\"{nanos:x}-{:x}\"", about.len()),
+    );
+    headers.insert(LAST_MODIFIED, http_date(to_time(written)));
+    let now = engine.clock().now();
+    let next_update = engine
+        .published_list(issuer, list)
+        .map(|published| published.next_update);
+    let left = next_update.map_or(0, |until| until.unix().saturating_sub(now.unix()));
+    let max_age = left.clamp(0, CRL_MAX_AGE_S);
+    put(
+        &mut headers,
+        CACHE_CONTROL,
+        &format!("public, max-age={max_age}"),
+    );
+    if is_known(asked, &headers) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    Ok((headers, Body::new(FileBody::start(file, about.len()))).into_response())
+}
+
+fn certificate(engine: &Engine, issuer: &Slug, asked: &HeaderMap) -> Response {
+    let snapshot = engine.snapshot();
+    let Some(found) = snapshot.issuers.iter().find(|known| known.name == *issuer) else {
+        return not_found();
+    };
+    let mut headers = HeaderMap::new();
+    put(&mut headers, CONTENT_TYPE, "application/pkix-cert");
+    let print = tenure_domain::text::hex(&found.certificate.fingerprint());
+    put(&mut headers, ETAG, &format!("\"{print}\""));
+    put(&mut headers, CACHE_CONTROL, "public, max-age=86400");
+    if is_known(asked, &headers) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, found.certificate.der().to_vec()).into_response()
+}
+
+async fn checkpoint(directory: &Path) -> io::Result<Response> {
+    let note = tokio::fs::read(log_directory(directory).join("checkpoint")).await?;
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, note).into_response())
+}
+
+async fn tile(engine: Engine, path: TilePath) -> io::Result<Response> {
+    let read = move || read_exact_width(engine.directory(), &path);
+    let hashes = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(io::Error::other)??;
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream"),
+        (CACHE_CONTROL, FOREVER),
+    ];
+    Ok((headers, hashes).into_response())
+}
+
+/// A full tile stands in for its partial ones, cut to the width that was asked for: what a path
+/// names never changes.
+fn read_exact_width(directory: &Path, path: &TilePath) -> io::Result<Vec<u8>> {
+    let mut hashes = read_tile(directory, path)?;
+    hashes.truncate(usize::from(path.width()) * 32);
+    Ok(hashes)
+}
+
+fn put(headers: &mut HeaderMap, name: hyper::header::HeaderName, value: &str) {
+    // All of these are plain ASCII.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn to_time(at: SystemTime) -> Time {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Whether the asker has it already (RFC 9110 section 13.2.2: the tag decides, if there is one).
+fn is_known(asked: &HeaderMap, ours: &HeaderMap) -> bool {
+    if let Some(known) = asked.get(IF_NONE_MATCH) {
+        let tag = ours
+            .get(ETAG)
+            .and_then(|tag| tag.to_str().ok())
+            .unwrap_or_default();
+        let known = known.to_str().unwrap_or_default();
+        return known.trim() == "*"
+            || known
+                .split(',')
+                .any(|one| one.trim().trim_start_matches("W/") == tag);
+    }
+    let since = asked.get(IF_MODIFIED_SINCE).and_then(parse);
+    let written = ours.get(LAST_MODIFIED).and_then(parse);
+    matches!((written, since), (Some(written), Some(since)) if written <= since)
+}
+
+/// A file on its way out, a piece at a time: a large list costs no memory, and a slow reader no
+/// thread.
+struct FileBody {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    left: u64,
+}
+
+impl FileBody {
+    fn start(file: File, length: u64) -> FileBody {
+        let (sender, pieces) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut file = file.take(length);
+            loop {
+                let mut piece = Vec::with_capacity(FILE_CHUNK_BYTES);
+                let read = (&mut file)
+                    .take(FILE_CHUNK_BYTES as u64)
+                    .read_to_end(&mut piece)
+                    .await;
+                let piece = match read {
+                    Ok(0) => break,
+                    Ok(_) => Ok(Bytes::from(piece)),
+                    Err(error) => Err(error),
+                };
+                let is_last = piece.is_err();
+                // Nobody listens any more when the other side hung up.
+                if sender.send(piece).await.is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        FileBody {
+            pieces,
+            left: length,
+        }
+    }
+}
+
+impl hyper::body::Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.pieces.poll_recv(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(piece))) => {
+                self.left = self.left.saturating_sub(piece.len() as u64);
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
+            // A file that became shorter must not look whole.
+            Poll::Ready(None) if self.left > 0 => {
+                Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

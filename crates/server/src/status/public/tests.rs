@@ -1,0 +1,91 @@
+use http_body_util::BodyExt;
+
+use super::*;
+
+#[test]
+fn a_path_names_one_thing_or_nothing() {
+    let slug = |name: &str| name.parse::<Slug>().unwrap();
+    let crl = |path| Wanted::parse(path);
+    assert_eq!(
+        crl("/crl/issuing-1/7.crl"),
+        Some(Wanted::Crl(slug("issuing-1"), List::Shard(7)))
+    );
+    assert_eq!(
+        crl("/crl/root/full.crl"),
+        Some(Wanted::Crl(slug("root"), List::Full))
+    );
+    assert_eq!(crl("/ca/root.cer"), Some(Wanted::Certificate(slug("root"))));
+    assert_eq!(crl("/log/checkpoint"), Some(Wanted::Checkpoint));
+    assert!(matches!(
+        crl("/log/tile/0/x001/234.p/5"),
+        Some(Wanted::Tile(_))
+    ));
+    for nothing in [
+        "/",
+        "",
+        "/crl",
+        "/crl/",
+        "/crl/issuing-1",
+        "/crl/issuing-1/07.crl",
+        "/crl/issuing-1/+7.crl",
+        "/crl/issuing-1/65536.crl",
+        "/crl/issuing-1/full.crl/",
+        "/crl//7.crl",
+        "//crl/issuing-1/7.crl",
+        "/crl/../7.crl",
+        "/crl/issuing-1/..%2F7.crl",
+        "/crl/issuing%2D1/7.crl",
+        "/ca/root.pem",
+        "/ca/..cer",
+        "/log/",
+        "/log/tile/entries/000",
+        "/log/tile/entries/000.p/9",
+        "/log/tile/0/../checkpoint",
+        "/log/%63heckpoint",
+    ] {
+        assert_eq!(Wanted::parse(nothing), None, "{nothing}");
+    }
+}
+
+#[test]
+fn what_the_asker_has_is_recognised_by_its_tag_or_else_by_its_time() {
+    let at = |seconds| http_date(Time::from_unix(seconds));
+    let mut ours = HeaderMap::new();
+    put(&mut ours, ETAG, "\"a\"");
+    ours.insert(LAST_MODIFIED, at(100));
+    let asks = |name, value| HeaderMap::from_iter([(name, value)]);
+    let tag = |tag: &'static str| asks(IF_NONE_MATCH, HeaderValue::from_static(tag));
+    assert!(is_known(&tag("\"a\""), &ours));
+    assert!(is_known(&tag("\"b\", W/\"a\""), &ours));
+    assert!(is_known(&tag("*"), &ours));
+    assert!(!is_known(&tag("\"b\""), &ours));
+    assert!(is_known(&asks(IF_MODIFIED_SINCE, at(100)), &ours));
+    assert!(!is_known(&asks(IF_MODIFIED_SINCE, at(99)), &ours));
+    let mut both = tag("\"b\"");
+    both.insert(IF_MODIFIED_SINCE, at(200));
+    assert!(!is_known(&both, &ours));
+    assert!(!is_known(&HeaderMap::new(), &ours));
+}
+
+async fn body_of(content: &[u8], announced: u64) -> Result<Bytes, io::Error> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    io::Write::write_all(&mut file, content).unwrap();
+    let body = FileBody::start(File::open(file.path()).await.unwrap(), announced);
+    body.collect().await.map(|whole| whole.to_bytes())
+}
+
+#[tokio::test]
+async fn a_file_goes_out_whole_in_pieces() {
+    for length in [0, 1, FILE_CHUNK_BYTES, 3 * FILE_CHUNK_BYTES + 5] {
+        let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        let sent = body_of(&content, length as u64).await.unwrap();
+        assert_eq!(sent, content, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_never_looks_longer_or_shorter_than_announced() {
+    assert_eq!(body_of(b"longer", 4).await.unwrap(), "long");
+    let error = body_of(b"short", 9).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}

@@ -1,0 +1,447 @@
+//! EST as devices and their attackers speak it.
+
+use tenure_field::http::Response;
+use tenure_tests::http::{Caller, certificate, identity, request, request_for};
+use tenure_tests::{House, text};
+use tenure_wire::est::{CsrAttrs, WantedKey, decode_answer, encode_body, parse_generated_key};
+use tenure_x509::{Cert, KeyKind, KeyPair, SanName};
+
+use super::TENURE;
+
+fn key() -> KeyPair {
+    KeyPair::generate(KeyKind::P256).unwrap()
+}
+
+fn status(response: &Response) -> u16 {
+    response.status.as_u16()
+}
+
+/// A device that has enrolled.
+struct Enrolled {
+    id: &'static str,
+    secret: String,
+    key: KeyPair,
+    cert: Cert,
+}
+
+fn enrolled(house: &House, id: &'static str) -> Enrolled {
+    let secret = house.device(id);
+    let key = key();
+    let caller = Caller::new(&house.root());
+    let answer = caller.enroll(
+        &house.est("simpleenroll"),
+        &request(&key, id),
+        Some((id, &secret)),
+    );
+    Enrolled {
+        id,
+        secret,
+        cert: certificate(&answer),
+        key,
+    }
+}
+
+/// D1 over EST: unauthenticated, wrongly authenticated, and right identity with a wrong profile.
+/// Leaves out: the other protocols.
+#[test]
+fn d1_enrollments_without_right_are_refused_and_recorded() {
+    let house = House::serve(TENURE);
+    let secret = house.device("pump-1");
+    let caller = Caller::new(&house.root());
+    let asked = request(&key(), "pump-1");
+    let enroll = house.est("simpleenroll");
+
+    let nobody = caller.enroll(&enroll, &asked, None);
+    assert_eq!(status(&nobody), 401);
+    assert!(
+        nobody
+            .header("www-authenticate")
+            .unwrap()
+            .starts_with("Basic realm=")
+    );
+    let wrong = caller.enroll(&enroll, &asked, Some(("pump-1", "not-the-secret")));
+    assert_eq!(status(&wrong), 401);
+    let unknown = caller.enroll(&enroll, &asked, Some(("pump-2", &secret)));
+    assert_eq!(status(&unknown), 401);
+    assert_eq!(
+        wrong.body, unknown.body,
+        "nobody learns which devices exist"
+    );
+    let renewal = caller.enroll(
+        &house.est("simplereenroll"),
+        &asked,
+        Some(("pump-1", &secret)),
+    );
+    assert_eq!(status(&renewal), 400, "{}", text(&renewal.body));
+    let label = caller.enroll(
+        &house.est("no-such/simpleenroll"),
+        &asked,
+        Some(("pump-1", &secret)),
+    );
+    assert_eq!(status(&label), 404);
+    let ours = caller.enroll(
+        &house.est("tenure-issuing-ca/simpleenroll"),
+        &asked,
+        Some(("pump-1", &secret)),
+    );
+    assert_eq!(status(&ours), 404, "our own profiles have no label");
+
+    certificate(&caller.enroll(&enroll, &asked, Some(("pump-1", &secret))));
+    assert_eq!(
+        house
+            .ask(&["cert", "list"])
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|cert| cert["device"] == "pump-1")
+            .count(),
+        1
+    );
+    let events = house.ask(&["events", "--device", "pump-1"]).to_string();
+    assert!(events.contains("secret-refused"), "{events}");
+}
+
+/// D6: names are computed from the registry, never copied from the request.
+#[test]
+fn d6_the_names_in_a_request_are_not_those_in_the_certificate() {
+    let house = House::serve(TENURE);
+    let secret = house.device("pump-1");
+    let caller = Caller::new(&house.root());
+    let wished = [
+        SanName::Dns("root.example".into()),
+        SanName::Uri("urn:tenure:device:pump-2".into()),
+    ];
+    let asked = request_for(&key(), "administrator", &wished);
+    let cert = certificate(&caller.enroll(
+        &house.est("simpleenroll"),
+        &asked,
+        Some(("pump-1", &secret)),
+    ));
+    assert_eq!(cert.subject().common_name().as_deref(), Some("pump-1"));
+    assert_eq!(
+        cert.san(),
+        [SanName::Uri("urn:tenure:device:pump-1".into())]
+    );
+}
+
+#[test]
+fn the_identical_request_gets_the_same_certificate_and_another_key_does_not() {
+    let house = House::serve(TENURE);
+    let device = enrolled(&house, "pump-1");
+    let caller = Caller::new(&house.root());
+    let again = caller.enroll(
+        &house.est("simpleenroll"),
+        &request(&device.key, device.id),
+        Some((device.id, &device.secret)),
+    );
+    assert_eq!(certificate(&again).der(), device.cert.der());
+    let other = caller.enroll(
+        &house.est("simpleenroll"),
+        &request(&key(), device.id),
+        Some((device.id, &device.secret)),
+    );
+    assert_eq!(status(&other), 401, "{}", text(&other.body));
+}
+
+/// F6, as far as one chain: every certificate except the first names its predecessor.
+#[test]
+fn f6_a_renewal_names_its_predecessor_and_asking_twice_is_one_issuance() {
+    let house = House::serve(TENURE);
+    let device = enrolled(&house, "pump-1");
+    let caller = Caller::with_identity(&house.root(), identity(&device.cert, &device.key));
+    let fresh = key();
+    let asked = request(&fresh, device.id);
+    let renew = house.est("simplereenroll");
+    let renewed = certificate(&caller.enroll(&renew, &asked, None));
+    // On the same connection, and so still with the old certificate: the lost answer again.
+    assert_eq!(
+        certificate(&caller.enroll(&renew, &asked, None)).der(),
+        renewed.der()
+    );
+    assert_eq!(renewed.subject(), device.cert.subject());
+    assert_eq!(renewed.san(), device.cert.san());
+    let listed = house.ask(&["cert", "list", "--device", device.id]);
+    let all = listed.as_array().unwrap();
+    assert_eq!(all.len(), 2, "{listed:#}");
+    let of = |cert: &Cert| {
+        let serial = cert.serial().to_string();
+        all.iter()
+            .find(|found| found["serial"] == serial.as_str())
+            .unwrap()
+    };
+    assert_eq!(of(&device.cert)["predecessor"], serde_json::Value::Null);
+    assert_eq!(of(&device.cert)["status"], "replaced");
+    assert_eq!(
+        of(&renewed)["predecessor"],
+        device.cert.serial().to_string()
+    );
+    assert_eq!(of(&renewed)["status"], "issued");
+}
+
+#[test]
+fn a_renewal_keeps_names_or_says_nothing() {
+    let house = House::serve(TENURE);
+    let device = enrolled(&house, "pump-1");
+    let caller = Caller::with_identity(&house.root(), identity(&device.cert, &device.key));
+    let renew = house.est("simplereenroll");
+    let other = caller.enroll(&renew, &request(&key(), "pump-2"), None);
+    assert_eq!(status(&other), 400, "{}", text(&other.body));
+    let wished = [SanName::Dns("root.example".into())];
+    let other = caller.enroll(&renew, &request_for(&key(), device.id, &wished), None);
+    assert_eq!(status(&other), 400, "{}", text(&other.body));
+    let same_key = caller.enroll(&renew, &request(&device.key, device.id), None);
+    assert_eq!(status(&same_key), 400, "{}", text(&same_key.body));
+    let empty =
+        tenure_field::est::Request::build(&key(), &tenure_x509::Name::empty(), &[]).unwrap();
+    certificate(&caller.enroll(&renew, &empty, None));
+}
+
+#[test]
+fn a_device_revoked_in_the_middle_of_a_connection_is_refused_on_it() {
+    let house = House::serve(TENURE);
+    let device = enrolled(&house, "pump-1");
+    let caller = Caller::with_identity(&house.root(), identity(&device.cert, &device.key));
+    assert_eq!(status(&caller.get(&house.est("cacerts"))), 200);
+    let serial = device.cert.serial().to_string();
+    house.tell(&[
+        "cert",
+        "revoke",
+        &serial,
+        "--reason",
+        "keyCompromise",
+        "--yes",
+    ]);
+    let refused = caller.enroll(
+        &house.est("simplereenroll"),
+        &request(&key(), device.id),
+        None,
+    );
+    assert_eq!(status(&refused), 401, "{}", text(&refused.body));
+}
+
+#[test]
+fn what_is_no_request_is_refused_in_ests_words() {
+    let house = House::serve(TENURE);
+    let secret = house.device("pump-1");
+    let caller = Caller::new(&house.root());
+    let url = house.est("simpleenroll");
+    let credentials = tenure_wire::est::Credentials::new("pump-1", &secret)
+        .unwrap()
+        .header()
+        .to_string();
+    let send = |media: Option<&str>, body: &[u8]| {
+        let mut headers = vec![("authorization", credentials.as_str())];
+        headers.extend(media.map(|media| ("content-type", media)));
+        caller.send("POST", &url, &headers, body)
+    };
+    let good = request(&key(), "pump-1");
+    let body = encode_body(good.der(), tenure_wire::est::Wrapping::OneLine);
+    let pkcs10 = Some("application/pkcs10");
+    assert_eq!(status(&send(None, body.as_bytes())), 415);
+    assert_eq!(status(&send(Some("text/plain"), body.as_bytes())), 415);
+    assert_eq!(status(&send(pkcs10, b"")), 400);
+    assert_eq!(status(&send(pkcs10, b"!!!!")), 400);
+    assert_eq!(status(&send(pkcs10, &vec![b'A'; 80 * 1024])), 413);
+    // A request whose signature another key made.
+    let mut forged = good.der().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = encode_body(&forged, tenure_wire::est::Wrapping::OneLine);
+    let answer = send(pkcs10, forged.as_bytes());
+    assert_eq!(status(&answer), 400, "{}", text(&answer.body));
+    assert!(
+        answer
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/plain")
+    );
+    for cut in [1, 7, good.der().len() / 2, good.der().len() - 1] {
+        let cut = encode_body(&good.der()[..cut], tenure_wire::est::Wrapping::OneLine);
+        assert_eq!(status(&send(pkcs10, cut.as_bytes())), 400);
+    }
+    assert_eq!(status(&caller.get(&url)), 405);
+    assert_eq!(caller.get(&url).header("allow"), Some("POST"));
+    assert_eq!(
+        status(&caller.send("POST", &house.est("cacerts"), &[], b"")),
+        405
+    );
+    assert_eq!(status(&caller.get(&house.est("nothing"))), 404);
+    assert_eq!(
+        status(&caller.send("POST", &house.est("fullcmc"), &[], b"")),
+        501
+    );
+    // The secret is none the worse for it.
+    assert_eq!(status(&send(pkcs10, body.as_bytes())), 200);
+}
+
+#[test]
+fn five_wrong_secrets_lock_the_right_one_out_for_a_while() {
+    let house = House::serve(TENURE);
+    let secret = house.device("pump-1");
+    let caller = Caller::new(&house.root());
+    let asked = request(&key(), "pump-1");
+    let url = house.est("simpleenroll");
+    for _ in 0..5 {
+        assert_eq!(
+            status(&caller.enroll(&url, &asked, Some(("pump-1", "wrong-wrong-wrong")))),
+            401
+        );
+    }
+    let locked = caller.enroll(&url, &asked, Some(("pump-1", &secret)));
+    assert_eq!(status(&locked), 429, "{}", text(&locked.body));
+    let wait: u64 = locked.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=900).contains(&wait), "{wait}");
+}
+
+#[test]
+fn answers_are_one_line_and_a_ca_chain_leads_to_the_root() {
+    let house = House::serve(TENURE);
+    let caller = Caller::new(&house.root());
+    for url in [house.est("cacerts"), house.est("device/cacerts")] {
+        let answer = caller.get(&url);
+        assert_eq!(status(&answer), 200);
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/pkcs7-mime; smime-type=certs-only")
+        );
+        assert_eq!(answer.header("content-transfer-encoding"), Some("base64"));
+        assert_eq!(text(&answer.body).trim_end().lines().count(), 1);
+        let certs = tenure_field::est::parse_certs(&answer.body).unwrap();
+        assert_eq!(certs.len(), 2);
+        assert!(certs.iter().all(Cert::is_ca));
+    }
+    assert_eq!(status(&caller.get(&house.est("no-such/cacerts"))), 404);
+    assert_eq!(status(&caller.get(&house.est("csrattrs"))), 204);
+    let attributes = caller.get(&house.est("device/csrattrs"));
+    let attributes = CsrAttrs::from_der(&decode_answer(&attributes.body).unwrap()).unwrap();
+    assert_eq!(attributes.wanted_key(), Some(WantedKey::P256));
+}
+
+#[test]
+fn the_server_makes_a_key_only_where_the_class_allows_it() {
+    let house = House::serve(TENURE);
+    let secret = house.device("pump-1");
+    let caller = Caller::new(&house.root());
+    let asked = request(&key(), "pump-1");
+    let refused = caller.enroll(
+        &house.est("serverkeygen"),
+        &asked,
+        Some(("pump-1", &secret)),
+    );
+    assert_eq!(status(&refused), 403, "{}", text(&refused.body));
+    house.tell(&[
+        "class",
+        "add",
+        "lamp",
+        "--profile",
+        "device",
+        "--server-keygen",
+        "allowed",
+    ]);
+    house.tell(&["device", "edit", "pump-1", "--class", "lamp"]);
+    let url = house.est("serverkeygen");
+    let answer = caller.enroll(&url, &asked, Some(("pump-1", &secret)));
+    assert_eq!(status(&answer), 200, "{}", text(&answer.body));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let made = parse_generated_key(&answer.body, answer.header("content-type").unwrap()).unwrap();
+    let pair = KeyPair::from_pkcs8(&made.key).unwrap();
+    let cert = &tenure_x509::cms::parse_certs_only(&made.certs).unwrap()[0];
+    assert_eq!(cert.public_key().hash(), pair.public().hash());
+    let again = caller.enroll(&url, &asked, Some(("pump-1", &secret)));
+    let again = parse_generated_key(&again.body, again.header("content-type").unwrap()).unwrap();
+    assert_eq!(
+        *again.key, *made.key,
+        "the same request gets the same answer"
+    );
+}
+
+/// D4: an unregistered device waits in quarantine; registering it is all that is needed.
+#[test]
+fn d4_a_strangers_device_waits_and_nothing_is_issued_to_it() {
+    let house = House::serve(TENURE);
+    house.device("pump-1"); // owner, site, class and service
+    let stranger = tenure_tests::pki::Maker::new("Acme Pumps");
+    let (cert, key_of_maker) = stranger.device("SN-000417");
+    let caller = Caller::with_identity(&house.root(), identity(&cert, &key_of_maker));
+    let fresh = key();
+    let asked = request(&fresh, "");
+    let url = house.est("simpleenroll");
+
+    // Nobody knows the maker.
+    let waits = caller.enroll(&url, &asked, None);
+    assert_eq!(status(&waits), 202, "{}", text(&waits.body));
+    assert!(waits.header("retry-after").is_some());
+    let held = house.ask(&["ask", "list"]);
+    assert_eq!(held.as_array().unwrap().len(), 1, "{held:#}");
+
+    // The maker is registered, the device is not.
+    let roots = house.directory().join("maker.pem");
+    std::fs::write(&roots, stranger.root_pem()).unwrap();
+    house.tell(&[
+        "manufacturer",
+        "add",
+        "acme-pumps",
+        "--roots",
+        roots.to_str().unwrap(),
+    ]);
+    assert_eq!(status(&caller.enroll(&url, &asked, None)), 202);
+
+    // The device is registered: the very same request gets its certificate.
+    house.tell(&[
+        "device",
+        "add",
+        "pump-417",
+        "--class",
+        "pump",
+        "--site",
+        "Hall 3",
+        "--owner",
+        "Hydraulics",
+        "--service",
+        "telemetry",
+        "--manufacturer",
+        "acme-pumps",
+        "--serial",
+        "SN-000417",
+    ]);
+    let cert = certificate(&caller.enroll(&url, &asked, None));
+    assert_eq!(cert.subject().common_name().as_deref(), Some("pump-417"));
+}
+
+/// Operations 4.7: a clone is caught when it renews after its victim's new certificate was used.
+#[test]
+fn a_clone_is_caught_when_it_renews() {
+    let house = House::serve(TENURE);
+    let device = enrolled(&house, "pump-1");
+    let caller = Caller::with_identity(&house.root(), identity(&device.cert, &device.key));
+    let renew = house.est("simplereenroll");
+    let victims = key();
+    let renewed = certificate(&caller.enroll(&renew, &request(&victims, device.id), None));
+    let serial = renewed.serial().to_string();
+    house.report(&serial, "telemetry");
+    let clones = caller.enroll(&renew, &request(&key(), device.id), None);
+    assert_eq!(status(&clones), 403, "{}", text(&clones.body));
+    let shown = house.ask(&["device", "show", device.id]);
+    assert_eq!(shown["standing"], "quarantined", "{shown:#}");
+    let open = house.ask(&["incident", "list"]);
+    assert_eq!(open[0]["kind"], "fork", "{open:#}");
+    let statuses: Vec<_> = shown["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cert| cert["status"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(statuses, ["held", "held"], "{shown:#}");
+}
+
+/// HTTP/1.0 is answered in its own version, for clients built on libest.
+#[test]
+fn an_old_http_version_is_answered_in_that_version() {
+    let house = House::serve(TENURE);
+    let answer =
+        tenure_tests::http::raw(house.ports().public, b"GET /ca/root.cer HTTP/1.0\r\n\r\n");
+    assert!(
+        answer.starts_with(b"HTTP/1.0 200 "),
+        "{}",
+        text(&answer[..40.min(answer.len())])
+    );
+}

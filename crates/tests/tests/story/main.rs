@@ -1,0 +1,11 @@
+//! Stories: the product as its users meet it, from outside.
+
+mod demo;
+mod enroll;
+mod run;
+mod status;
+mod strongswan;
+mod walk;
+
+/// The program under test.
+const TENURE: &str = env!("CARGO_BIN_EXE_tenure-under-test");
