@@ -1,5 +1,6 @@
 //! Stories: the product as its users meet it, from outside.
 
+mod agent;
 mod demo;
 mod enroll;
 mod run;
