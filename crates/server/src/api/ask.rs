@@ -15,7 +15,7 @@ use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get(
             "/asks",
@@ -40,35 +40,35 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// A held request.
 #[derive(Serialize, ToSchema)]
-pub(super) struct AskItem {
+pub(crate) struct AskItem {
     /// Its number.
-    pub(super) no: i64,
+    pub(crate) no: i64,
     /// waiting, quarantined (nobody registered the device), approved, refused or answered.
-    pub(super) state: &'static str,
+    pub(crate) state: &'static str,
     /// The device, if it is registered.
-    pub(super) device: Option<String>,
+    pub(crate) device: Option<String>,
     /// Who asks: a device id, or the fingerprint of a stranger's certificate.
-    pub(super) identity: String,
+    pub(crate) identity: String,
     /// Whom the request names (RFC 4514); the certificate's names come from the registry.
-    pub(super) subject: String,
+    pub(crate) subject: String,
     /// enroll, renew or server-keygen.
-    pub(super) operation: String,
+    pub(crate) operation: String,
     /// Why it waits, as a word.
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// Why it waits, in a sentence.
-    pub(super) why: String,
+    pub(crate) why: String,
     /// What was proved.
-    pub(super) evidence: String,
+    pub(crate) evidence: String,
     /// SHA-256 of the key (SubjectPublicKeyInfo), in hex.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Where it came from.
-    pub(super) source: Option<String>,
+    pub(crate) source: Option<String>,
     /// When it came first (RFC 3339).
-    pub(super) opened: String,
+    pub(crate) opened: String,
     /// When it was decided (RFC 3339).
-    pub(super) decided: Option<String>,
+    pub(crate) decided: Option<String>,
     /// Who decided it.
-    pub(super) decided_by: Option<String>,
+    pub(crate) decided_by: Option<String>,
 }
 
 impl From<HeldAsk> for AskItem {
@@ -128,7 +128,7 @@ async fn list(
 }
 
 /// One page of held requests, newest first.
-pub(super) async fn page(
+pub(crate) async fn page(
     desk: &Desk,
     ruling: Option<Ruling>,
     paging: &Paging,

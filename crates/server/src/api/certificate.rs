@@ -207,19 +207,19 @@ struct CertificateDetail {
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+pub(crate) struct Filter {
     /// Only those of this device.
-    device: Option<String>,
+    pub(crate) device: Option<String>,
     /// issued, replaced, held or revoked.
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// Only those of this issuer.
-    issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
     /// Only those that end within so many days from now.
-    expires_within_days: Option<u32>,
+    pub(crate) expires_within_days: Option<u32>,
     /// Only those that end at or after this time (RFC 3339).
-    expires_after: Option<String>,
+    pub(crate) expires_after: Option<String>,
     /// Only those that end before this time (RFC 3339).
-    expires_before: Option<String>,
+    pub(crate) expires_before: Option<String>,
 }
 
 impl Filter {
@@ -266,7 +266,8 @@ async fn list(
     Ok(Json(page.map(|row| CertificateItem::of(row, now))))
 }
 
-async fn rows(
+/// One page of certificates.
+pub(crate) async fn rows(
     desk: &Desk,
     filter: &Filter,
     paging: Paging,
@@ -336,7 +337,7 @@ async fn rows(
 
 /// Which certificate a path means.
 #[derive(Deserialize)]
-pub(super) struct Named {
+pub(crate) struct Named {
     #[serde(default)]
     issuer: Option<String>,
     serial: String,
@@ -350,7 +351,8 @@ impl Named {
         Ok(Target::Certificate { issuer, serial })
     }
 
-    fn row(&self, desk: &Desk) -> Result<CertificateRow, Problem> {
+    /// The certificate that is meant.
+    pub(crate) fn row(&self, desk: &Desk) -> Result<CertificateRow, Problem> {
         let mut found = desk.engine().blast_radius(&self.target()?)?;
         found.certificates.pop().ok_or_else(Problem::internal)
     }

@@ -241,20 +241,20 @@ impl DeviceEdit {
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// The beginning of an id, a serial number or a model.
-    pub(super) search: Option<String>,
+    pub(crate) search: Option<String>,
     /// Only those of this standing.
     #[serde(alias = "state")]
-    pub(super) standing: Option<String>,
+    pub(crate) standing: Option<String>,
     /// Only those at this site, without the sites in it.
-    pub(super) site: Option<String>,
+    pub(crate) site: Option<String>,
     /// Only those of this class.
-    pub(super) class: Option<String>,
+    pub(crate) class: Option<String>,
     /// Only those of this owner.
-    pub(super) owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// Only those that talk to this service.
-    pub(super) service: Option<String>,
+    pub(crate) service: Option<String>,
 }
 
 /// An empty field of a form is one that was left out.
@@ -264,7 +264,7 @@ fn given(text: &Option<String>) -> Option<String> {
 
 impl Filter {
     /// The filter as the store knows it.
-    pub(super) fn read(&self) -> Result<view::DeviceFilter, Problem> {
+    pub(crate) fn read(&self) -> Result<view::DeviceFilter, Problem> {
         Ok(view::DeviceFilter {
             text: given(&self.search),
             standing: some_word("standing", self.standing.as_deref())?,
@@ -286,7 +286,7 @@ async fn list(
 }
 
 /// One page of devices.
-pub(super) async fn page(
+pub(crate) async fn page(
     desk: &Desk,
     filter: view::DeviceFilter,
     paging: Paging,
@@ -329,7 +329,7 @@ fn changed(changed: Changed) -> Result<Json<DeviceItem>, Problem> {
 ///
 /// # Errors
 /// 404 if there is none, also when the name could not be one.
-pub(super) fn known(desk: &Desk, id: &str) -> Result<Device, Problem> {
+pub(crate) fn known(desk: &Desk, id: &str) -> Result<Device, Problem> {
     let absent = || Problem::not_found(format!("Device {id}"));
     let parsed: DeviceId = id.parse().map_err(|_| absent())?;
     let tenant = desk.engine().tenant();

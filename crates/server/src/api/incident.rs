@@ -98,7 +98,7 @@ async fn list(
 }
 
 /// One page of incidents, newest first.
-pub(super) async fn page(
+pub(crate) async fn page(
     desk: &Desk,
     state: Option<IncidentState>,
     paging: &Paging,

@@ -118,7 +118,7 @@ fn detail(desk: &Desk, issuer: &Issuer) -> IssuerDetail {
 ///
 /// # Errors
 /// 404 if there is none.
-pub(super) fn known(desk: &Desk, name: &str) -> Result<Arc<Issuer>, Problem> {
+pub(crate) fn known(desk: &Desk, name: &str) -> Result<Arc<Issuer>, Problem> {
     let snapshot = desk.engine().snapshot();
     let found = snapshot
         .issuers

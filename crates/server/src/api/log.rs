@@ -82,7 +82,7 @@ struct Proof {
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub(super) fn newest(directory: &FilePath) -> io::Result<Option<(String, Checkpoint)>> {
+pub(crate) fn newest(directory: &FilePath) -> io::Result<Option<(String, Checkpoint)>> {
     let note = match std::fs::read_to_string(log_directory(directory).join("checkpoint")) {
         Ok(note) => note,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,4 +1,4 @@
-mod house;
+pub(crate) mod house;
 mod resources;
 mod roles;
 mod twice;
