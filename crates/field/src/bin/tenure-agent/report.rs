@@ -178,7 +178,7 @@ impl Report {
         if let Some(next) = &status.next {
             let when = next.retry_at.as_deref().unwrap_or("any time");
             text.push_str(&format!(
-                "\nnext     asked for, not decided; ask again: {when}"
+                "\nnext     asked for, not issued yet; ask again: {when}"
             ));
         }
         self.say(value, &text);
