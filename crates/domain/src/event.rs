@@ -410,7 +410,9 @@ impl Entry {
         };
         // Serialising strings, integers and lists of them into memory cannot fail: every map key is
         // a field name, and no value is a float.
-        serde_json::to_vec(&leaf).unwrap_or_default()
+        let mut bytes = Vec::with_capacity(1024);
+        let _ = serde_json::to_writer(&mut bytes, &leaf);
+        bytes
     }
 }
 

@@ -8,7 +8,8 @@ macro_rules! as_text {
 
             /// Writes the value as its display text.
             pub fn serialize<S: Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
-                s.collect_str(value)
+                // Escaping runs once over the whole text, not over each piece as it is formatted.
+                s.serialize_str(&value.to_string())
             }
 
             /// Reads the value from its display text.
@@ -28,7 +29,7 @@ macro_rules! as_text {
                     s: S,
                 ) -> Result<S::Ok, S::Error> {
                     match value {
-                        Some(value) => s.collect_str(value),
+                        Some(value) => s.serialize_str(&value.to_string()),
                         None => s.serialize_none(),
                     }
                 }

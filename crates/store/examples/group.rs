@@ -45,6 +45,7 @@ fn main() {
     let linger = args.next().map_or(0, |n| n.parse().unwrap());
     let options = tenure_store::Options {
         linger: std::time::Duration::from_micros(linger),
+        write_cache_kib: args.next().map_or(32 * 1024, |n| n.parse().unwrap()),
         ..fixture::options()
     };
     let store = Store::open(directory, options).unwrap();

@@ -39,28 +39,30 @@ pub enum Migrated {
 }
 
 pub(crate) fn forward(db: &Connection, directory: &Path) -> Result<Migrated, OpenError> {
+    through(STEPS, db, directory)
+}
+
+fn through(steps: &[&str], db: &Connection, directory: &Path) -> Result<Migrated, OpenError> {
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     let found = version(db)?;
-    if found == SCHEMA {
+    if found == known {
         return Ok(Migrated::Current);
     }
-    if !(0..=SCHEMA).contains(&found) {
-        return Err(OpenError::Newer {
-            found,
-            known: SCHEMA,
-        });
+    if !(0..=known).contains(&found) {
+        return Err(OpenError::Newer { found, known });
     }
     let done = if found == 0 {
         Migrated::Created
     } else {
-        let backup = directory.join(format!("before-schema-{SCHEMA}.db"));
+        let backup = directory.join(format!("before-schema-{known}.db"));
         copy(db, &backup).map_err(OpenError::NoBackup)?;
-        tracing::info!(from = found, to = SCHEMA, backup = %backup.display(), "migrating");
+        tracing::info!(from = found, to = known, backup = %backup.display(), "migrating");
         Migrated::Forward {
             from: found,
             backup,
         }
     };
-    for (to, step) in (1..).zip(STEPS).filter(|(to, _)| *to > found) {
+    for (to, step) in (1..).zip(steps).filter(|(to, _)| *to > found) {
         take(db, to, step).map_err(|cause| OpenError::Migration { to, cause })?;
     }
     Ok(done)
@@ -112,3 +114,6 @@ pub(crate) fn copy(db: &Connection, to: &Path) -> Result<(), StoreError> {
         .and_then(|file| file.sync_all())
         .map_err(|error| StoreError::Io(format!("{}: {error}", to.display())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ impl Default for Options {
         Options {
             create: Create::Never,
             readers: 2,
-            write_cache_kib: 32 * 1024,
+            write_cache_kib: 16 * 1024,
             read_cache_kib: 2 * 1024,
             group: 512,
             linger: Duration::ZERO,

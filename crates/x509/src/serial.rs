@@ -71,10 +71,14 @@ impl fmt::Debug for Serial {
 
 /// Writes octets as lower-case hex.
 pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(octets.len() * 2);
     for octet in octets {
-        write!(f, "{octet:02x}")?;
+        // A nibble is below 16, the length of the table.
+        text.push(char::from(DIGITS[usize::from(octet >> 4)]));
+        text.push(char::from(DIGITS[usize::from(octet & 15)]));
     }
-    Ok(())
+    f.write_str(&text)
 }
 
 /// Reads an even number of hex digits.
