@@ -16,7 +16,9 @@ use tenure_x509::Time;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
+mod as_of;
 pub(crate) mod ask;
+pub mod backup;
 pub(crate) mod body;
 mod caller;
 pub(crate) mod certificate;
@@ -29,6 +31,7 @@ pub(crate) mod fleet;
 mod guard;
 mod health;
 mod idempotency;
+mod import;
 pub(crate) mod incident;
 pub(crate) mod issuer;
 pub(crate) mod log;
@@ -137,6 +140,7 @@ pub fn routes() -> Vec<Route> {
         me::routes(),
         fleet::routes(),
         device::routes(),
+        import::routes(),
         certificate::routes(),
         issuer::routes(),
         policy::routes(),
@@ -149,9 +153,11 @@ pub fn routes() -> Vec<Route> {
         incident::routes(),
         sighting::routes(),
         event::routes(),
+        as_of::routes(),
         log::routes(),
         token::routes(),
         doctor::routes(),
+        backup::routes(),
         openapi::routes(),
     ]
     .into_iter()

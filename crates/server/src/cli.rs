@@ -13,6 +13,7 @@ pub mod output;
 pub mod session;
 
 mod ask;
+mod backup;
 mod cert;
 mod device;
 
@@ -127,6 +128,9 @@ enum Noun {
     /// Who may use this API.
     #[command(subcommand)]
     Token(token::Verb),
+    /// Copies of everything that a restored server needs.
+    #[command(subcommand)]
+    Backup(backup::Verb),
     /// Check that everything is as it should be, and say what to do where it is not.
     Doctor,
 }
@@ -177,6 +181,13 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
     if let Noun::Login(login) = &noun {
         return session::login(login, reach, output).await;
     }
+    let noun = match noun {
+        Noun::Backup(verb) => match backup::offline(verb, reach.data.as_deref(), output).await? {
+            Some(verb) => Noun::Backup(verb),
+            None => return Ok(()),
+        },
+        noun => noun,
+    };
     let session = Session::find(reach)?;
     match noun {
         // Done before a session was looked for.
@@ -196,6 +207,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Ask(verb) => ask::run(verb, &session, output).await,
         Noun::Incident(verb) => incident::run(verb, &session, output).await,
         Noun::Token(verb) => token::run(verb, &session, output).await,
+        Noun::Backup(_) => backup::create(&session, output).await,
         Noun::Doctor => record::doctor(&session, output).await,
     }
 }

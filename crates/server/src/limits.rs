@@ -17,8 +17,10 @@ pub const SOURCES_MAX: usize = 65_536;
 pub const DEVICE_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Largest OCSP request, in bytes.
 pub const OCSP_BODY_BYTES_MAX: usize = 4 * 1024;
-/// Largest body of an API call, in bytes; imports are sent in several calls.
+/// Largest body of an API call, in bytes; imports have a limit of their own.
 pub const API_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest table of devices sent in one call, in bytes: about half a million rows.
+pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long requests under way may take to finish after a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// Certificates read from one peer's TLS chain; longer chains are cut, and so cannot validate.

@@ -91,7 +91,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// A device as lists show it.
 #[derive(Serialize, ToSchema)]
-pub(super) struct DeviceItem {
+pub(crate) struct DeviceItem {
     /// Its registered name.
     id: String,
     /// expected, enrolled, suspended, quarantined, in-transfer, retired or destroyed.
@@ -429,20 +429,20 @@ async fn new_secret(
 /// Why, for the record.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Why {
+pub(crate) struct Why {
     /// In a sentence; it becomes part of the record and cannot be erased.
-    pub(super) why: String,
+    pub(crate) why: String,
 }
 
 /// Longest reason kept, in characters.
-pub(super) const WHY_MAX: usize = 500;
+pub(crate) const WHY_MAX: usize = 500;
 
 impl Why {
     /// The reason.
     ///
     /// # Errors
     /// 400 if it is too long.
-    pub(super) fn text(self) -> Result<String, Problem> {
+    pub(crate) fn text(self) -> Result<String, Problem> {
         if self.why.chars().count() > WHY_MAX {
             return Err(Problem::bad_request(format!(
                 "why: at most {WHY_MAX} characters"
@@ -505,7 +505,7 @@ struct Format {
 }
 
 /// The header of an import and of an export.
-pub(super) const HEADER: [&str; 9] = [
+pub(crate) const HEADER: [&str; 9] = [
     "id",
     "manufacturer",
     "model",

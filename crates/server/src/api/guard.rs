@@ -10,7 +10,7 @@ use hyper::Method;
 
 use super::route::{Keeping, Needs};
 use super::{Caller, Desk, idempotency};
-use crate::limits::API_BODY_BYTES_MAX;
+use crate::limits::IMPORT_BODY_BYTES_MAX;
 use crate::peer::Whole;
 use crate::problem::Problem;
 
@@ -70,7 +70,8 @@ async fn once(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let head = Request::from_parts(parts.clone(), body);
-    let body = Whole::<API_BODY_BYTES_MAX>::from_request(head, &())
+    // The largest body of any call; the handler has a limit of its own.
+    let body = Whole::<IMPORT_BODY_BYTES_MAX>::from_request(head, &())
         .await?
         .into_inner();
     let asked = idempotency::Asked::new(caller, key, &parts.method, &parts.uri, &body);

@@ -6,14 +6,12 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::api::{Api, segment};
+use super::api::{Api, query, segment};
 use super::device::read_input;
 use super::exit::Failure;
 use super::output::{Column, Output, note};
 use super::session::Session;
 
-/// Rows sent in one call.
-const ROWS_PER_CALL: usize = 5_000;
 /// Changes listed by a dry run.
 const CHANGES: &[Column] = &[
     ("ROW", "row"),
@@ -35,9 +33,12 @@ pub struct Import {
     /// Say what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Add owners, sites and services that are not known yet, and classes with the defaults.
+    /// Register owners, sites, classes and services that are not known yet.
     #[arg(long)]
     create_missing: bool,
+    /// The profile of classes registered so.
+    #[arg(long, default_value = "device")]
+    profile: String,
     /// Go on with an import that was cut off.
     #[arg(long, value_name = "IMPORT", conflicts_with_all = ["file", "dry_run"])]
     resume: Option<String>,
@@ -50,35 +51,42 @@ pub async fn run(import: Import, session: &Session, output: &Output) -> Result<(
         return apply(api, &id, output).await;
     };
     let form = form(&import.format, file)?;
-    let text = String::from_utf8(read_input(file)?)
-        .map_err(|_| Failure::Usage(format!("{} is not UTF-8", file.display())))?;
+    let table = read_input(file)?;
+    let query = query(&[
+        ("format", form.to_owned()),
+        (
+            "create_missing",
+            if import.create_missing { "yes" } else { "no" }.to_owned(),
+        ),
+        ("profile", import.profile),
+    ]);
+    let media_type = if form == "csv" {
+        "text/csv"
+    } else {
+        "application/jsonl"
+    };
+    if import.dry_run {
+        let plan = api
+            .post_bytes(&format!("/import-plan{query}"), media_type, table)
+            .await?;
+        let creates = strings(&plan, "creates");
+        output.list(CHANGES, listed(&plan, "changes"))?;
+        if !creates.is_empty() {
+            note(&format!("would also register: {}", creates.join(", ")))?;
+        }
+        return note(&format!(
+            "would be: {}; nothing was changed",
+            counted(&plan)
+        ));
+    }
     let staged = api
-        .post(
-            "/imports",
-            &json!({ "create_missing": import.create_missing }),
-        )
+        .post_bytes(&format!("/imports{query}"), media_type, table)
         .await?;
     let id = staged
         .get("import")
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned();
-    let mistakes = send(api, &id, form, &text, output).await?;
-    if !mistakes.is_empty() {
-        return Err(refused(&mistakes));
-    }
-    let plan = api
-        .post(&format!("/imports/{}/check", segment(&id)), &json!({}))
-        .await?;
-    let mistakes = listed(&plan, "mistakes");
-    if !mistakes.is_empty() {
-        return Err(refused(mistakes));
-    }
-    if import.dry_run {
-        let summary = format!("would change: {}; nothing was changed", counted(&plan));
-        output.list(CHANGES, listed(&plan, "changes"))?;
-        return note(&summary);
-    }
     apply(api, &id, output).await
 }
 
@@ -95,70 +103,6 @@ fn form(named: &Option<String>, file: &Path) -> Result<&'static str, Failure> {
         ))),
         _ => Ok("csv"),
     }
-}
-
-/// Sends the rows, a few thousand at a time, and returns the first mistakes found.
-async fn send(
-    api: &Api,
-    id: &str,
-    form: &'static str,
-    text: &str,
-    output: &Output,
-) -> Result<Vec<Value>, Failure> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (header, body) = match form {
-        "csv" => text.split_once('\n').unwrap_or((text, "")),
-        _ => ("", text),
-    };
-    let mut first_row = if form == "csv" { 2 } else { 1 };
-    let bar = output.progress(text.len() as u64, "reading");
-    for piece in pieces(body, form) {
-        let path = format!(
-            "/imports/{}/rows?format={form}&first_row={first_row}",
-            segment(id)
-        );
-        let content = match form {
-            "csv" => format!("{header}\n{piece}"),
-            _ => piece.to_owned(),
-        };
-        let media_type = if form == "csv" {
-            "text/csv"
-        } else {
-            "application/jsonl"
-        };
-        let answer = api
-            .post_bytes(&path, media_type, content.into_bytes())
-            .await?;
-        let mistakes = listed(&answer, "mistakes");
-        if !mistakes.is_empty() {
-            bar.finish_and_clear();
-            return Ok(mistakes.to_vec());
-        }
-        first_row += piece.lines().count();
-        bar.inc(piece.len() as u64);
-    }
-    bar.finish_and_clear();
-    Ok(Vec::new())
-}
-
-/// Whole rows, so many at a time. A quoted cell of a CSV file may hold line breaks: a piece only ends
-/// where the number of quotes so far is even.
-fn pieces<'a>(body: &'a str, form: &str) -> Vec<&'a str> {
-    let mut pieces = Vec::new();
-    let (mut start, mut end, mut lines, mut quotes) = (0, 0, 0, 0);
-    for line in body.split_inclusive('\n') {
-        end += line.len();
-        lines += 1;
-        if form == "csv" {
-            quotes += line.bytes().filter(|byte| *byte == b'"').count();
-        }
-        if lines >= ROWS_PER_CALL && quotes % 2 == 0 {
-            pieces.extend(body.get(start..end));
-            (start, lines) = (end, 0);
-        }
-    }
-    pieces.extend(body.get(start..end).filter(|rest| !rest.is_empty()));
-    pieces
 }
 
 /// Applies what is staged, a thousand rows a call, until all is done.
@@ -178,7 +122,7 @@ async fn apply(api: &Api, id: &str, output: &Output) -> Result<(), Failure> {
         let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
         let bar = bar.get_or_insert_with(|| output.progress(number("rows"), "importing"));
         bar.set_position(number("applied"));
-        if answer.get("state").and_then(Value::as_str) == Some("finished") {
+        if answer.get("state").and_then(Value::as_str) == Some("done") {
             bar.finish_and_clear();
             return output.done(&format!("imported: {}", counted(&answer)), &answer);
         }
@@ -202,42 +146,16 @@ fn listed<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-fn refused(mistakes: &[Value]) -> Failure {
-    let lines: Vec<String> = mistakes
+fn strings<'a>(answer: &'a Value, name: &str) -> Vec<&'a str> {
+    listed(answer, name)
         .iter()
-        .map(|mistake| {
-            let row = mistake
-                .get("row")
-                .and_then(Value::as_u64)
-                .unwrap_or_default();
-            let what = mistake
-                .get("what")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            match mistake.get("column").and_then(Value::as_str) {
-                Some(column) => format!("  row {row}, column {column}: {what}"),
-                None => format!("  row {row}: {what}"),
-            }
-        })
-        .collect();
-    Failure::Failed(format!("nothing was imported:\n{}", lines.join("\n")))
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_piece_never_ends_inside_a_quoted_cell() {
-        let row = "a,\"two\nlines\"\n";
-        let body = row.repeat(ROWS_PER_CALL);
-        let pieces = pieces(&body, "csv");
-        assert!(pieces.len() > 1);
-        assert_eq!(pieces.concat(), body);
-        for piece in pieces {
-            assert_eq!(piece.matches('"').count() % 2, 0);
-        }
-    }
 
     #[test]
     fn the_form_is_told_by_the_name() {

@@ -4,23 +4,25 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Limit;
+use super::api::query;
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
+use crate::limits::PAGE_MAX;
 
 /// `tenure as-of`
 #[derive(Debug, Args)]
 pub struct AsOf {
     /// The time, RFC 3339, for example 2026-11-22T00:00:00Z.
     time: String,
-    /// Only certificates of this device.
+    /// List the certificates of this device; without it and --site, the fleet is counted.
     #[arg(long)]
     device: Option<String>,
-    /// Only certificates of devices that were at this site.
+    /// List those of the devices that were at this site then.
     #[arg(long)]
     site: Option<String>,
-    /// What was known at that time, rather than what is known about it now.
-    #[arg(long)]
+    /// What was known at that time, rather than what is known about it now; of one device.
+    #[arg(long, requires = "device")]
     as_known_then: bool,
     #[command(flatten)]
     limit: Limit,
@@ -43,31 +45,51 @@ pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<()
     const COLUMNS: &[Column] = &[
         ("SERIAL", "serial"),
         ("STATE", "state"),
-        ("ISSUER", "issuer"),
         ("DEVICE", "device"),
-        ("SITE", "site"),
+        ("ISSUER", "issuer"),
         ("NOT BEFORE", "not_before"),
         ("NOT AFTER", "not_after"),
         ("REASON", "reason"),
     ];
     let known = asked.as_known_then.then(|| "then".to_string());
+    let is_of_some = asked.device.is_some() || asked.site.is_some();
+    let limit = match asked.limit.limit {
+        0 => PAGE_MAX,
+        limit => u32::try_from(limit).unwrap_or(PAGE_MAX).min(PAGE_MAX),
+    };
     let named = [
         ("at", Some(asked.time)),
         ("device", asked.device),
         ("site", asked.site),
         ("known", known),
+        ("limit", Some(limit.to_string())),
     ];
     let fields: Vec<_> = named
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
-    output.list(
-        COLUMNS,
-        &session
-            .api()
-            .list("/as-of", &fields, asked.limit.limit)
-            .await?,
-    )
+    let past = session
+        .api()
+        .get(&format!("/as-of{}", query(&fields)))
+        .await?;
+    let items = past
+        .get("items")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    if is_of_some {
+        return output.list(COLUMNS, &items);
+    }
+    let counts = past.get("counts").cloned().unwrap_or_default();
+    let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let sentence = format!(
+        "active {}, expired {}, held {}, revoked {}",
+        count("active"),
+        count("expired"),
+        count("held"),
+        count("revoked")
+    );
+    output.done(&sentence, &past)
 }
 
 pub async fn events(asked: Events, session: &Session, output: &Output) -> Result<(), Failure> {

@@ -56,6 +56,15 @@ fn every_documented_verb_is_understood() {
         "tenure token list",
         "tenure token revoke 3",
         "tenure token rotate",
+        "tenure device import d.csv --dry-run --create-missing",
+        "tenure device import --resume x",
+        "tenure device export --format jsonl --site s",
+        "tenure cert revoke --device pump-1 --reason superseded --yes",
+        "tenure as-of 2026-01-01T00:00:00Z --site s",
+        "tenure log verify --forget",
+        "tenure backup create",
+        "tenure backup verify /b",
+        "tenure backup restore /b --data /d",
         "tenure doctor --data /d",
     ];
     for line in lines {

@@ -409,3 +409,122 @@ async fn doctor_and_metrics_say_how_it_is() {
         assert_eq!(house.send(request).await.status.as_u16(), status, "{path}");
     }
 }
+
+const TABLE: &str = "id,manufacturer,model,serial,class,site,owner,services,criticality\n\
+    pump-1,Acme,P1,1,pump,Hall 3,Hydraulics,broker,high\n\
+    pump-2,Acme,P1,2,pump,Hall 4,Hydraulics,broker,low\n";
+
+#[tokio::test]
+async fn a_table_is_checked_whole_then_imported_once() {
+    let house = House::furnished().await;
+    let table = json!(TABLE);
+    let reply = house.post("/imports", table.clone()).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    let errors = reply.body["errors"].to_string();
+    assert!(errors.contains("row 3, column site"), "{errors}");
+    assert_eq!(
+        house.get("/devices/pump-1").await.status,
+        StatusCode::NOT_FOUND
+    );
+
+    let plan = house
+        .post("/import-plan?create_missing=yes", table.clone())
+        .await
+        .ok();
+    assert_eq!(
+        (&plan["added"], &plan["creates"]),
+        (&json!(2), &json!(["site Hall 4"]))
+    );
+    assert_eq!(plan["changes"][1]["row"], 3);
+    assert_eq!(
+        house.get("/devices/pump-1").await.status,
+        StatusCode::NOT_FOUND
+    );
+
+    let staged = house
+        .post("/imports?create_missing=yes", table.clone())
+        .await
+        .ok();
+    assert_eq!(
+        (&staged["state"], &staged["rows"]),
+        (&json!("applying"), &json!(2))
+    );
+    // Cut off here, the same table goes on with the same import.
+    let again = house
+        .post("/imports?create_missing=yes", table.clone())
+        .await
+        .ok();
+    assert_eq!(again["import"], staged["import"]);
+    let path = format!("/imports/{}/apply", staged["import"].as_str().unwrap());
+    let mut state = house.post(&path, Value::Null).await.ok();
+    while state["state"] != "done" {
+        state = house.post(&path, Value::Null).await.ok();
+    }
+    assert_eq!((&state["added"], &state["applied"]), (&json!(2), &json!(2)));
+    assert_eq!(house.get("/devices/pump-2").await.ok()["site"], "Hall 4");
+
+    let plan = house
+        .post("/import-plan", json!(TABLE.replace(",low", ",high")))
+        .await
+        .ok();
+    assert_eq!(
+        (&plan["unchanged"], &plan["changed"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(
+        plan["changes"][0]["fields"],
+        json!(["criticality: low becomes high"])
+    );
+}
+
+#[tokio::test]
+async fn the_past_is_told_as_known_now_and_as_known_then() {
+    let house = House::furnished().await;
+    let start = house.clock.now();
+    let made = house.enrolled("pump-1").await;
+    house.clock.move_to(start.plus(3600));
+    let how = json!({ "reason": "keyCompromise", "invalid_since": start.plus(60).to_string() });
+    house
+        .post(&format!("/certificates/{}/revoke", made.row.serial), how)
+        .await
+        .ok();
+    let between = start.plus(1800);
+    let now = house
+        .get(&format!("/as-of?at={between}&device=pump-1"))
+        .await
+        .ok();
+    assert_eq!(now["items"][0]["state"], "revoked", "{now}");
+    let then = house
+        .get(&format!("/as-of?at={between}&device=pump-1&known=then"))
+        .await
+        .ok();
+    assert_eq!(then["items"][0]["state"], "active", "{then}");
+    let site = house
+        .get(&format!("/as-of?at={between}&site=Hall%203"))
+        .await
+        .ok();
+    assert_eq!(site["items"][0]["device"], "pump-1");
+    let fleet = house.get(&format!("/as-of?at={between}")).await.ok();
+    assert!(fleet["counts"]["active"].as_u64().unwrap() >= 1, "{fleet}");
+    for wrong in ["", "?at=yesterday", "?at=2026-01-01T00:00:00Z&known=maybe"] {
+        assert_eq!(
+            house.get(&format!("/as-of{wrong}")).await.status,
+            StatusCode::BAD_REQUEST
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_backup_is_made_and_verifies() {
+    let house = House::furnished().await;
+    house.enrolled("pump-1").await;
+    let made = house.post("/backups", Value::Null).await.ok();
+    let database = std::path::Path::new(made["path"].as_str().unwrap()).join("tenure.db");
+    let found = tenure_engine::store::backup::verify(&database).unwrap();
+    assert_eq!(made["events"], found.events);
+    let newest = house.get("/events?after=1&limit=1000").await.ok();
+    assert_eq!(
+        newest["items"].as_array().unwrap().last().unwrap()["what"],
+        "backup-created"
+    );
+}

@@ -1,0 +1,196 @@
+//! `/as-of`: which certificates were active, expired, held or revoked at a time.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use tenure_domain::CertificateRow;
+use tenure_domain::operator::Permission::ReadFleet;
+use tenure_engine::store::asof::{self, CountsAt, StateAt};
+use tenure_engine::store::{StoreError, registry};
+use utoipa::{IntoParams, ToSchema};
+
+use super::body::{Json, Query, time};
+use super::page::Paging;
+use super::{Desk, Route, device};
+use crate::problem::Problem;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/as-of",
+            ReadFleet,
+            "Certificates as they were at a time",
+            as_of,
+        )
+        .asks::<Asked>()
+        .asks::<Paging>()
+        .answers::<Past>(),
+    ]
+}
+
+/// Which time, and whose certificates.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// The time (RFC 3339).
+    #[param(required = true)]
+    at: Option<String>,
+    /// The certificates of this device.
+    device: Option<String>,
+    /// Those of the devices that were at this site then, up to the limit.
+    site: Option<String>,
+    /// For a device: `now` (if left out) tells what is known about that time now, so that a key
+    /// thought bad since before it counts as revoked; `then` what was known at that time.
+    known: Option<String>,
+}
+
+/// The fleet, a site or a device at a time.
+#[derive(Serialize, ToSchema)]
+struct Past {
+    /// The time (RFC 3339).
+    at: String,
+    /// How many certificates were in which state.
+    counts: Counts,
+    /// They themselves, if a device or a site was named.
+    items: Vec<CertificateAt>,
+    /// Always null: the list ends at the limit.
+    next: Option<String>,
+}
+
+/// Certificates counted by state.
+#[derive(Default, Serialize, ToSchema)]
+struct Counts {
+    active: u64,
+    expired: u64,
+    held: u64,
+    revoked: u64,
+}
+
+impl From<CountsAt> for Counts {
+    fn from(counts: CountsAt) -> Counts {
+        Counts {
+            active: counts.active,
+            expired: counts.expired,
+            held: counts.held,
+            revoked: counts.revoked,
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, state: StateAt) {
+        let count = match state {
+            StateAt::Active => &mut self.active,
+            StateAt::Expired => &mut self.expired,
+            StateAt::Held => &mut self.held,
+            StateAt::Revoked => &mut self.revoked,
+        };
+        *count += 1;
+    }
+}
+
+/// A certificate as it was at a time.
+#[derive(Serialize, ToSchema)]
+struct CertificateAt {
+    /// The serial in lower-case hex.
+    serial: String,
+    /// active, expired, held or revoked.
+    state: &'static str,
+    /// The device that holds it.
+    device: String,
+    /// Its issuer's short name; null if only what was known then was asked for.
+    issuer: Option<String>,
+    /// From when it may be used (RFC 3339); null likewise.
+    not_before: Option<String>,
+    /// Until when it may be used (RFC 3339).
+    not_after: String,
+    /// The RFC 5280 reason, if it was revoked.
+    reason: Option<String>,
+}
+
+fn was((row, state): (CertificateRow, StateAt)) -> CertificateAt {
+    let revoked = row.revocation.filter(|_| state == StateAt::Revoked);
+    CertificateAt {
+        serial: row.serial.to_string(),
+        state: state.word(),
+        device: row.device_id.to_string(),
+        issuer: Some(row.issuer_name.to_string()),
+        not_before: Some(row.validity.not_before.to_string()),
+        not_after: row.validity.not_after.to_string(),
+        reason: revoked.map(|how| how.reason.to_string()),
+    }
+}
+
+async fn as_of(
+    State(desk): State<Desk>,
+    Query(asked): Query<Asked>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Past>, Problem> {
+    let text = asked.at.as_deref();
+    let text =
+        text.ok_or_else(|| Problem::bad_request("at: say which time, as 2026-11-22T08:00:00Z"))?;
+    let at = time("at", text)?;
+    let tenant = desk.engine().tenant();
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let known = asked.known.as_deref().unwrap_or("now");
+    let (counts, items) = match (given(&asked.device), given(&asked.site), known) {
+        (Some(id), None, "then") => {
+            let device = device::known(&desk, &id)?;
+            let told = desk.read(move |tx| asof::known(tx, device.no, at)).await?;
+            let mut counts = Counts::default();
+            told.iter().for_each(|told| counts.add(told.state));
+            let shown = |told: asof::Told| CertificateAt {
+                serial: told.serial,
+                state: told.state.word(),
+                device: id.clone(),
+                issuer: None,
+                not_before: None,
+                not_after: told.not_after.to_string(),
+                reason: told.reason.map(|reason| reason.to_string()),
+            };
+            (counts, told.into_iter().map(shown).collect())
+        }
+        (Some(id), None, "now") => {
+            let no = device::known(&desk, &id)?.no;
+            let found = desk.read(move |tx| asof::device(tx, no, at)).await?;
+            let mut counts = Counts::default();
+            found.iter().for_each(|(_, state)| counts.add(*state));
+            (counts, found.into_iter().map(was).collect())
+        }
+        (None, Some(name), "now") => {
+            let absent = Problem::not_found(format!("Site {name}"));
+            let site = desk
+                .glance(|tx| registry::site::no(tx, tenant, &name))?
+                .ok_or(absent)?;
+            let limit = paging.items();
+            let (counts, found) = desk
+                .read(move |tx| {
+                    Ok::<_, StoreError>((
+                        asof::site(tx, site, at)?,
+                        asof::site_list(tx, site, at, limit)?,
+                    ))
+                })
+                .await?;
+            (counts.into(), found.into_iter().map(was).collect())
+        }
+        (None, None, "now") => {
+            let counts = desk.read(move |tx| asof::fleet(tx, tenant, at)).await?;
+            (counts.into(), Vec::new())
+        }
+        (Some(_), Some(_), _) => {
+            return Err(Problem::bad_request("device, site: name one of them"));
+        }
+        (None, _, "then") => {
+            return Err(Problem::bad_request(
+                "known: what was known then is told of one device",
+            ));
+        }
+        _ => return Err(Problem::bad_request("known: use now or then")),
+    };
+    Ok(Json(Past {
+        at: at.to_string(),
+        counts,
+        items,
+        next: None,
+    }))
+}

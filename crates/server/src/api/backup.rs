@@ -1,0 +1,135 @@
+//! `/backups`: a copy of everything that a restored server needs, made while this one serves.
+
+use std::fs;
+use std::io;
+use std::path::Path as FilePath;
+
+use axum::extract::State;
+use serde::Serialize;
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::operator::Permission::Administer;
+use tenure_engine::store::{OperationId, StoreError, Tx, backup};
+use utoipa::ToSchema;
+
+use super::body::Json;
+use super::{Caller, Desk, Route};
+use crate::problem::Problem;
+
+/// Where backups are made, below the data directory; may be a link to another disk.
+pub const DIRECTORY: &str = "backups";
+/// The database in a backup.
+pub const DATABASE: &str = "tenure.db";
+/// What else is in a backup, besides the database. No token is.
+pub const KEPT: [&str; 4] = ["keys", "log", "tenure.toml", "root.pem"];
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post(
+            "/backups",
+            Administer,
+            "Make a backup and verify it",
+            create,
+        )
+        .answers::<BackupMade>(),
+    ]
+}
+
+/// A backup that was made and verified.
+#[derive(Serialize, ToSchema)]
+struct BackupMade {
+    /// Where it is, on the server.
+    path: String,
+    /// The last event in it.
+    events: u64,
+    /// How many of them are sealed in its checkpoint.
+    sealed: u64,
+    /// When its last event was recorded (RFC 3339).
+    recorded: String,
+    /// SHA-256 of its database, in hex.
+    hash: String,
+}
+
+async fn create(State(desk): State<Desk>, caller: Caller) -> Result<Json<BackupMade>, Problem> {
+    let stamp = desk.now().to_string().replace([':', '-'], "");
+    let target = desk.data().join(DIRECTORY).join(&stamp);
+    let (data, to) = (desk.data().to_owned(), target.clone());
+    // The tiles first: those in a backup must never say more than its database.
+    let copied = tokio::task::spawn_blocking(move || surroundings(&data, &to)).await;
+    copied
+        .map_err(|_| Problem::internal())?
+        .map_err(|error| cannot(&target, &error))?;
+    let database = target.join(DATABASE);
+    desk.engine().store().copy_to(&database).await?;
+    let read = tokio::task::spawn_blocking(move || {
+        let verified = backup::verify(&database).map_err(|error| error.to_string())?;
+        let bytes = fs::read(&database).map_err(|error| error.to_string())?;
+        Ok::<_, String>((
+            verified,
+            tenure_domain::text::hex(&tenure_x509::sha256(&bytes)),
+        ))
+    });
+    let (verified, hash) = read
+        .await
+        .map_err(|_| Problem::internal())?
+        .map_err(|why| Problem::unavailable(format!("The copy does not verify: {why}")))?;
+    let entry = Entry::new(
+        caller.actor(),
+        desk.now(),
+        Event::BackupCreated { hash: hash.clone() },
+    );
+    let mut operation = [0; 16];
+    aws_lc_rs::rand::fill(&mut operation).map_err(|_| Problem::internal())?;
+    let said = move |tx: &mut Tx<'_>| -> Result<(), StoreError> { tx.log(&entry).map(|_| ()) };
+    desk.engine()
+        .store()
+        .record(OperationId(operation), said)
+        .await?;
+    desk.engine().wake_integrate();
+    Ok(Json(BackupMade {
+        path: target.display().to_string(),
+        events: verified.events,
+        sealed: verified.sealed,
+        recorded: verified.recorded.to_string(),
+        hash,
+    }))
+}
+
+fn cannot(target: &FilePath, error: &io::Error) -> Problem {
+    Problem::unavailable(format!(
+        "The backup cannot be written to {}: {error}",
+        target.display()
+    ))
+}
+
+fn surroundings(data: &FilePath, to: &FilePath) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for name in KEPT {
+        let from = data.join(name);
+        if from.exists() {
+            copy(&from, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file, or a directory with all in it. Permissions go with it: key files stay 0600.
+///
+/// # Errors
+/// Something cannot be read or written.
+pub fn copy(from: &FilePath, to: &FilePath) -> io::Result<()> {
+    if !from.is_dir() {
+        fs::copy(from, to)?;
+        return fs::File::open(to)?.sync_all();
+    }
+    fs::create_dir_all(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        match copy(&entry.path(), &to.join(entry.file_name())) {
+            // A tile may be replaced by a fuller one meanwhile; the record makes it again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            copied => copied?,
+        }
+    }
+    Ok(())
+}

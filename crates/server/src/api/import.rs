@@ -1,0 +1,328 @@
+//! `/imports`: many devices from a table. The whole table is checked, then kept, then applied a
+//! thousand rows a call, so that a crash anywhere loses nothing and enrollment goes on meanwhile.
+
+use axum::extract::{FromRequest, Request, State};
+use serde::{Deserialize, Serialize};
+use tenure_domain::ids::Slug;
+use tenure_domain::operator::Permission::ChangeFleet;
+use tenure_engine::store::import::{
+    self, ImportError, ImportState, Missing, NewImport, RowChange, RowError, Stage,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::body::{Json, Path, Query, some_word};
+use super::page::{Page, Paging};
+use super::{Caller, Desk, Route};
+use crate::limits::IMPORT_BODY_BYTES_MAX;
+use crate::peer::Whole;
+use crate::problem::Problem;
+
+mod parse;
+
+use parse::{Form, Mistake, rows};
+
+/// Changes listed by a dry run; the counts are whole.
+const LISTED_MAX: usize = 1_000;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/imports",
+            ChangeFleet,
+            "Imports that were cut off",
+            unfinished,
+        )
+        .asks::<Paging>()
+        .lists::<Imported>(),
+        Route::post(
+            "/imports",
+            ChangeFleet,
+            "Check a table and keep it to be applied",
+            stage,
+        )
+        .asks::<How>()
+        .takes_text("text/csv")
+        .answers::<Imported>(),
+        Route::post(
+            "/import-plan",
+            ChangeFleet,
+            "What importing a table would change",
+            plan,
+        )
+        .asks::<How>()
+        .takes_text("text/csv")
+        .answers::<Planned>(),
+        Route::get("/imports/{id}", ChangeFleet, "How far an import is", show)
+            .answers::<Imported>(),
+        Route::post(
+            "/imports/{id}/apply",
+            ChangeFleet,
+            "Apply the next thousand rows",
+            apply,
+        )
+        .answers::<Imported>(),
+    ]
+}
+
+/// How a table is to be read.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct How {
+    /// csv (if left out) or jsonl.
+    format: Option<String>,
+    /// `yes` registers owners, sites, classes and services that are not known; otherwise they are
+    /// mistakes.
+    create_missing: Option<String>,
+    /// The profile of classes registered so; `device` if left out.
+    profile: Option<String>,
+}
+
+impl How {
+    fn form(&self) -> Result<Form, Problem> {
+        match self.format.as_deref() {
+            None | Some("" | "csv") => Ok(Form::Csv),
+            Some("jsonl") => Ok(Form::JsonLines),
+            Some(_) => Err(Problem::bad_request("format: use csv or jsonl")),
+        }
+    }
+
+    fn missing(&self) -> Result<Missing, Problem> {
+        let profile: Option<Slug> = some_word("profile", self.profile.as_deref())?;
+        match self.create_missing.as_deref() {
+            None | Some("" | "no") => Ok(Missing::Refuse),
+            Some("yes") => {
+                let profile = match profile {
+                    Some(profile) => profile,
+                    None => super::body::word("profile", "device")?,
+                };
+                Ok(Missing::Create { profile })
+            }
+            Some(_) => Err(Problem::bad_request("create_missing: use yes or no")),
+        }
+    }
+}
+
+/// A table as it was sent.
+struct Table(String);
+
+impl<S: Send + Sync> FromRequest<S> for Table {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Whole::<IMPORT_BODY_BYTES_MAX>::from_request(request, state).await?;
+        String::from_utf8(body.into_inner().into())
+            .map(Table)
+            .map_err(|_| Problem::bad_request("the table is not UTF-8"))
+    }
+}
+
+/// How far an import is.
+#[derive(Serialize, ToSchema)]
+struct Imported {
+    /// Its id.
+    import: String,
+    /// staging, applying or done.
+    state: &'static str,
+    /// How many rows it has.
+    rows: u64,
+    /// How many are applied.
+    applied: u64,
+    /// Devices registered so far.
+    added: u64,
+    /// Devices changed so far.
+    changed: u64,
+    /// Devices that were already so.
+    unchanged: u64,
+}
+
+impl From<ImportState> for Imported {
+    fn from(state: ImportState) -> Imported {
+        Imported {
+            import: state.id,
+            state: match state.stage {
+                Stage::Staging => "staging",
+                Stage::Applying => "applying",
+                Stage::Done => "done",
+            },
+            rows: state.rows,
+            applied: state.applied,
+            added: state.added,
+            changed: state.changed,
+            unchanged: state.unchanged,
+        }
+    }
+}
+
+/// What an import would change.
+#[derive(Serialize, ToSchema)]
+struct Planned {
+    /// How many rows there are.
+    rows: u64,
+    /// Devices that would be registered.
+    added: u64,
+    /// Devices that would change.
+    changed: u64,
+    /// Devices that are already so.
+    unchanged: u64,
+    /// What would be registered besides: `site Hall 3`.
+    creates: Vec<String>,
+    /// The first 1000 rows that would change something.
+    changes: Vec<RowPlan>,
+}
+
+/// What one row would change.
+#[derive(Serialize, ToSchema)]
+struct RowPlan {
+    /// The row, as an editor counts lines.
+    row: u64,
+    /// The device.
+    device: String,
+    /// add or change.
+    change: &'static str,
+    /// What would change: `site: Hall 3 becomes Hall 4`.
+    fields: Vec<String>,
+}
+
+fn wrong(lines: Vec<String>) -> Problem {
+    Problem::bad_request("The table has mistakes; nothing was imported.").errors(lines)
+}
+
+fn mistaken(mistakes: Vec<Mistake>) -> Problem {
+    wrong(mistakes.iter().map(ToString::to_string).collect())
+}
+
+fn unfit(errors: &[RowError]) -> Problem {
+    wrong(
+        errors
+            .iter()
+            .take(parse::MISTAKES_MAX)
+            .map(ToString::to_string)
+            .collect(),
+    )
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Problem {
+        match error {
+            ImportError::Invalid(errors) => unfit(&errors),
+            ImportError::Unknown(id) => Problem::not_found(format!("Import {id}")),
+            ImportError::Registry(error) => Problem::conflict(error),
+            ImportError::Store(error) => error.into(),
+        }
+    }
+}
+
+async fn plan(
+    State(desk): State<Desk>,
+    Query(how): Query<How>,
+    Table(text): Table,
+) -> Result<Json<Planned>, Problem> {
+    let (rows, missing) = (
+        rows(how.form()?, &text, 1).map_err(mistaken)?,
+        how.missing()?,
+    );
+    let (tenant, count) = (desk.engine().tenant(), rows.len() as u64);
+    let plan = desk
+        .read(move |tx| import::plan(tx, tenant, &rows, &missing))
+        .await?;
+    if !plan.errors.is_empty() {
+        return Err(unfit(&plan.errors));
+    }
+    let shown = |(row, device, change): (u64, tenure_domain::DeviceId, RowChange)| RowPlan {
+        row,
+        device: device.to_string(),
+        change: if change == RowChange::Add {
+            "add"
+        } else {
+            "change"
+        },
+        fields: match change {
+            RowChange::Add => Vec::new(),
+            RowChange::Change(fields) => fields
+                .into_iter()
+                .map(|field| format!("{}: {} becomes {}", field.column, field.from, field.to))
+                .collect(),
+        },
+    };
+    Ok(Json(Planned {
+        rows: count,
+        added: plan.added,
+        changed: plan.changed,
+        unchanged: plan.unchanged,
+        creates: plan
+            .creates
+            .into_iter()
+            .map(|(noun, name)| format!("{noun} {name}"))
+            .collect(),
+        changes: plan.rows.into_iter().take(LISTED_MAX).map(shown).collect(),
+    }))
+}
+
+/// The same table that was cut off before is gone on with; otherwise this is a new import.
+async fn stage(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Query(how): Query<How>,
+    Table(text): Table,
+) -> Result<Json<Imported>, Problem> {
+    let (rows, missing) = (
+        rows(how.form()?, &text, 1).map_err(mistaken)?,
+        how.missing()?,
+    );
+    let hash = tenure_domain::text::hex(&tenure_x509::sha256(text.as_bytes()));
+    let content = hash.get(..16).unwrap_or(&hash).to_owned();
+    let (tenant, now) = (desk.engine().tenant(), desk.now());
+    let begun = desk.read(move |tx| import::unfinished(tx, tenant)).await?;
+    let id = match begun
+        .into_iter()
+        .find(|import| import.id.starts_with(&content))
+    {
+        Some(import) => import.id,
+        None => format!("{content}-{}", now.unix()),
+    };
+    let new = NewImport {
+        id,
+        actor: caller.actor(),
+        missing,
+        rows,
+    };
+    let state = desk.engine().store().stage_import(new, now).await?;
+    desk.engine().wake_integrate();
+    Ok(Json(state.into()))
+}
+
+async fn apply(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<Imported>, Problem> {
+    let state = desk.engine().store().apply_import(&id, desk.now()).await?;
+    if state.stage == Stage::Done {
+        // Classes may have been added.
+        desk.engine().reload().await?;
+    }
+    desk.engine().wake_integrate();
+    Ok(Json(state.into()))
+}
+
+async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Json<Imported>, Problem> {
+    let (tenant, named) = (desk.engine().tenant(), id.clone());
+    let found = desk
+        .read(move |tx| import::by_id(tx, tenant, &named))
+        .await?;
+    let state = found.ok_or_else(|| Problem::not_found(format!("Import {id}")))?;
+    Ok(Json(state.into()))
+}
+
+async fn unfinished(
+    State(desk): State<Desk>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<Imported>>, Problem> {
+    let tenant = desk.engine().tenant();
+    let found = desk.read(move |tx| import::unfinished(tx, tenant)).await?;
+    Ok(Json(
+        paging
+            .of(found, |state| state.id.clone())
+            .map(Imported::from),
+    ))
+}

@@ -1,0 +1,359 @@
+//! Reads a table of devices: CSV with a header, or JSON lines with the same names. Every mistake
+//! names its row and column, and all of them are found in one go.
+
+use std::fmt;
+
+use serde_json::Value;
+use tenure_domain::device::DeviceSpec;
+
+use crate::api::device::HEADER;
+
+/// Most mistakes listed; there is no point in reading more of them at once.
+pub(super) const MISTAKES_MAX: usize = 100;
+/// Longest maker, model or serial number, in characters.
+const TEXT_MAX: usize = 128;
+
+/// In which form the rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Csv,
+    JsonLines,
+}
+
+/// A row that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// The row, as an editor counts lines of the file: a CSV header is row 1.
+    pub(super) row: u64,
+    /// The column, if one is to blame.
+    pub(super) column: Option<String>,
+    /// What is wrong.
+    pub(super) what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "row {}, column {column}: {}", self.row, self.what),
+            None => write!(f, "row {}: {}", self.row, self.what),
+        }
+    }
+}
+
+impl Mistake {
+    fn in_column(row: u64, column: &str, what: impl ToString) -> Mistake {
+        Mistake {
+            row,
+            column: Some(column.to_owned()),
+            what: what.to_string(),
+        }
+    }
+
+    fn in_row(row: u64, what: impl ToString) -> Mistake {
+        Mistake {
+            row,
+            column: None,
+            what: what.to_string(),
+        }
+    }
+}
+
+/// A device with the row it stands in.
+pub(super) type Row = (u64, DeviceSpec);
+
+/// Reads all rows. `first_row` is the number of the first line of `text` in the whole file.
+pub(super) fn rows(form: Form, text: &str, first_row: u64) -> Result<Vec<Row>, Vec<Mistake>> {
+    let (rows, mut mistakes) = match form {
+        Form::Csv => table(text, first_row),
+        Form::JsonLines => lines(text, first_row),
+    };
+    mistakes.truncate(MISTAKES_MAX);
+    if mistakes.is_empty() {
+        Ok(rows)
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn table(text: &str, first_row: u64) -> (Vec<Row>, Vec<Mistake>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let columns = match reader
+        .headers()
+        .map_err(|error| error.to_string())
+        .and_then(order)
+    {
+        Ok(columns) => columns,
+        Err(what) => return (Vec::new(), vec![Mistake::in_row(first_row, what)]),
+    };
+    let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                let row = error
+                    .position()
+                    .map_or(first_row, |at| at.line() - 1 + first_row);
+                mistakes.push(Mistake::in_row(row, "the line is not UTF-8 or not CSV"));
+                break;
+            }
+        };
+        let row = record
+            .position()
+            .map_or(first_row, |at| line(text, at) - 1 + first_row);
+        if record.iter().all(|cell| cell.trim().is_empty()) {
+            continue;
+        }
+        if record.len() != columns.len() {
+            let (found, wanted) = (record.len(), columns.len());
+            mistakes.push(Mistake::in_row(
+                row,
+                format!("it has {found} cells, the header {wanted}"),
+            ));
+            continue;
+        }
+        let cell = |name: &str| {
+            let place = columns.iter().position(|column| column == name);
+            place
+                .and_then(|place| record.get(place))
+                .unwrap_or_default()
+                .trim()
+        };
+        let services = cell("services")
+            .split(';')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
+        let services: Vec<String> = services.map(str::to_owned).collect();
+        match device(row, |name| cell(name).to_owned(), &services) {
+            Ok(spec) => rows.push((row, spec)),
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    (rows, mistakes)
+}
+
+/// The line a record stands in. Its position is where the one before ended: empty lines in between
+/// are still to be counted.
+fn line(text: &str, at: &csv::Position) -> u64 {
+    let start = usize::try_from(at.byte()).unwrap_or(usize::MAX);
+    let rest = text.as_bytes().get(start..).unwrap_or_default();
+    let between = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
+    at.line() + between.filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// The columns in the order of the header.
+fn order(header: &csv::StringRecord) -> Result<Vec<String>, String> {
+    let columns: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+    if let Some(unknown) = columns.iter().find(|name| !HEADER.contains(&name.as_str())) {
+        return Err(format!(
+            "the header has an unknown column {unknown:?}; it may have {}",
+            HEADER.join(",")
+        ));
+    }
+    let twice = columns
+        .iter()
+        .enumerate()
+        .find(|(at, name)| columns.iter().take(*at).any(|c| c == *name));
+    if let Some((_, name)) = twice {
+        return Err(format!("the header names {name} twice"));
+    }
+    let missing: Vec<_> = ["id", "class", "site", "owner"]
+        .into_iter()
+        .filter(|name| !columns.iter().any(|c| c == name))
+        .collect();
+    match missing.is_empty() {
+        true => Ok(columns),
+        false => Err(format!("the header lacks {}", missing.join(", "))),
+    }
+}
+
+fn lines(text: &str, first_row: u64) -> (Vec<Row>, Vec<Mistake>) {
+    let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
+    for (row, line) in (first_row..).zip(text.lines()) {
+        if line.trim().is_empty() {
+            continue;
+        }
+        match object(row, line) {
+            Ok(spec) => rows.push((row, spec)),
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    (rows, mistakes)
+}
+
+fn object(row: u64, line: &str) -> Result<DeviceSpec, Vec<Mistake>> {
+    let parsed: Value = serde_json::from_str(line)
+        .map_err(|error| vec![Mistake::in_row(row, format!("not JSON: {error}"))])?;
+    let Value::Object(fields) = parsed else {
+        return Err(vec![Mistake::in_row(row, "not a JSON object")]);
+    };
+    let mut mistakes = Vec::new();
+    for name in fields
+        .keys()
+        .filter(|name| !HEADER.contains(&name.as_str()))
+    {
+        mistakes.push(Mistake::in_column(row, name, "no such column"));
+    }
+    let mut text = |name: &str| match fields.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(_) => {
+            mistakes.push(Mistake::in_column(row, name, "not a text"));
+            String::new()
+        }
+    };
+    let texts: Vec<(&str, String)> = HEADER
+        .into_iter()
+        .filter(|name| *name != "services")
+        .map(|name| (name, text(name)))
+        .collect();
+    let services = match fields.get("services") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(text)) => {
+            let names = text
+                .split(';')
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
+            names.map(str::to_owned).collect()
+        }
+        Some(Value::Array(names)) => names
+            .iter()
+            .filter_map(|name| name.as_str())
+            .map(str::to_owned)
+            .collect(),
+        Some(_) => {
+            mistakes.push(Mistake::in_column(
+                row,
+                "services",
+                "neither a text nor a list",
+            ));
+            Vec::new()
+        }
+    };
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let cell = |name: &str| {
+        let found = texts.iter().find(|(column, _)| *column == name);
+        found.map(|(_, text)| text.clone()).unwrap_or_default()
+    };
+    device(row, cell, &services)
+}
+
+fn device(
+    row: u64,
+    cell: impl Fn(&str) -> String,
+    services: &[String],
+) -> Result<DeviceSpec, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    macro_rules! read {
+        ($column:literal, $text:expr) => {
+            match $text.parse() {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    mistakes.push(Mistake::in_column(row, $column, error));
+                    None
+                }
+            }
+        };
+    }
+    let id = read!("id", cell("id"));
+    let class = read!("class", cell("class"));
+    let site = read!("site", cell("site"));
+    let owner = read!("owner", cell("owner"));
+    let criticality = match cell("criticality").as_str() {
+        "" => Some(tenure_domain::device::Criticality::default()),
+        word => read!("criticality", word),
+    };
+    let bound: Vec<tenure_domain::Title> = services
+        .iter()
+        .filter_map(|name| read!("services", name))
+        .collect();
+    for column in ["manufacturer", "model", "serial"] {
+        let text = cell(column);
+        if text.chars().count() > TEXT_MAX || text.chars().any(char::is_control) {
+            let what = format!("at most {TEXT_MAX} characters, no control characters");
+            mistakes.push(Mistake::in_column(row, column, what));
+        }
+    }
+    match (id, class, site, owner, criticality, mistakes.is_empty()) {
+        (Some(id), Some(class), Some(site), Some(owner), Some(criticality), true) => {
+            Ok(DeviceSpec {
+                id,
+                class,
+                site,
+                owner,
+                criticality,
+                services: bound,
+                manufacturer: cell("manufacturer"),
+                model: cell("model"),
+                serial: cell("serial"),
+            })
+        }
+        _ => Err(mistakes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "id,manufacturer,model,serial,class,site,owner,services,criticality\n";
+
+    #[test]
+    fn a_table_and_json_lines_say_the_same() {
+        let table = format!("{HEAD}pump-1,Acme,P3,0001,pump,Hall 1,Water,mqtt;scada,high\n");
+        let line = r#"{"id":"pump-1","manufacturer":"Acme","model":"P3","serial":"0001","class":"pump","site":"Hall 1","owner":"Water","services":["mqtt","scada"],"criticality":"high"}"#;
+        let of_table = rows(Form::Csv, &table, 1).unwrap();
+        let of_line = rows(Form::JsonLines, line, 2).unwrap();
+        assert_eq!(of_table, of_line);
+        assert_eq!(of_table[0].0, 2);
+        assert_eq!(of_table[0].1.serial, "0001");
+        assert_eq!(of_table[0].1.services.len(), 2);
+    }
+
+    #[test]
+    fn every_mistake_names_row_and_column() {
+        let table = format!(
+            "{HEAD}pump:1,,,,pump,Hall,Water,,\npump-2,,,,pump,Hall,Water,,huge\n\npump-3,,,,,Hall,Water,,\nshort,1\n"
+        );
+        let found = rows(Form::Csv, &table, 1).unwrap_err();
+        let places: Vec<_> = found
+            .iter()
+            .map(|m| (m.row, m.column.as_deref().unwrap_or("-")))
+            .collect();
+        assert_eq!(
+            places,
+            [(2, "id"), (3, "criticality"), (5, "class"), (6, "-")]
+        );
+    }
+
+    #[test]
+    fn a_header_must_be_known_and_enough() {
+        for (table, says) in [
+            ("id,class,site,owner,colour\n", "unknown column"),
+            ("id,class,site\n", "lacks owner"),
+            ("id,id,class,site,owner\n", "twice"),
+            ("", "lacks"),
+        ] {
+            let found = rows(Form::Csv, table, 1).unwrap_err();
+            assert!(found[0].what.contains(says), "{table:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_quotes_and_crlf_are_taken() {
+        let table = "\u{feff}id,class,site,owner\r\n\"pump-1\",pump,\"Hall, 1\",Water\r\n";
+        let found = rows(Form::Csv, table, 1).unwrap();
+        assert_eq!(found[0].1.site.as_str(), "Hall, 1");
+    }
+
+    #[test]
+    fn json_that_is_no_device_is_refused() {
+        for line in ["[]", "{", r#"{"id":7}"#, r#"{"id":"a","colour":"red"}"#] {
+            assert!(rows(Form::JsonLines, line, 1).is_err(), "{line} was taken");
+        }
+    }
+}
