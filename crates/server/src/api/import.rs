@@ -279,7 +279,11 @@ async fn stage(
         .find(|import| import.id.starts_with(&content))
     {
         Some(import) => import.id,
-        None => format!("{content}-{}", now.unix()),
+        None => {
+            let mut fresh = [0; 6];
+            aws_lc_rs::rand::fill(&mut fresh).map_err(|_| Problem::internal())?;
+            format!("{content}-{}", tenure_domain::text::hex(&fresh))
+        }
     };
     let new = NewImport {
         id,

@@ -3,6 +3,7 @@
 mod agent;
 mod demo;
 mod enroll;
+mod operate;
 mod run;
 mod status;
 mod strongswan;

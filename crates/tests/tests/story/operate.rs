@@ -1,0 +1,314 @@
+//! The operator's command line, against a running server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tenure_tests::http::{Caller, certificate, request};
+use tenure_tests::{House, text, until};
+use tenure_x509::{KeyKind, KeyPair};
+
+use super::TENURE;
+
+/// Runs a command that must end with this code, and returns what it said on standard error.
+fn fails(house: &House, code: i32, arguments: &[&str]) -> String {
+    let Output {
+        status,
+        stderr,
+        stdout,
+    } = house.tenure(arguments);
+    let said = text(&stderr);
+    assert_eq!(
+        status.code(),
+        Some(code),
+        "{arguments:?}: {}{said}",
+        text(&stdout)
+    );
+    said
+}
+
+fn table(house: &House, rows: &str) -> PathBuf {
+    let path = house.directory().join("devices.csv");
+    let head = "id,manufacturer,model,serial,class,site,owner,services,criticality\n";
+    fs::write(&path, format!("{head}{rows}")).unwrap();
+    path
+}
+
+/// Enrolls a registered device by its one-time secret, and returns the serial of its certificate.
+fn enroll(house: &House, id: &str) -> String {
+    let secret = house.tell(&["device", "secret", id]);
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let caller = Caller::new(&house.root());
+    let answer = caller.enroll(
+        &house.est("simpleenroll"),
+        &request(&key, id),
+        Some((id, &secret)),
+    );
+    certificate(&answer).serial().to_string()
+}
+
+#[test]
+fn a_fleet_is_imported_looked_at_and_exported() {
+    let house = House::serve(TENURE);
+    let rows = "pump-1,Acme,P3,0001,pump,Hall 3,Hydraulics,telemetry;scada,high\n\
+                pump-2,Acme,P3,0002,pump,Hall 3,Hydraulics,telemetry,\n";
+    let file = table(&house, rows);
+    let file = file.to_str().unwrap();
+    let said = fails(&house, 1, &["device", "import", file]);
+    assert!(
+        said.contains("row 2, column class") && said.contains("nothing was imported"),
+        "{said}"
+    );
+    house.tell(&["device", "import", file, "--create-missing", "--dry-run"]);
+    assert_eq!(
+        house.ask(&["device", "list", "--search", "pump"]),
+        json!([])
+    );
+    let done = house.ask(&["device", "import", file, "--create-missing"]);
+    assert_eq!(
+        (&done["added"], &done["state"]),
+        (&json!(2), &json!("done"))
+    );
+    let done = house.ask(&["device", "import", file]);
+    assert_eq!((&done["added"], &done["unchanged"]), (&json!(0), &json!(2)));
+
+    let lines = house.tell(&["device", "export", "--site", "Hall 3", "--format", "jsonl"]);
+    let again = house.directory().join("again.jsonl");
+    fs::write(&again, lines).unwrap();
+    let done = house.ask(&["device", "import", again.to_str().unwrap()]);
+    assert_eq!(done["unchanged"], 2);
+    let listed = house.ask(&["device", "list", "--class", "pump", "--limit", "1"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    house.tell(&["device", "edit", "pump-2", "--criticality", "safety"]);
+    assert_eq!(
+        house.ask(&["device", "show", "pump-2"])["criticality"],
+        "safety"
+    );
+    fails(&house, 3, &["device", "show", "pump-9"]);
+}
+
+#[test]
+fn a_revocation_shows_what_it_touches_and_waits_for_yes() {
+    let house = House::serve(TENURE);
+    let file = table(
+        &house,
+        "pump-1,Acme,P3,0001,pump,Hall 3,Hydraulics,telemetry,high\n",
+    );
+    house.tell(&[
+        "device",
+        "import",
+        file.to_str().unwrap(),
+        "--create-missing",
+    ]);
+    let serial = enroll(&house, "pump-1");
+    let listed = house.ask(&["cert", "list", "--device", "pump-1"]);
+    let only = &listed[0];
+    assert_eq!(
+        (&only["serial"], &only["status"]),
+        (&json!(serial), &json!("issued"))
+    );
+    assert_eq!(
+        (&only["expired"], &only["predecessor"]),
+        (&json!(false), &Value::Null)
+    );
+    assert_eq!(only["issuer"], "issuing-1");
+
+    let revoke = ["cert", "revoke", &serial, "--reason", "keyCompromise"];
+    let said = fails(&house, 6, &revoke);
+    assert!(
+        said.contains("pump-1") && said.contains("telemetry") && said.contains("high"),
+        "{said}"
+    );
+    assert_eq!(house.ask(&["cert", "show", &serial])["status"], "issued");
+    house.tell(&["cert", "hold", &serial]);
+    house.tell(&[
+        "cert",
+        "release",
+        &format!("issuing-1/{}", serial.to_uppercase()),
+    ]);
+    house.tell(&[&revoke[..], &["--yes"]].concat());
+    let shown = house.ask(&["cert", "show", &serial]);
+    assert_eq!(
+        (&shown["status"], &shown["reason"]),
+        (&json!("revoked"), &json!("keyCompromise"))
+    );
+    assert!(
+        house
+            .tell(&["cert", "show", &serial, "--pem"])
+            .starts_with("-----BEGIN")
+    );
+
+    let now = house.ask(&["as-of", "2099-01-01T00:00:00Z", "--device", "pump-1"]);
+    assert_eq!(now[0]["state"], "revoked");
+    assert!(
+        house
+            .tell(&["as-of", "2099-01-01T00:00:00Z"])
+            .contains("revoked 1")
+    );
+    fails(&house, 6, &["device", "retire", "pump-1"]);
+    house.tell(&["device", "retire", "pump-1", "--yes", "--why", "scrapped"]);
+    fails(&house, 1, &["device", "resume", "pump-1"]);
+    let events = house.ask(&["events", "--device", "pump-1"]);
+    let last = events.as_array().unwrap().last().unwrap();
+    assert_eq!(last["what"], "device-standing-changed");
+}
+
+#[test]
+fn policy_is_explained_tested_and_planned() {
+    let house = House::serve(TENURE);
+    let file = table(
+        &house,
+        "pump-1,Acme,P3,0001,pump,Hall 3,Hydraulics,telemetry,high\n",
+    );
+    house.tell(&[
+        "device",
+        "import",
+        file.to_str().unwrap(),
+        "--create-missing",
+    ]);
+    assert!(
+        house
+            .tell(&["policy", "explain", "--device", "pump-1"])
+            .starts_with("allow")
+    );
+    let kept = house.directory().join("policy.toml");
+    fs::write(&kept, house.tell(&["policy", "show"]) + "\n").unwrap();
+    let kept = kept.to_str().unwrap();
+    house.tell(&["policy", "test", kept]);
+    assert_eq!(house.ask(&["policy", "plan", kept]), json!([]));
+    house.tell(&["policy", "apply", kept]);
+    let wrong = house.directory().join("wrong.toml");
+    fs::write(&wrong, "colour = 7\n").unwrap();
+    fails(&house, 1, &["policy", "test", wrong.to_str().unwrap()]);
+}
+
+/// The newest tile or bundle file below a directory.
+fn newest_file(directory: &Path) -> PathBuf {
+    let mut files = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path)
+            } else {
+                files.push(path)
+            }
+        }
+    }
+    files
+        .into_iter()
+        .max_by_key(|path| path.metadata().unwrap().modified().unwrap())
+        .unwrap()
+}
+
+#[test]
+fn the_record_is_verified_from_outside_and_a_change_is_found() {
+    let house = House::serve(TENURE);
+    let first = house.ask(&["log", "verify"]);
+    assert_eq!(
+        (&first["ok"], &first["grown_from"]),
+        (&json!(true), &json!(0))
+    );
+    house.tell(&["owner", "add", "Hydraulics"]);
+    // Sealing follows the change within a second.
+    let mut grown = Value::Null;
+    until("the record has grown", || {
+        grown = house.ask(&["log", "verify"]);
+        grown["size"].as_u64() > first["size"].as_u64()
+    });
+    assert!(grown["grown_from"].as_u64().unwrap() >= first["size"].as_u64().unwrap());
+    let proved = house.tell(&["log", "prove", "3"]);
+    assert!(proved.contains("event 3 is leaf 2"), "{proved}");
+    assert!(house.tell(&["log", "checkpoint"]).starts_with("tenure"));
+
+    let tiles = house.data().join("log").join("tile");
+    for kind in ["0", "entries"] {
+        let victim = newest_file(&tiles.join(kind));
+        let whole = fs::read(&victim).unwrap();
+        let mut broken = whole.clone();
+        let at = broken.len() - 5;
+        broken[at] ^= 1;
+        fs::write(&victim, &broken).unwrap();
+        let said = fails(&house, 1, &["log", "verify"]);
+        assert!(
+            said.contains("tile") || said.contains("rewritten"),
+            "{said}"
+        );
+        fs::write(&victim, &whole).unwrap();
+    }
+    house.tell(&["log", "verify"]);
+    // A server that shows another past than last time is caught by what the client remembers.
+    let memory = newest_file(&house.directory().join(".local/state/tenure/log"));
+    fs::write(&memory, "{}").unwrap();
+    let said = fails(&house, 1, &["log", "verify"]);
+    assert!(said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn tokens_open_what_their_role_opens() {
+    let house = House::serve(TENURE);
+    let token = house.tell(&["token", "create", "--name", "wall", "--role", "reader"]);
+    let with = |arguments: &[&str]| {
+        house
+            .command(arguments)
+            .env("TENURE_TOKEN", &token)
+            .output()
+            .unwrap()
+    };
+    assert!(with(&["device", "list"]).status.success());
+    assert_eq!(with(&["token", "list"]).status.code(), Some(5));
+    assert_eq!(with(&["log", "verify"]).status.code(), Some(5));
+    let listed = house.ask(&["token", "list"]);
+    let wall = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|token| token["name"] == "wall")
+        .unwrap();
+    house.tell(&["token", "revoke", &wall["no"].to_string()]);
+    assert_eq!(with(&["device", "list"]).status.code(), Some(5));
+    house.tell(&["token", "rotate"]);
+    house.tell(&["token", "list"]);
+}
+
+#[test]
+fn a_backup_is_made_verified_and_served_elsewhere() {
+    let mut house = House::serve(TENURE);
+    let file = table(
+        &house,
+        "pump-1,Acme,P3,0001,pump,Hall 3,Hydraulics,telemetry,high\n",
+    );
+    house.tell(&[
+        "device",
+        "import",
+        file.to_str().unwrap(),
+        "--create-missing",
+    ]);
+    let serial = enroll(&house, "pump-1");
+    let backup = house.tell(&["backup", "create"]);
+    assert!(
+        !Path::new(&backup).join("admin.token").exists(),
+        "a token is in the backup"
+    );
+    house.tell(&["backup", "verify", &backup]);
+    let token = fs::read_to_string(house.data().join("admin.token")).unwrap();
+    fails(&house, 2, &["backup", "restore", &backup]);
+    house.stop();
+    let kept = house.directory().join("kept");
+    fs::rename(&backup, &kept).unwrap();
+    fs::rename(house.data(), house.directory().join("lost")).unwrap();
+    let kept = kept.to_str().unwrap();
+    house.tell(&["backup", "restore", kept]);
+    fs::write(house.data().join("admin.token"), token).unwrap();
+    house.start();
+    assert_eq!(house.ask(&["cert", "show", &serial])["status"], "issued");
+    house.tell(&["log", "verify", "--forget"]);
+    let database = Path::new(kept).join("tenure.db");
+    let mut bytes = fs::read(&database).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].fill(0xff);
+    fs::write(&database, bytes).unwrap();
+    fails(&house, 1, &["backup", "verify", kept]);
+}
