@@ -1,7 +1,7 @@
 //! The operators' API: `/api/v1`, one file per resource. Request and response types live beside
 //! their handlers and are not the domain's types, so that neither can change the other by accident.
 //!
-//! Every call goes through [`guard`]: who is it, may they, was it asked before. Handlers see a
+//! Every call goes through `guard`: who is it, may they, was it asked before. Handlers see a
 //! [`Caller`] and nothing of the token.
 
 use std::path::{Path, PathBuf};

@@ -57,7 +57,7 @@ pub struct Reach {
     /// The server's data directory.
     #[arg(long, global = true, env = "TENURE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The operator listener, for example https://pki.example:9443.
+    /// The operator listener, for example <https://pki.example:9443>.
     #[arg(long, global = true, env = "TENURE_URL", value_name = "URL")]
     pub url: Option<String>,
     /// The token that says who you are. Prefer the environment or `tenure login`: other users can

@@ -34,7 +34,7 @@ use crate::tls::{ServerCertificate, device_config, handshake_key, operator_confi
 #[derive(Clone, Debug, Default, Args)]
 pub struct Serve {
     /// A file whose first line is the passphrase of the keys. Otherwise `passphrase_file` under
-    /// [keys] in tenure.toml, TENURE_PASSPHRASE or a prompt.
+    /// `[keys]` in tenure.toml, TENURE_PASSPHRASE or a prompt.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
 }
