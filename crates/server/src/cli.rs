@@ -20,6 +20,7 @@ mod device;
 mod import;
 mod incident;
 mod issuer;
+mod key;
 mod log;
 mod policy;
 mod record;
@@ -128,6 +129,9 @@ enum Noun {
     /// Who may use this API.
     #[command(subcommand)]
     Token(token::Verb),
+    /// The keys in the data directory, and their passphrase.
+    #[command(subcommand)]
+    Key(key::Verb),
     /// Copies of everything that a restored server needs.
     #[command(subcommand)]
     Backup(backup::Verb),
@@ -182,6 +186,10 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         return session::login(login, reach, output).await;
     }
     let noun = match noun {
+        Noun::Key(verb) => return key::run(verb, reach.data.as_deref(), output).await,
+        Noun::Issuer(issuer::Verb::CrlRefresh(refresh)) => {
+            return issuer::crl_refresh(&refresh, reach.data.as_deref(), output).await;
+        }
         Noun::Backup(verb) => match backup::offline(verb, reach.data.as_deref(), output).await? {
             Some(verb) => Noun::Backup(verb),
             None => return Ok(()),
@@ -191,7 +199,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
     let session = Session::find(reach)?;
     match noun {
         // Done before a session was looked for.
-        Noun::Login(_) | Noun::Init(_) | Noun::Serve(_) | Noun::Demo(_) => Ok(()),
+        Noun::Login(_) | Noun::Init(_) | Noun::Serve(_) | Noun::Demo(_) | Noun::Key(_) => Ok(()),
         Noun::Device(verb) => device::run(verb, &session, output).await,
         Noun::Cert(verb) => cert::run(verb, &session, output).await,
         Noun::Issuer(verb) => issuer::run(verb, &session, output).await,

@@ -1,12 +1,20 @@
 //! `tenure issuer …`
 
-use clap::Subcommand;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tenure_engine::ceremony::ROOT;
+use tenure_engine::duty::publish::List;
+use tenure_engine::signer::Keyring;
+use tenure_engine::store::{Options, Store};
+use tenure_engine::{Clock, Engine, Settings};
 
 use super::api;
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
+use crate::passphrase::{Prompt, ROOT_VARIABLE, VARIABLE, Wanted};
 
 const COLUMNS: &[Column] = &[
     ("NAME", "name"),
@@ -39,6 +47,20 @@ pub enum Verb {
         #[arg(long)]
         public_url: String,
     },
+    /// Sign the root's revocation list anew, good for a year. Needs the root's key; the server must
+    /// be stopped meanwhile.
+    CrlRefresh(Refresh),
+}
+
+#[derive(Debug, Args)]
+pub struct Refresh {
+    /// The root's key file, if it is not in the data directory.
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+    /// A file whose first line is the passphrase of the root's key. Otherwise
+    /// TENURE_ROOT_PASSPHRASE (with --root), TENURE_PASSPHRASE (without) or a prompt.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
@@ -53,6 +75,8 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 None => Err(Failure::failed("the server sent no certificate")),
             }
         }
+        // Done before a session was looked for.
+        Verb::CrlRefresh(_) => Ok(()),
         Verb::Edit { name, public_url } => {
             let issuer = api
                 .patch(&path(&name), &json!({ "base_url": public_url }))
@@ -67,4 +91,60 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
 
 fn path(name: &str) -> String {
     format!("/issuers/{}", api::segment(name))
+}
+
+/// `tenure issuer crl-refresh`: one act with the root's key, without a server.
+pub async fn crl_refresh(
+    refresh: &Refresh,
+    data: Option<&Path>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let data = data.ok_or_else(|| Failure::Usage("say whose list: --data DIR".to_owned()))?;
+    // First, so that a running server is named before anyone looks for a passphrase.
+    let store = Store::open(data, Options::default()).map_err(Failure::failed)?;
+    let variable = if refresh.root.is_some() {
+        ROOT_VARIABLE
+    } else {
+        VARIABLE
+    };
+    let wanted = Wanted {
+        what: "the root key",
+        file: refresh.passphrase_file.as_deref(),
+        variable,
+        prompt: Prompt::Once,
+    };
+    let passphrase = wanted.find()?;
+    let root = match &refresh.root {
+        Some(path) => Keyring::open_at(path, &passphrase),
+        None => Keyring::locked(&super::key::directory(data)?)
+            .and_then(|ring| ring.unlock(ROOT, &passphrase)),
+    };
+    let root = root.map_err(Failure::failed)?;
+    let engine = Engine::start(
+        store,
+        [root.clone()],
+        data,
+        Clock::system(),
+        Settings::default(),
+    )
+    .map_err(Failure::failed)?;
+    engine
+        .sign_root_lists(&root)
+        .await
+        .map_err(Failure::failed)?;
+    let snapshot = engine.snapshot();
+    let issuer = snapshot
+        .issuers
+        .iter()
+        .find(|issuer| issuer.key == root.name());
+    let list = issuer.and_then(|issuer| engine.published_list(&issuer.name, List::Full));
+    let list = list.ok_or_else(|| Failure::failed("the list was not published"))?;
+    engine.store().close();
+    output.done(
+        &format!(
+            "the root's revocation list is signed, good until {}",
+            list.next_update
+        ),
+        &json!({ "number": list.number, "next_update": list.next_update.to_string() }),
+    )
 }

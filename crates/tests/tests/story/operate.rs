@@ -312,3 +312,51 @@ fn a_backup_is_made_verified_and_served_elsewhere() {
     fs::write(&database, bytes).unwrap();
     fails(&house, 1, &["backup", "verify", kept]);
 }
+
+#[test]
+fn keys_are_listed_rewrapped_and_the_roots_list_is_renewed() {
+    let mut house = House::serve(TENURE);
+    let keys = house.ask(&["key", "list"]);
+    let named = |name: &str| {
+        keys.as_array()
+            .unwrap()
+            .iter()
+            .any(|key| key["name"] == name)
+    };
+    assert!(
+        named("root") && named("issuing-1") && named("log"),
+        "{keys}"
+    );
+    let said = fails(&house, 1, &["issuer", "crl-refresh"]);
+    assert!(said.contains("in use"), "{said}");
+    house.stop();
+    let refreshed = house.ask(&["issuer", "crl-refresh"]);
+    assert!(refreshed["number"].as_u64().unwrap() > 0);
+
+    let new = "a different passphrase";
+    let rewrap = |old: Option<&str>| {
+        let mut command = house.command(&["--json", "key", "rewrap"]);
+        command.env("TENURE_NEW_PASSPHRASE", new);
+        command.envs(old.map(|old| ("TENURE_PASSPHRASE", old)));
+        command.output().unwrap()
+    };
+    assert_eq!(rewrap(Some("not the passphrase")).status.code(), Some(1));
+    let first = rewrap(None);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    assert!(text(&first.stdout).contains("issuing-1"));
+    let second = rewrap(None);
+    assert_eq!(
+        text(&second.stdout).trim(),
+        "[]",
+        "{}",
+        text(&second.stderr)
+    );
+    let with_the_old_one = house.tenure(&["issuer", "crl-refresh"]);
+    assert!(!with_the_old_one.status.success());
+    let mut with_the_new_one = house.command(&["issuer", "crl-refresh"]);
+    let done = with_the_new_one
+        .env("TENURE_PASSPHRASE", new)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+}
