@@ -288,7 +288,7 @@ fn public_url(init: &Init) -> Result<String, StartError> {
     let given = match (&init.public_url, init.hosts.first()) {
         (Some(url), _) => url.trim_end_matches('/').to_owned(),
         (None, Some(host)) => format!("http://{}:{PUBLIC_PORT}", bracketed(host)),
-        (None, None) => format!("http://localhost:{PUBLIC_PORT}"),
+        (None, None) => format!("http://127.0.0.1:{PUBLIC_PORT}"),
     };
     let authority = given.strip_prefix("http://").unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);

@@ -30,6 +30,7 @@ pub struct House {
     tenure: PathBuf,
     directory: tempfile::TempDir,
     ports: Ports,
+    more: Vec<(String, String)>,
 }
 
 /// The ports of a house, free when it was made.
@@ -93,8 +94,14 @@ impl House {
             tenure: tenure.into(),
             directory: tempfile::tempdir().unwrap(),
             ports: Ports::free(),
+            more: Vec::new(),
             server: None,
         }
+    }
+
+    /// Sets an environment variable for the commands of this house.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.more.push((name.to_owned(), value.to_owned()));
     }
 
     /// The directory around the data directory, for a story's own files.
@@ -151,6 +158,7 @@ impl House {
             )
             .env_remove("TENURE_URL")
             .env_remove("TENURE_TOKEN")
+            .envs(self.more.clone())
             .env("HOME", self.directory.path())
             .current_dir(self.directory.path())
             .stdin(Stdio::null());

@@ -41,7 +41,7 @@ fn a_registered_device_with_its_secret_gets_what_its_class_says() {
     assert_eq!(grant.subject().to_string(), "CN=pump-17");
     assert_eq!(
         grant.san(),
-        [SanName::Uri("urn:tenure:device:pump-17".to_owned())]
+        [SanName::Uri("https://device.internal/pump-17".to_owned())]
     );
     assert_eq!(grant.validity().not_before, NOW.plus(-3600));
     assert_eq!(grant.validity().not_after, NOW.plus(90 * DAY - 1));
@@ -343,7 +343,7 @@ fn d6_names_come_from_the_registry_and_never_from_the_request() {
     assert_eq!(certificate.subject().to_string(), "CN=pump-17");
     assert_eq!(
         certificate.san(),
-        [SanName::Uri("urn:tenure:device:pump-17".to_owned())]
+        [SanName::Uri("https://device.internal/pump-17".to_owned())]
     );
 }
 
@@ -381,7 +381,7 @@ fn a_renewal_repeats_the_names_or_leaves_them_out() {
     let facts = house.facts(holder, current(&certificate, &head));
     let same = certificate.subject().clone();
     let other = Name::build(&[(NameAttribute::CommonName, "pump-18")]).unwrap();
-    let other_san = [SanName::Uri("urn:tenure:device:pump-18".to_owned())];
+    let other_san = [SanName::Uri("https://device.internal/pump-18".to_owned())];
     let asks = [
         (Name::empty(), Vec::new(), true),
         (same.clone(), certificate.san().to_vec(), true),

@@ -111,7 +111,7 @@ fn a_plan_says_what_would_be_different_about_the_certificates() {
 #[test]
 fn a_device_whose_names_no_longer_fit_is_told_apart() {
     let text = document::DEFAULT_DOCUMENT.replacen(
-        "san = [\"uri:urn:tenure:device:{device.id}\"]",
+        "san = [\"uri:https://device.internal/{device.id}\"]",
         "san = [\"dns:{device.id}.example\"]",
         1,
     );

@@ -18,7 +18,7 @@ fn asked(hosts: &[&str], public_url: Option<&str>) -> Init {
 #[test]
 fn the_public_url_is_the_given_one_or_that_of_the_first_host() {
     let url = |hosts, given| public_url(&asked(hosts, given)).unwrap();
-    assert_eq!(url(&[], None), "http://localhost:8080");
+    assert_eq!(url(&[], None), "http://127.0.0.1:8080");
     assert_eq!(url(&["pki.example", "b"], None), "http://pki.example:8080");
     assert_eq!(url(&["2001:db8::5"], None), "http://[2001:db8::5]:8080");
     assert_eq!(

@@ -109,7 +109,7 @@ fn d6_the_names_in_a_request_are_not_those_in_the_certificate() {
     let caller = Caller::new(&house.root());
     let wished = [
         SanName::Dns("root.example".into()),
-        SanName::Uri("urn:tenure:device:pump-2".into()),
+        SanName::Uri("https://device.internal/pump-2".into()),
     ];
     let asked = request_for(&key(), "administrator", &wished);
     let cert = certificate(&caller.enroll(
@@ -120,7 +120,7 @@ fn d6_the_names_in_a_request_are_not_those_in_the_certificate() {
     assert_eq!(cert.subject().common_name().as_deref(), Some("pump-1"));
     assert_eq!(
         cert.san(),
-        [SanName::Uri("urn:tenure:device:pump-1".into())]
+        [SanName::Uri("https://device.internal/pump-1".into())]
     );
 }
 

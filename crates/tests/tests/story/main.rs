@@ -3,7 +3,10 @@
 mod agent;
 mod demo;
 mod enroll;
+mod hsm;
+mod kill;
 mod operate;
+mod require;
 mod run;
 mod status;
 mod strongswan;

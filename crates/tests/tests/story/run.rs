@@ -297,3 +297,55 @@ fn an_added_host_is_in_the_servers_certificate_after_the_next_start() {
         "leaf, issuing CA and root, so that login can compare"
     );
 }
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let place = House::unfounded(TENURE);
+    let output = place.tenure(&["init", "--name", "A", "--data", "/proc/plant"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(14), "{said}");
+    assert!(said.contains("/proc"), "{said}");
+    let output = place.tenure(&["init", "--name", "A", "--data", "/nonexistent/plant"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(10), "{said}");
+    assert!(said.contains("/nonexistent does not exist"), "{said}");
+}
+
+#[test]
+fn limits_and_labels_of_the_configuration_are_kept() {
+    let mut house = House::found(TENURE);
+    let path = house.data().join("tenure.toml");
+    let config = fs::read_to_string(&path).unwrap()
+        + "\n[limits]\nrequests_per_device_min = 2\n\n[est]\nwrapped_labels = [\"device\"]\n";
+    fs::write(&path, config).unwrap();
+    house.start();
+    let secret = house.device("pump-1");
+    let caller = Caller::new(&house.root());
+    let wrapped = text(&caller.get(&house.est("device/cacerts")).body);
+    assert!(wrapped.lines().count() > 4 && wrapped.lines().all(|line| line.len() <= 64));
+    assert_eq!(
+        text(&caller.get(&house.est("cacerts")).body)
+            .trim_end()
+            .lines()
+            .count(),
+        1
+    );
+    let asked = request(&KeyPair::generate(KeyKind::P256).unwrap(), "pump-1");
+    let ask = || {
+        caller.enroll(
+            &house.est("simpleenroll"),
+            &asked,
+            Some(("pump-1", &secret)),
+        )
+    };
+    assert_eq!((ask().status.as_u16(), ask().status.as_u16()), (200, 200));
+    let third = ask();
+    assert_eq!(third.status.as_u16(), 429);
+    assert!(third.header("retry-after").is_some());
+    // It is one device's share, not everyone's.
+    let other = house.device("pump-2");
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let asked = request(&key, "pump-2");
+    let answer = caller.enroll(&house.est("simpleenroll"), &asked, Some(("pump-2", &other)));
+    certificate(&answer);
+}

@@ -66,7 +66,7 @@ fn walk(document: &Path) {
     let here = |script: &str| {
         script
             .replace("localhost:8443", &format!("localhost:{device}"))
-            .replace("localhost:8080", &format!("localhost:{public}"))
+            .replace("127.0.0.1:8080", &format!("127.0.0.1:{public}"))
             .replace("localhost:9443", &format!("localhost:{operator}"))
     };
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());

@@ -1,0 +1,377 @@
+//! What is required, by its number, as far as devices and operators can see it.
+
+use tenure_field::http::Response;
+use tenure_tests::http::{Caller, certificate, identity, request};
+use tenure_tests::{House, have, text, tool, try_tool};
+use tenure_x509::{
+    CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Serial, oid,
+};
+
+use super::TENURE;
+
+fn key() -> KeyPair {
+    KeyPair::generate(KeyKind::P256).unwrap()
+}
+
+fn status(response: &Response) -> u16 {
+    response.status.as_u16()
+}
+
+fn enrolled(house: &House, id: &str) -> (Cert, KeyPair, String) {
+    let secret = house.device(id);
+    let key = key();
+    let caller = Caller::new(&house.root());
+    let answer = caller.enroll(
+        &house.est("simpleenroll"),
+        &request(&key, id),
+        Some((id, &secret)),
+    );
+    (certificate(&answer), key, secret)
+}
+
+fn renewal(house: &House, cert: &Cert, key: &KeyPair, id: &str) -> Response {
+    let caller = Caller::with_identity(&house.root(), identity(cert, key));
+    caller.enroll(
+        &house.est("simplereenroll"),
+        &request(&self::key(), id),
+        None,
+    )
+}
+
+/// Leaves out: device classes with several names, which no profile can express.
+#[test]
+fn a7_no_certificate_is_for_a_group() {
+    let house = House::serve(TENURE);
+    let (_, shared, _) = enrolled(&house, "pump-1");
+    let secret = house.device("pump-2");
+    let caller = Caller::new(&house.root());
+    let asked = request(&shared, "pump-2");
+    let answer = caller.enroll(
+        &house.est("simpleenroll"),
+        &asked,
+        Some(("pump-2", &secret)),
+    );
+    assert_eq!(status(&answer), 400, "{}", text(&answer.body));
+    let open = house.ask(&["incident", "list"]);
+    assert_eq!(open[0]["kind"], "shared-key", "{open:#}");
+    assert!(
+        house
+            .ask(&["cert", "list", "--device", "pump-2"])
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+}
+
+/// Leaves out: imported certificates, which come with discovery.
+#[test]
+fn b4_nothing_is_issued_without_a_binding_and_all_that_is_issued_has_its_paths() {
+    let house = House::serve(TENURE);
+    let (cert, ..) = enrolled(&house, "pump-1");
+    assert!(!cert.crl_urls().is_empty() && !cert.ocsp_urls().is_empty());
+    assert!(!cert.validity().not_after.is_never());
+    let place = [
+        "--class",
+        "pump",
+        "--site",
+        "Hall 3",
+        "--owner",
+        "Hydraulics",
+    ];
+    let mut add = vec!["device", "add", "pump-2"];
+    add.extend(place);
+    house.tell(&add);
+    let secret = house.tell(&["device", "secret", "pump-2"]);
+    let caller = Caller::new(&house.root());
+    let asked = request(&key(), "pump-2");
+    let answer = caller.enroll(
+        &house.est("simpleenroll"),
+        &asked,
+        Some(("pump-2", &secret)),
+    );
+    assert_eq!(status(&answer), 403);
+    assert!(
+        text(&answer.body).contains("service"),
+        "{}",
+        text(&answer.body)
+    );
+}
+
+/// Leaves out: edge CAs and the scan that finds such certificates elsewhere.
+#[test]
+fn d2_a_certificate_signed_behind_our_back_is_noticed() {
+    let house = House::serve(TENURE);
+    let (cert, ..) = enrolled(&house, "pump-1");
+    let issuer = Caller::plain().get(&house.public("/ca/issuing-1.cer"));
+    let issuer = Cert::from_der(&issuer.body).unwrap();
+    let pem = std::fs::read_to_string(house.data().join("keys/issuing-1.key")).unwrap();
+    let stolen = KeyPair::from_encrypted_pem(&pem, tenure_tests::PASSPHRASE.as_bytes()).unwrap();
+    let forged_key = key();
+    let spec = CertificateSpec {
+        serial: Serial::from_random([7; 20]),
+        signature: stolen.signature_algorithm(),
+        issuer: issuer.subject().clone(),
+        validity: cert.validity(),
+        subject: cert.subject().clone(),
+        public_key: forged_key.public().clone(),
+        extensions: Extensions {
+            ca: CaConstraint::NotCa,
+            key_usage: KeyUsage::DIGITAL_SIGNATURE,
+            ext_key_usage: vec![oid::CLIENT_AUTH],
+            san: cert.san().to_vec(),
+            ..Extensions::default()
+        },
+    };
+    let tbs = spec.tbs().unwrap();
+    let forged = tbs.with_signature(&stolen.sign(tbs.as_der()).unwrap());
+    let forged = Cert::from_der(&forged).unwrap();
+    let answer = renewal(&house, &forged, &forged_key, "pump-1");
+    assert_eq!(status(&answer), 401, "{}", text(&answer.body));
+    let open = house.ask(&["incident", "list"]);
+    assert_eq!(open[0]["kind"], "not-ours", "{open:#}");
+    assert_eq!(
+        open[0]["serials"][0],
+        forged.serial().to_string().as_str(),
+        "{open:#}"
+    );
+}
+
+/// Leaves out: change of owner, which comes with transfers.
+#[test]
+fn g2_retirement_and_compromise_revoke_with_their_reasons() {
+    let house = House::serve(TENURE);
+    enrolled(&house, "pump-1");
+    house.tell(&["device", "retire", "pump-1", "--yes"]);
+    let (cert, ..) = enrolled(&house, "pump-2");
+    let serial = cert.serial().to_string();
+    house.tell(&[
+        "cert",
+        "revoke",
+        &serial,
+        "--reason",
+        "keyCompromise",
+        "--yes",
+    ]);
+    for (id, reason) in [
+        ("pump-1", "cessationOfOperation"),
+        ("pump-2", "keyCompromise"),
+    ] {
+        let listed = house.ask(&["cert", "list", "--device", id]);
+        assert_eq!(listed[0]["status"], "revoked", "{listed:#}");
+        assert!(listed[0].to_string().contains(reason), "{listed:#}");
+    }
+}
+
+/// G4 and H4, as far as EST: a retired device keeps no valid certificate and no way back in.
+#[test]
+fn g4_h4_a_retired_device_has_no_way_back_in() {
+    let house = House::serve(TENURE);
+    let (cert, key_of, secret) = enrolled(&house, "pump-1");
+    house.tell(&["device", "retire", "pump-1", "--yes"]);
+    let listed = house.ask(&["cert", "list", "--device", "pump-1"]);
+    let left = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|cert| cert["status"] != "revoked");
+    assert_eq!(left.count(), 0, "{listed:#}");
+    assert!(matches!(
+        status(&renewal(&house, &cert, &key_of, "pump-1")),
+        401 | 403
+    ));
+    let caller = Caller::new(&house.root());
+    for asked in [request(&key_of, "pump-1"), request(&key(), "pump-1")] {
+        let answer = caller.enroll(
+            &house.est("simpleenroll"),
+            &asked,
+            Some(("pump-1", &secret)),
+        );
+        assert!(
+            matches!(status(&answer), 401 | 403),
+            "{}",
+            text(&answer.body)
+        );
+    }
+    assert!(
+        !house
+            .tenure(&["device", "secret", "pump-1"])
+            .status
+            .success()
+    );
+    assert!(
+        !house
+            .tenure(&["device", "resume", "pump-1"])
+            .status
+            .success()
+    );
+}
+
+/// Leaves out: transfer and destruction.
+#[test]
+fn h5_each_standing_has_its_effect_on_trust() {
+    let house = House::serve(TENURE);
+    let (cert, key_of, _) = enrolled(&house, "pump-1");
+    let now = || house.ask(&["cert", "list", "--device", "pump-1"])[0]["status"].clone();
+    assert_eq!(now(), "issued");
+    house.tell(&["device", "suspend", "pump-1", "--yes"]);
+    assert_eq!(now(), "held");
+    assert!(matches!(
+        status(&renewal(&house, &cert, &key_of, "pump-1")),
+        401 | 403
+    ));
+    house.tell(&["device", "resume", "pump-1", "--yes"]);
+    assert_eq!(now(), "issued");
+    certificate(&renewal(&house, &cert, &key_of, "pump-1"));
+    house.tell(&["device", "retire", "pump-1", "--yes"]);
+    assert_eq!(now(), "revoked");
+    assert_eq!(status(&renewal(&house, &cert, &key_of, "pump-1")), 403);
+}
+
+/// L2 and L4, over the record alone: each event is proved, and a change of one is seen.
+#[test]
+fn l2_l4_every_event_is_proved_and_a_changed_one_is_seen() {
+    let mut house = House::serve(TENURE);
+    enrolled(&house, "pump-1");
+    let seen = house.directory().join("seen");
+    let seen = seen.to_str().unwrap();
+    house.tell(&["log", "verify", "--seen", seen]);
+    let events = house.ask(&["events", "--device", "pump-1"]);
+    for event in events.as_array().unwrap() {
+        house.tell(&["log", "prove", &event["seq"].to_string()]);
+    }
+    house.tell(&["owner", "add", "Somebody Else"]);
+    house.tell(&["log", "verify", "--seen", seen]);
+    // One letter of one entry, in the newest bundle.
+    assert_eq!(house.stop().code(), Some(0));
+    let bundles = house.data().join("log/tile/entries/000.p");
+    let newest = std::fs::read_dir(&bundles)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .parse::<u16>()
+                .unwrap()
+        })
+        .unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    let at = bytes
+        .windows(6)
+        .rposition(|found| found == b"pump-1")
+        .unwrap();
+    bytes[at + 5] = b'2';
+    std::fs::write(&newest, bytes).unwrap();
+    house.start();
+    let output = house.tenure(&["log", "verify"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+}
+
+/// Q1, with OpenSSL and rustls. Leaves out the other stacks.
+#[test]
+fn q1_the_same_certificate_is_verified_by_openssl_and_rustls() {
+    let house = House::serve(TENURE);
+    let (cert, ..) = enrolled(&house, "pump-1");
+    let answer = Caller::new(&house.root()).get(&house.est("cacerts"));
+    let authorities = tenure_field::est::parse_certs(&answer.body).unwrap();
+    let (roots, between): (Vec<Cert>, Vec<Cert>) =
+        authorities.into_iter().partition(Cert::is_self_issued);
+
+    let root = rustls_pki_types::CertificateDer::from(roots[0].der());
+    let anchor = webpki::anchor_from_trusted_cert(&root).unwrap();
+    let between_der = [rustls_pki_types::CertificateDer::from(between[0].der())];
+    let leaf = rustls_pki_types::CertificateDer::from(cert.der());
+    let leaf = webpki::EndEntityCert::try_from(&leaf).unwrap();
+    leaf.verify_for_usage(
+        webpki::ALL_VERIFICATION_ALGS,
+        &[anchor],
+        &between_der,
+        rustls_pki_types::UnixTime::now(),
+        webpki::KeyUsage::client_auth(),
+        None,
+        None,
+    )
+    .unwrap();
+
+    if !have("openssl") {
+        return;
+    }
+    let here = house.directory();
+    for (name, pem) in [
+        ("root.pem", roots[0].pem()),
+        ("between.pem", between[0].pem()),
+        ("leaf.pem", cert.pem()),
+    ] {
+        std::fs::write(here.join(name), pem).unwrap();
+    }
+    let said = tool(
+        here,
+        "openssl",
+        &[
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslclient",
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "between.pem",
+            "leaf.pem",
+        ],
+        b"",
+    );
+    assert!(text(&said).contains("leaf.pem: OK"), "{}", text(&said));
+}
+
+#[test]
+fn pkilint_finds_no_error_in_what_we_issue() {
+    if !have("lint_pkix_cert") {
+        return;
+    }
+    let house = House::serve(TENURE);
+    let (cert, ..) = enrolled(&house, "pump-1");
+    let answer = Caller::new(&house.root()).get(&house.est("cacerts"));
+    let mut all = tenure_field::est::parse_certs(&answer.body).unwrap();
+    all.push(cert);
+    all.push(Cert::from_der(&answer.peer_chain[0]).unwrap());
+    for cert in all {
+        let name = cert.subject().to_string();
+        std::fs::write(house.directory().join("lint.pem"), cert.pem()).unwrap();
+        let output = try_tool(
+            house.directory(),
+            "lint_pkix_cert",
+            &["lint", "-s", "ERROR", "lint.pem"],
+            b"",
+        );
+        let said = text(&output.stdout) + &text(&output.stderr);
+        // RFC 1034 section 3.5 allows a name of one label, and everyone reaches a server on their
+        // own machine by this one; pkilint wants a dot.
+        let excused =
+            "pkix.invalid_domain_name_syntax (ERROR): Invalid domain name syntax: \"localhost\"";
+        let errors: Vec<_> = said
+            .lines()
+            .filter(|line| line.contains("(ERROR)") || line.contains("(FATAL)"))
+            .filter(|line| !line.contains(excused))
+            .collect();
+        let is_excused = said.contains(excused);
+        assert!(
+            errors.is_empty() && (output.status.success() || is_excused),
+            "{name}: {said}"
+        );
+    }
+    let list = Caller::plain().get(&house.public("/crl/issuing-1/0.crl"));
+    std::fs::write(house.directory().join("lint.crl"), &list.body).unwrap();
+    let output = try_tool(
+        house.directory(),
+        "lint_crl",
+        &["lint", "-s", "ERROR", "-t", "CRL", "-p", "PKIX", "lint.crl"],
+        b"",
+    );
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
