@@ -177,7 +177,8 @@ pub fn router(desk: Desk) -> Router {
     health::mount(Router::new(), &desk)
         .nest(PREFIX, api)
         .fallback(|| async { Problem::not_found("This path") })
-        .with_state(desk)
+        .with_state(desk.clone())
+        .merge(crate::ui::router(desk))
 }
 
 async fn wrong_method(method: Method) -> Problem {

@@ -25,3 +25,4 @@ pub mod serve;
 pub mod start;
 pub mod status;
 pub mod tls;
+pub mod ui;

@@ -1,0 +1,109 @@
+//! The dashboard: pages made here, from the same functions that the API answers from. One style
+//! sheet, no script, and nothing to build.
+//!
+//! **Absences.** No token in a page or an address, no change without the session's CSRF token, no
+//! text of anyone that is not escaped.
+//!
+//! Read first: [`session::SignedIn`] (who looks at a page) and [`posted::Posted`] (a form that was
+//! really sent from one of our pages).
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::header::{self, HeaderName, HeaderValue};
+
+use crate::api::Desk;
+
+mod ask;
+mod certificate;
+mod chart;
+mod device;
+mod fault;
+mod fleet;
+mod incident;
+mod issuer;
+mod page;
+mod posted;
+mod session;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+
+/// What every page works with. A cheap handle.
+#[derive(Clone)]
+struct Ui {
+    desk: Desk,
+    sessions: session::Sessions,
+}
+
+impl FromRef<Ui> for Desk {
+    fn from_ref(ui: &Ui) -> Desk {
+        ui.desk.clone()
+    }
+}
+
+/// The pages, to be merged into the operator listener's router.
+pub fn router(desk: Desk) -> Router {
+    let ui = Ui {
+        desk,
+        sessions: session::Sessions::default(),
+    };
+    Router::new()
+        .route("/", get(fleet::show))
+        .route("/devices", get(device::list))
+        .route("/devices/{id}", get(device::show))
+        .route("/certificates", get(certificate::list))
+        .route("/certificates/{serial}", get(certificate::show))
+        .route("/issuers", get(issuer::list))
+        .route(
+            "/issuers/{issuer}/certificates/{serial}",
+            get(certificate::show),
+        )
+        .route("/asks", get(ask::list))
+        .route("/asks/{no}", get(ask::show))
+        .route("/asks/{no}/approve", post(ask::approve))
+        .route("/asks/{no}/refuse", post(ask::refuse))
+        .route("/incidents", get(incident::list))
+        .route("/incidents/{no}", get(incident::show))
+        .route("/incidents/{no}/resolve", post(incident::resolve))
+        .route("/login", get(sign_in::show).post(sign_in::enter))
+        .route("/logout", post(sign_in::leave))
+        .layer(map_response(sealed))
+        .route("/style.css", get(style))
+        .with_state(ui)
+}
+
+/// No page may load, run, frame or send anything but what is ours, and none is kept by a cache.
+async fn sealed(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, &str); 6] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn style() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, "max-age=3600"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, include_str!("ui/style.css")).into_response()
+}

@@ -1,0 +1,94 @@
+//! Forms.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, Method};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Ui;
+use super::fault::Fault;
+use super::session::SignedIn;
+use crate::peer::Whole;
+use crate::problem::Problem;
+
+/// Largest form, in bytes.
+pub(super) const FORM_BYTES_MAX: usize = 16 * 1024;
+
+/// A form that came from one of our pages, and who sent it.
+pub(super) struct Posted<T> {
+    pub(super) who: SignedIn,
+    pub(super) form: T,
+}
+
+/// A form without fields of its own.
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
+
+#[derive(Deserialize)]
+struct Proof {
+    #[serde(default)]
+    csrf: String,
+}
+
+impl<T: DeserializeOwned> FromRequest<Ui> for Posted<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, ui: &Ui) -> Result<Posted<T>, Response> {
+        let (mut parts, body) = request.into_parts();
+        let who = SignedIn::from_request_parts(&mut parts, ui).await?;
+        let read = async {
+            same_site(&parts.headers)?;
+            let body = Whole::<FORM_BYTES_MAX>::from_request(Request::from_parts(parts, body), &())
+                .await?
+                .into_inner();
+            let proof: Proof = read(body.clone()).await?;
+            aws_lc_rs::constant_time::verify_slices_are_equal(
+                proof.csrf.as_bytes(),
+                who.csrf.as_bytes(),
+            )
+            .map_err(|_| foreign())?;
+            read(body).await
+        };
+        match read.await {
+            Ok(form) => Ok(Posted { who, form }),
+            Err(problem) => Err(Fault::from(problem).into_response()),
+        }
+    }
+}
+
+fn foreign() -> Problem {
+    Problem::forbidden(
+        "The form did not come from a page of this session. Nothing was changed. Open the page \
+         again and send it from there.",
+    )
+}
+
+/// Refuses what a browser says another site had it send.
+///
+/// # Errors
+/// 403.
+pub(super) fn same_site(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) => Err(foreign()),
+    }
+}
+
+/// Reads the fields of a form.
+///
+/// # Errors
+/// 400 if they are not those of `T`.
+pub(super) async fn read<T: DeserializeOwned>(body: Bytes) -> Result<T, Problem> {
+    let mut request = Request::new(Body::from(body));
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    );
+    let read = Form::<T>::from_request(request, &()).await;
+    read.map(|Form(form)| form)
+        .map_err(|error| Problem::bad_request(format!("the form: {}", error.body_text())))
+}
