@@ -84,6 +84,31 @@ impl Strangers {
 }
 
 impl Engine {
+    /// Counts a refusal of someone who proved nothing, to be recorded when the minute is over.
+    pub fn count_stranger(
+        &self,
+        listener: &'static str,
+        source: Option<IpAddr>,
+        reason: &'static str,
+    ) {
+        let now = self.clock().now();
+        self.strangers().count(listener, source, reason, now);
+    }
+
+    /// Records that someone who proved who they are was refused `what` because they may not.
+    pub async fn record_denied(&self, actor: &Actor, what: &str) -> Result<(), Rejection> {
+        let event = Event::AskRefused {
+            reason: "forbidden".to_owned(),
+            rule: format!("role for {what}"),
+        };
+        let entry = Entry::new(actor.clone(), self.clock().now(), event);
+        self.store()
+            .record::<(), StoreError, _>(self.operation()?, move |tx| tx.log(&entry).map(|_| ()))
+            .await?;
+        self.wake_integrate();
+        Ok(())
+    }
+
     /// Records the minutes that are over; with `at` at the end of time, all of them. An address is
     /// personal data, so the leaf holds only a salted hash of the network's prefix; the salt is the
     /// minute itself, so that one minute's lines can be told apart and two minutes' cannot be

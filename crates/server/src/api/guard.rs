@@ -1,17 +1,19 @@
 //! What stands before every handler: who is it, may they, was this asked before.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 
 use super::route::{Keeping, Needs};
 use super::{Caller, Desk, idempotency};
 use crate::limits::IMPORT_BODY_BYTES_MAX;
-use crate::peer::Whole;
+use crate::listen::Listener;
+use crate::peer::{Peer, Whole};
 use crate::problem::Problem;
 
 /// What a route needs.
@@ -28,7 +30,18 @@ pub(super) async fn guard(
 ) -> Response {
     let caller = match admitted(&desk, rule.needs, &request) {
         Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
+        Err(turned_away) => {
+            let path = request
+                .extensions()
+                .get::<MatchedPath>()
+                .map_or("", MatchedPath::as_str);
+            let what = format!("{} {path}", request.method());
+            let source = request
+                .extensions()
+                .get::<Peer>()
+                .map(|peer| peer.address.ip());
+            return turned_away.answer(&desk, what, source).await;
+        }
     };
     let Some(caller) = caller else {
         return next.run(request).await;
@@ -46,17 +59,48 @@ pub(super) async fn guard(
     }
 }
 
-fn admitted(desk: &Desk, needs: Needs, request: &Request) -> Result<Option<Caller>, Problem> {
+/// Someone who is not let in.
+struct TurnedAway {
+    /// Who, if their token works.
+    caller: Option<Caller>,
+    problem: Problem,
+}
+
+impl TurnedAway {
+    /// Puts it on record and says so: one event for someone we know, a count for strangers.
+    async fn answer(self, desk: &Desk, what: String, source: Option<IpAddr>) -> Response {
+        let engine = desk.engine();
+        match &self.caller {
+            Some(caller) => {
+                // What could not be recorded is in the log; the answer is no either way.
+                let _ = engine.record_denied(&caller.actor(), &what).await;
+            }
+            None if self.problem.status == StatusCode::UNAUTHORIZED => {
+                engine.count_stranger(Listener::Operator.name(), source, "unauthorized");
+            }
+            None => {}
+        }
+        self.problem.into_response()
+    }
+}
+
+fn admitted(desk: &Desk, needs: Needs, request: &Request) -> Result<Option<Caller>, TurnedAway> {
     let needed = match needs {
         Needs::Nothing => return Ok(None),
         Needs::AnyToken => None,
         Needs::Permission(permission) => Some(permission),
     };
-    let caller = Caller::of(desk, request.headers())?;
-    if let Some(permission) = needed {
-        caller.role.may(permission).map_err(Problem::from)?;
+    let caller = Caller::of(desk, request.headers()).map_err(|problem| TurnedAway {
+        caller: None,
+        problem,
+    })?;
+    match needed.map(|permission| caller.role.may(permission)) {
+        Some(Err(refusal)) => Err(TurnedAway {
+            caller: Some(caller),
+            problem: refusal.into(),
+        }),
+        Some(Ok(())) | None => Ok(Some(caller)),
     }
-    Ok(Some(caller))
 }
 
 /// Answers a call that names a key: from what was kept, or by doing it now and keeping the answer.

@@ -163,3 +163,36 @@ async fn what_is_not_there_is_404_and_a_wrong_method_405() {
         assert_eq!(reply.headers["content-type"], "application/problem+json");
     }
 }
+
+#[tokio::test]
+async fn a_refused_call_is_on_record_with_its_caller() {
+    let house = House::found().await;
+    let reader = house.token(Role::Reader).await;
+    let body = json!({ "name": "mine", "role": "admin" });
+    let reply = house.call(Some(&reader), "POST", "/tokens", body).await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN);
+    let events = house.get("/events?limit=1000").await.ok();
+    let last = events["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["what"], &last["by"]),
+        (&json!("ask-refused"), &json!("a reader (reader)"))
+    );
+    let rule = last["detail"]["rule"].as_str().unwrap();
+    assert!(rule.ends_with("POST /api/v1/tokens"), "{rule}");
+
+    // Strangers are counted by the minute, however many they are.
+    for _ in 0..3 {
+        house.call(None, "GET", "/fleet", Value::Null).await;
+    }
+    house
+        .engine
+        .record_strangers(tenure_x509::Time::NEVER)
+        .await
+        .unwrap();
+    let events = house.get("/events?limit=1000").await.ok();
+    let last = events["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["what"], &last["detail"]["count"]),
+        (&json!("strangers-refused"), &json!(3))
+    );
+}
