@@ -13,9 +13,11 @@ const HEIGHT: u64 = 200;
 const LEFT: u64 = 56;
 const BELOW: u64 = 24;
 const ABOVE: u64 = 12;
+/// Room for a day's name on the axis.
+const WORD_WIDTH: u64 = 72;
 /// Most bars; more days than that are shown by week.
 const BARS_MAX: usize = 31;
-/// Fewest days between two words on the axis, in bars.
+/// Most days named on the axis.
 const WORDS: usize = 6;
 
 /// One bar.
@@ -75,8 +77,11 @@ pub(super) fn ends(bars: &[Bar]) -> Markup {
     let step = plot_width / count;
     let total: u64 = bars.iter().map(|bar| bar.ends).sum();
     let said = match bars.iter().max_by_key(|bar| bar.ends) {
+        Some(only) if total == 1 => {
+            format!("1 certificate in force ends in this time: {}.", span(only))
+        }
         Some(most) if total > 0 => format!(
-            "{} certificates in force end in this time; most of them, {}, {}.",
+            "{} certificates in force end in this time; the most at once, {}, {}.",
             number(total),
             number(most.ends),
             span(most),
@@ -113,7 +118,11 @@ pub(super) fn ends(bars: &[Bar]) -> Markup {
             }
             @for (i, bar) in bars.iter().enumerate().step_by(bars.len().div_ceil(WORDS).max(1)) {
                 @let x = LEFT + u64::try_from(i).unwrap_or(0) * step;
-                text.mark x=(x) y=(HEIGHT - 6) { (bar.first) }
+                @if x + WORD_WIDTH > WIDTH {
+                    text.mark x=(WIDTH) y=(HEIGHT - 6) text-anchor="end" { (bar.first) }
+                } @else {
+                    text.mark x=(x) y=(HEIGHT - 6) { (bar.first) }
+                }
             }
         }
         p.hint { (said) }

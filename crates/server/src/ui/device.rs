@@ -85,7 +85,7 @@ pub(super) async fn list(
             } @else {
                 (empty("No device is registered yet.", html! {
                     "Register one with " code { "tenure device add" } ", or many from a table with "
-                    code { "tenure import" } "."
+                    code { "tenure device import" } "."
                 }))
             }
         } @else {
@@ -231,13 +231,14 @@ fn history(events: &[EventItem]) -> Markup {
     }
 }
 
-/// The particulars of an event, as far as they are words and numbers.
+/// The particulars of an event, as far as they are words and numbers. Hashes are for proofs.
 fn particulars(detail: &Value) -> Markup {
     let Some(named) = detail.as_object() else {
         return html! {};
     };
     let told: Vec<_> = named
         .iter()
+        .filter(|(name, _)| !name.ends_with("_hash"))
         .filter_map(|(name, value)| Some((name.replace('_', " "), told(value)?)))
         .collect();
     html! {

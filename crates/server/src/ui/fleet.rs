@@ -15,7 +15,7 @@ use super::session::SignedIn;
 use crate::api::{Desk, fleet, log};
 
 /// What can be looked at ahead, in days.
-const SPANS: [u16; 3] = [30, 90, 365];
+const SPANS: [u16; 3] = [30, 120, 365];
 /// Rows of a table of counts; the largest are shown.
 const ROWS_MAX: usize = 20;
 
@@ -38,7 +38,10 @@ pub(super) async fn show(
     Query(ahead): Query<Ahead>,
     who: SignedIn,
 ) -> Result<Shown, Fault> {
-    let span = ahead.days.filter(|days| SPANS.contains(days)).unwrap_or(90);
+    let span = ahead
+        .days
+        .filter(|days| SPANS.contains(days))
+        .unwrap_or(120);
     let counts = fleet::count(&desk).await?;
     let bars = chart::bars(&fleet::ending(&desk, span).await?);
     let sealed = sealed(&desk).await?;
@@ -50,7 +53,7 @@ pub(super) async fn show(
         @if counts.devices == ours {
             (empty("Nothing but Tenure itself is registered yet.", html! {
                 "Register one with " code { "tenure device add" } ", or many from a table with "
-                code { "tenure import" } "."
+                code { "tenure device import" } "."
             }))
         }
         ul.figures {

@@ -236,7 +236,7 @@ async fn every_page_renders_for_an_empty_fleet_and_says_what_to_do() {
         assert!(!page.contains(&house.admin), "{path} shows the token");
     }
     assert!(browser.page("/").await.contains("tenure device add"));
-    assert!(browser.page("/").await.contains("tenure import"));
+    assert!(browser.page("/").await.contains("tenure device import"));
     let issuers = browser.page("/issuers").await;
     assert!(issuers.contains("issuing-1") && issuers.contains("BEGIN CERTIFICATE"));
     let missing = browser.get("/devices/pump-9").await;
