@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const DER: [u8; 6] = [0x30, 0x04, 0xff, 0xfb, 0xef, 0xbe]; // base64: MAT/++++
@@ -102,4 +104,27 @@ fn an_answer_that_the_asker_has_is_not_sent_again() {
     asked.insert(IF_NONE_MATCH, HeaderValue::from_static("\"other\""));
     let third = render(&answer(Some((0, 3600))), Time::from_unix(11), Some(&asked));
     assert_eq!(third.status(), StatusCode::OK);
+}
+
+proptest! {
+    #[test]
+    fn any_path_is_read_or_refused(path in "/ocsp/?[ -~]{0,80}") {
+        if let Some(der) = in_path(&path) {
+            prop_assert!(der.len() <= OCSP_BODY_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn any_request_survives_its_escapes(
+        // DER begins with the tag of a SEQUENCE.
+        rest in proptest::collection::vec(any::<u8>(), 0..200),
+        escape in any::<bool>(),
+    ) {
+        let der = [&[0x30][..], &rest].concat();
+        let mut text = BASE64.encode(&der);
+        if escape {
+            text = text.replace('+', "%2B").replace('/', "%2f").replace('=', "%3D");
+        }
+        prop_assert_eq!(in_path(&format!("/ocsp/{text}")), Some(der));
+    }
 }

@@ -1,4 +1,5 @@
 use http_body_util::BodyExt;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -88,4 +89,20 @@ async fn a_file_never_looks_longer_or_shorter_than_announced() {
     assert_eq!(body_of(b"longer", 4).await.unwrap(), "long");
     let error = body_of(b"short", 9).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+proptest! {
+    #[test]
+    fn no_path_leads_out_of_the_published_files(
+        path in "/(crl|ca|log|log/tile)/[a-z0-9./%\\\\-]{0,40}"
+    ) {
+        match Wanted::parse(&path) {
+            Some(Wanted::Crl(issuer, list)) => {
+                let file = crl_path(Path::new("/d"), issuer.as_str(), list);
+                prop_assert!(file.starts_with("/d/crl") && file.components().count() == 5);
+            }
+            Some(Wanted::Tile(tile)) => prop_assert_eq!(format!("/log/{tile}"), path),
+            Some(Wanted::Certificate(_) | Wanted::Checkpoint) | None => {}
+        }
+    }
 }
