@@ -161,7 +161,7 @@ async fn decided(
     no: i64,
     change: Change,
 ) -> Result<Redirect, Fault> {
-    posted.who.may(Approve)?;
+    posted.may(desk, Approve, "POST /asks/{no}").await?;
     desk.engine()
         .change(&posted.who.caller.actor(), change)
         .await?;

@@ -156,7 +156,8 @@ pub(super) async fn resolve(
     Path(no): Path<i64>,
     posted: Posted<Resolution>,
 ) -> Result<Redirect, Fault> {
-    posted.who.may(Approve)?;
+    let what = "POST /incidents/{no}/resolve";
+    posted.may(&desk, Approve, what).await?;
     let keep = match posted.form.keep.as_str() {
         "" => {
             return Err(Problem::bad_request(

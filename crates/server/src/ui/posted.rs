@@ -7,10 +7,12 @@ use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tenure_domain::operator::Permission;
 
 use super::Ui;
 use super::fault::Fault;
 use super::session::SignedIn;
+use crate::api::Desk;
 use crate::peer::Whole;
 use crate::problem::Problem;
 
@@ -21,6 +23,27 @@ pub(super) const FORM_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Posted<T> {
     pub(super) who: SignedIn,
     pub(super) form: T,
+}
+
+impl<T> Posted<T> {
+    /// Whether the sender may do what the form asks for; a no is put on record.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) async fn may(
+        &self,
+        desk: &Desk,
+        permission: Permission,
+        what: &str,
+    ) -> Result<(), Problem> {
+        let allowed = self.who.may(permission);
+        if allowed.is_err() {
+            // What could not be recorded is in the log; the answer is no either way.
+            let actor = self.who.caller.actor();
+            let _ = desk.engine().record_denied(&actor, what).await;
+        }
+        allowed
+    }
 }
 
 /// A form without fields of its own.

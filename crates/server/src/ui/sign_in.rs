@@ -12,7 +12,8 @@ use super::fault::Fault;
 use super::page;
 use super::posted::{FORM_BYTES_MAX, Nothing, Posted, read, same_site};
 use crate::api::Caller;
-use crate::peer::Whole;
+use crate::listen::Listener;
+use crate::peer::{Peer, Whole};
 
 /// Where to go afterwards.
 #[derive(Deserialize, Default)]
@@ -68,6 +69,10 @@ pub(super) async fn show(Query(asked): Query<Next>) -> page::Shown {
 /// A token came: opens a session for its holder.
 pub(super) async fn enter(State(ui): State<Ui>, request: Request) -> Result<Response, Fault> {
     same_site(request.headers())?;
+    let source = request
+        .extensions()
+        .get::<Peer>()
+        .map(|peer| peer.address.ip());
     let body = Whole::<FORM_BYTES_MAX>::from_request(request, &()).await?;
     let entry: Entry = read(body.into_inner()).await?;
     let next = own_path(&entry.next);
@@ -77,6 +82,10 @@ pub(super) async fn enter(State(ui): State<Ui>, request: Request) -> Result<Resp
             Ok(([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response())
         }
         Err(problem) if problem.status == StatusCode::UNAUTHORIZED.as_u16() => {
+            let listener = Listener::Operator.name();
+            ui.desk
+                .engine()
+                .count_stranger(listener, source, "unauthorized");
             let mistake = "This token does not work. It is unknown, expired or withdrawn; check \
                            that all of it was copied.";
             let page = form(next, Some(mistake));

@@ -349,6 +349,9 @@ async fn a_request_is_decided_only_from_our_page_and_by_who_may() {
         assert_eq!(ruling(), Some(Ruling::Waiting));
     }
 
+    let events = house.get("/events?limit=1000").await.ok().to_string();
+    assert!(events.contains("POST /asks/{no}"), "a no is on record");
+
     assert!(operator.page(&path).await.contains(&approve));
     let reply = operator.post(&approve, &[("csrf", &operator.csrf)]).await;
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.body);
