@@ -16,8 +16,8 @@ use tenure_engine::ceremony::{self, Founding, FoundingKeys};
 use tenure_engine::signer::{Doors, Key};
 use tenure_engine::store::certificate::Certificate;
 use tenure_engine::store::{Create, Options, Store};
-use tenure_engine::{Answer, Clock, Engine};
-use tenure_x509::{Csr, KeyKind, KeyPair, Name, SanName, Time};
+use tenure_engine::{Answer, Clock, Engine, Rejection};
+use tenure_x509::{Cert, Csr, KeyKind, KeyPair, Name, SanName, Time};
 
 use crate::api::{Desk, router};
 use crate::listen::Listener;
@@ -189,22 +189,39 @@ impl House {
             secret: Some(secret),
             ..Presented::default()
         };
-        let key = KeyPair::generate(KeyKind::P256).unwrap();
-        let csr = Csr::build(&key, &Name::build(&[]).unwrap(), &[]).unwrap();
-        let ask = Ask {
-            tenant: TenantId::DEFAULT,
-            via: Via {
-                protocol: Protocol::Est,
-                label: None,
-                source: None,
-            },
-            operation: Operation::Enroll,
-            csr: Csr::from_der(&csr).unwrap(),
-            presented,
-        };
-        match self.engine.enroll(ask).await.unwrap() {
+        match self
+            .engine
+            .enroll(ask(Operation::Enroll, presented))
+            .await
+            .unwrap()
+        {
             Answer::Issued(certificate) => certificate,
             Answer::Pending { .. } => panic!("{id} was held"),
         }
+    }
+
+    /// Renews from a certificate with a fresh key; what comes of it is the caller's to judge.
+    pub async fn renew(&self, current: &Cert) -> Result<Answer, Rejection> {
+        let presented = Presented {
+            chain: vec![current.clone()],
+            ..Presented::default()
+        };
+        self.engine.enroll(ask(Operation::Renew, presented)).await
+    }
+}
+
+fn ask(operation: Operation, presented: Presented) -> Ask {
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let csr = Csr::build(&key, &Name::build(&[]).unwrap(), &[]).unwrap();
+    Ask {
+        tenant: TenantId::DEFAULT,
+        via: Via {
+            protocol: Protocol::Est,
+            label: None,
+            source: None,
+        },
+        operation,
+        csr: Csr::from_der(&csr).unwrap(),
+        presented,
     }
 }

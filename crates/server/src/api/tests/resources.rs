@@ -528,3 +528,125 @@ async fn a_backup_is_made_and_verifies() {
         "backup-created"
     );
 }
+
+#[tokio::test]
+async fn what_surrounds_a_device_is_added_changed_and_listed() {
+    let house = House::furnished().await;
+    for (path, body, field, value) in [
+        (
+            "/owners",
+            json!({ "name": "Hydraulics", "contact": "new" }),
+            "contact",
+            json!("new"),
+        ),
+        (
+            "/sites",
+            json!({ "name": "Hall 4", "parent": "Hall 3" }),
+            "parent",
+            json!("Hall 3"),
+        ),
+        (
+            "/services",
+            json!({ "name": "broker", "address": "b:1" }),
+            "address",
+            json!("b:1"),
+        ),
+        (
+            "/classes",
+            json!({ "name": "pump", "profile": "device", "impact": "safety", "fork_allowance": 2 }),
+            "impact",
+            json!("safety"),
+        ),
+    ] {
+        let put = house.post(path, body.clone()).await.ok();
+        assert_eq!(put[field], value, "{path}");
+        house.post(path, body.clone()).await.ok();
+        let name = crate::cli::api::segment(body["name"].as_str().unwrap());
+        assert_eq!(
+            house.get(&format!("{path}/{name}")).await.ok()[field],
+            value
+        );
+        let listed = house.get(&format!("{path}?limit=1")).await.ok();
+        assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    }
+    for (path, body) in [
+        ("/sites", json!({ "name": "Hall 5", "parent": "Nowhere" })),
+        (
+            "/classes",
+            json!({ "name": "x", "profile": "device", "fork_allowance": 9 }),
+        ),
+        (
+            "/classes",
+            json!({ "name": "x", "profile": "device", "exposure": "lunar" }),
+        ),
+        (
+            "/manufacturers",
+            json!({ "name": "Acme", "roots_pem": "no PEM" }),
+        ),
+        ("/owners", json!({ "contact": "nobody" })),
+    ] {
+        let reply = house.post(path, body).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::BAD_REQUEST,
+            "{path}: {}",
+            reply.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_fork_is_listed_and_decided() {
+    let house = House::furnished().await;
+    let first = house.enrolled("pump-1").await;
+    let second = match house.renew(&first.cert).await {
+        Ok(tenure_engine::Answer::Issued(certificate)) => certificate,
+        other => panic!("{other:?}"),
+    };
+    let serial = second.row.serial.to_string();
+    let body = json!({ "serial": serial, "service": "broker" });
+    house.post("/sightings", body).await.ok();
+    assert!(
+        house.renew(&first.cert).await.is_err(),
+        "the clone got a certificate"
+    );
+    let open = house.get("/incidents?state=open").await.ok();
+    let incident = &open["items"][0];
+    assert_eq!(
+        (&incident["kind"], &incident["device"]),
+        (&json!("fork"), &json!("pump-1"))
+    );
+    assert_eq!(
+        house.get("/devices/pump-1").await.ok()["standing"],
+        "quarantined"
+    );
+    assert_eq!(house.get("/fleet").await.ok()["incidents_open"], 1);
+    let path = format!("/incidents/{}/resolve", incident["no"]);
+    let reply = house
+        .post(&path, json!({ "keep": "00ff", "why": "x" }))
+        .await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    let decided = house
+        .post(&path, json!({ "keep": serial, "why": "seen on site" }))
+        .await
+        .ok();
+    assert_eq!(decided["state"], "resolved");
+    let reply = house.post(&path, json!({ "why": "again" })).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT);
+    let listed = house.get("/certificates?device=pump-1").await.ok();
+    let statuses: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["status"].clone())
+        .collect();
+    assert_eq!(statuses, [json!("issued"), json!("revoked")]);
+    assert_eq!(
+        house.get("/asks?state=waiting").await.ok()["items"],
+        json!([])
+    );
+    assert_eq!(
+        house.get("/asks?state=asleep").await.status,
+        StatusCode::BAD_REQUEST
+    );
+}
