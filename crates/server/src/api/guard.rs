@@ -63,7 +63,7 @@ pub(super) async fn guard(
 struct TurnedAway {
     /// Who, if their token works.
     caller: Option<Caller>,
-    problem: Problem,
+    problem: Box<Problem>,
 }
 
 impl TurnedAway {
@@ -80,7 +80,7 @@ impl TurnedAway {
             }
             None => {}
         }
-        self.problem.into_response()
+        (*self.problem).into_response()
     }
 }
 
@@ -92,12 +92,12 @@ fn admitted(desk: &Desk, needs: Needs, request: &Request) -> Result<Option<Calle
     };
     let caller = Caller::of(desk, request.headers()).map_err(|problem| TurnedAway {
         caller: None,
-        problem,
+        problem: Box::new(problem),
     })?;
     match needed.map(|permission| caller.role.may(permission)) {
         Some(Err(refusal)) => Err(TurnedAway {
             caller: Some(caller),
-            problem: refusal.into(),
+            problem: Box::new(refusal.into()),
         }),
         Some(Ok(())) | None => Ok(Some(caller)),
     }
