@@ -2,7 +2,7 @@
 
 use tenure_field::http::Response;
 use tenure_tests::http::{Caller, certificate, identity, request};
-use tenure_tests::{House, have, text, tool, try_tool};
+use tenure_tests::{House, have, text, tool, try_tool, until};
 use tenure_x509::{
     CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Serial, oid,
 };
@@ -237,7 +237,11 @@ fn l2_l4_every_event_is_proved_and_a_changed_one_is_seen() {
     house.tell(&["log", "verify", "--seen", seen]);
     let events = house.ask(&["events", "--device", "pump-1"]);
     for event in events.as_array().unwrap() {
-        house.tell(&["log", "prove", &event["seq"].to_string()]);
+        let seq = event["seq"].to_string();
+        // The newest of them may not be sealed yet.
+        until("the event is proved", || {
+            house.tenure(&["log", "prove", &seq]).status.success()
+        });
     }
     house.tell(&["owner", "add", "Somebody Else"]);
     house.tell(&["log", "verify", "--seen", seen]);
