@@ -90,6 +90,11 @@ fn is_token(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+/// Issuers and profiles stand in paths, where `.` and `..` mean something else.
+fn is_path_token(text: &str) -> bool {
+    is_token(text) && text.bytes().any(|b| b != b'.')
+}
+
 fn is_title(text: &str) -> bool {
     let length = text.chars().count();
     (1..=128).contains(&length)
@@ -151,7 +156,7 @@ names! {
     /// What people and devices call a device; case-sensitive, and the user name in HTTP Basic.
     DeviceId, "device id", is_token, "use 1 to 64 of A-Z a-z 0-9 . _ -";
     /// A short name that also appears in URLs: an issuer, a profile, a rule, a manufacturer.
-    Slug, "short name", is_token, "use 1 to 64 of A-Z a-z 0-9 . _ -";
+    Slug, "short name", is_path_token, "use 1 to 64 of A-Z a-z 0-9 . _ -, and not only dots";
     /// A name for people: an owner, a site, a class, a service.
     Title, "name", is_title, "use 1 to 128 characters, no control characters, no semicolon, no space at either end";
 }

@@ -144,7 +144,10 @@ impl Names {
             Missing::Refuse => errors.push(RowError {
                 row,
                 column,
-                what: format!("{name:?} is not registered; add it, or use --create-missing"),
+                what: format!(
+                    "{:?} is not registered; add it, or use --create-missing",
+                    name.as_str()
+                ),
             }),
             Missing::Create { .. } => {
                 known.insert(name.to_string());
