@@ -92,3 +92,7 @@ impl Default for Limits {
         }
     }
 }
+/// How much of a body that is too large is read and thrown away before the connection ends.
+pub const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
+/// How long that may take.
+pub const DISCARD_TIME: Duration = Duration::from_secs(2);

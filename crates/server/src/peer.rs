@@ -7,12 +7,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 
+use crate::limits::{DISCARD_TIME, DISCARDED_BYTES_MAX};
 use crate::listen::Listener;
 use crate::problem::Problem;
 
@@ -87,6 +88,7 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Whole<MAX> {
         let time = time.ok_or_else(Problem::internal)?;
         let body = request.into_body();
         if usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) > MAX {
+            discard(body, time).await;
             return Err(Problem::too_large(MAX));
         }
         match tokio::time::timeout(time, Limited::new(body, MAX).collect()).await {
@@ -96,6 +98,22 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Whole<MAX> {
             Err(_) => Err(Problem::too_slow()),
         }
     }
+}
+
+/// Reads a body that is not wanted for a little while: an answer given while the other side still
+/// writes would be lost with the connection.
+async fn discard(mut body: Body, time: Duration) {
+    let mut left = DISCARDED_BYTES_MAX;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it came to its end or not, the answer is the same.
+    let _ = tokio::time::timeout(time.min(DISCARD_TIME), reading).await;
 }
 
 impl<const MAX: usize> Whole<MAX> {
