@@ -4,7 +4,7 @@
 //! **Absences.** No token in a page or an address, no change without the session's CSRF token, no
 //! text of anyone that is not escaped.
 //!
-//! Read first: [`session::SignedIn`] (who looks at a page) and [`posted::Posted`] (a form that was
+//! Read first: `session::SignedIn` (who looks at a page) and `posted::Posted` (a form that was
 //! really sent from one of our pages).
 
 use axum::Router;

@@ -1,7 +1,7 @@
 //! Policy: who may have which profile from which issuer. Data, versioned and hashed; rules are
 //! read from the top, the first that matches decides, and if none matches the answer is no.
 //!
-//! A policy is written as a [document](document), decides with [`decide`], says why with
+//! A policy is written as a [`document`], decides with [`decide`], says why with
 //! [`explain`], carries its own [examples](test), and is compared with another by [`plan`].
 
 mod builtin;
