@@ -6,6 +6,7 @@ use tenure_domain::certificate::Standstill;
 use tenure_domain::ids::{Slug, Title};
 use tenure_domain::incident::IncidentKind;
 use tenure_domain::operator::{Actor, Permission};
+use tenure_domain::profile::ProfileKind;
 use tenure_domain::registry::ReplacedRule;
 use tenure_domain::{Standing, Status};
 use tenure_store::{StoreError, certificate, device, incident, sighting, withdrawal};
@@ -14,6 +15,7 @@ use tenure_x509::{Reason, Serial, Time};
 use crate::Engine;
 use crate::fault::Rejection;
 use crate::revoke::one_row;
+use crate::snapshot::Snapshot;
 
 /// Someone saw something.
 #[derive(Debug, Clone)]
@@ -88,7 +90,7 @@ impl Engine {
                     .get(&device.class)
                     .map(|class| class.replaced);
                 if rule == Some(ReplacedRule::RevokeWhenConfirmed) {
-                    retire_predecessor(tx, &row, now)?;
+                    retire_predecessor(tx, &classes, &row, now)?;
                 }
                 Ok(Observed::First)
             })
@@ -103,6 +105,7 @@ impl Engine {
 
 fn retire_predecessor(
     tx: &mut tenure_store::Tx<'_>,
+    snapshot: &Snapshot,
     row: &tenure_domain::CertificateRow,
     now: Time,
 ) -> Result<(), StoreError> {
@@ -112,7 +115,12 @@ fn retire_predecessor(
     let Some(before) = certificate::row(tx, predecessor)? else {
         return Ok(());
     };
-    if before.status == Status::Replaced {
+    // An identity for life stays when the first operational one follows it.
+    let is_for_life = snapshot
+        .policy
+        .profile(&before.profile)
+        .is_some_and(|profile| profile.kind == ProfileKind::IDevId);
+    if before.status == Status::Replaced && !is_for_life {
         let how = Revocation {
             reason: Reason::Superseded,
             at: now,
