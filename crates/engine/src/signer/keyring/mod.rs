@@ -19,9 +19,7 @@ pub use record::{Custody, KeyRecord, NewKey, OpenedBy, PinSource, TokenKey};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread;
 
 use self::stored::{Files, Place, Stored};
 use super::Key;
@@ -85,25 +83,19 @@ impl Keyring {
     ) -> Result<Keyring, KeyringError> {
         file::check_directory(directory)?;
         let stored = stored::all(directory)?;
-        let opened = in_parallel(&stored, |stored| {
+        let mut entries = BTreeMap::new();
+        // One after another on one thread: scrypt takes 16 MiB a time, and what each thread once took
+        // stays with it for good.
+        for stored in stored {
             let record = &stored.record;
             let stays =
                 record.opened_by == OpenedBy::Ceremony || without.contains(&record.name.as_str());
-            if stays {
-                Ok(None)
-            } else {
-                stored.unlock(passphrase, Place::Keyring).map(Some)
-            }
-        });
-        let mut entries = BTreeMap::new();
-        for (stored, key) in stored.into_iter().zip(opened) {
-            entries.insert(
-                stored.record.name.clone(),
-                Entry {
-                    record: stored.record,
-                    key: key?,
-                },
-            );
+            let key = match stays {
+                true => None,
+                false => Some(stored.unlock(passphrase, Place::Keyring)?),
+            };
+            let record = stored.record;
+            entries.insert(record.name.clone(), Entry { record, key });
         }
         Ok(Keyring::of(directory, entries))
     }
@@ -277,32 +269,6 @@ impl Keyring {
         }
         Stored::read(files)
     }
-}
-
-/// Does the same to each, on all processors: scrypt takes tens of milliseconds a key on purpose.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::new());
-    let threads = thread::available_parallelism()
-        .map_or(1, |n| n.get())
-        .min(items.len());
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    let result = work(item);
-                    done.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((index, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

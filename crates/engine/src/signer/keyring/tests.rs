@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use tempfile::TempDir;
 use tenure_x509::{KeyKind, KeyPair, Time};
