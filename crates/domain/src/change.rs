@@ -4,7 +4,7 @@
 use tenure_x509::Time;
 
 use crate::device::{DeviceSpec, Standing};
-use crate::ids::{AskNo, DeviceId, IncidentNo, OperatorNo, Slug, Title};
+use crate::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo, Slug, Title};
 use crate::operator::{Permission, Role};
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 
@@ -54,6 +54,13 @@ pub enum Change {
         /// Why, for the record.
         why: String,
     },
+    /// Say that a finding is known, and why it stands.
+    AcknowledgeFinding {
+        /// Which.
+        finding: FindingNo,
+        /// Why it stands, for the record.
+        why: String,
+    },
     /// Put a policy document in force.
     ApplyPolicy {
         /// The TOML text.
@@ -93,7 +100,8 @@ impl Change {
             Change::NewSecret { .. }
             | Change::ApproveAsk(_)
             | Change::RefuseAsk(_)
-            | Change::ResolveIncident { .. } => Permission::Approve,
+            | Change::ResolveIncident { .. }
+            | Change::AcknowledgeFinding { .. } => Permission::Approve,
             Change::PutManufacturer(_) | Change::ApplyPolicy { .. } | Change::SetBaseUrl { .. } => {
                 Permission::ChangePolicy
             }

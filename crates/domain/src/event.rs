@@ -174,6 +174,26 @@ pub enum Event {
         outcome: String,
     },
 
+    // Findings.
+    FindingOpened {
+        cause: String,
+        criticality: Criticality,
+        evidence: Vec<String>,
+        finding: i64,
+        kind: String,
+        owner: Option<String>,
+        subject: String,
+        times: i64,
+    },
+    FindingAcknowledged {
+        finding: i64,
+        why: String,
+    },
+    FindingCleared {
+        finding: i64,
+        why: String,
+    },
+
     // Issuers, policy, operators and the house itself.
     IssuerCreated {
         algorithm: String,
@@ -320,6 +340,9 @@ kinds! {
     StatusSigned = "status-signed" = 45,
     IncidentOpened = "incident-opened" = 50,
     IncidentResolved = "incident-resolved" = 51,
+    FindingOpened = "finding-opened" = 52,
+    FindingAcknowledged = "finding-acknowledged" = 53,
+    FindingCleared = "finding-cleared" = 54,
     IssuerCreated = "issuer-created" = 60,
     IssuerChanged = "issuer-changed" = 61,
     PolicyApplied = "policy-applied" = 62,

@@ -31,6 +31,8 @@ numbers! {
     DeviceNo,
     /// The position of an event in the order of recording, from 1.
     EventSeq,
+    /// A finding row.
+    FindingNo,
     /// An incident row.
     IncidentNo,
     /// An issuer row.

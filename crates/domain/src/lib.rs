@@ -17,6 +17,7 @@ pub mod duration;
 pub mod event;
 pub mod evidence;
 pub mod facts;
+pub mod finding;
 pub mod ids;
 pub mod incident;
 pub mod issuer;

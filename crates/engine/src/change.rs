@@ -7,15 +7,16 @@ use tenure_domain::change::Change;
 use tenure_domain::device::Device;
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::facts::Ruling;
-use tenure_domain::ids::{AskNo, DeviceId, IncidentNo, OperatorNo};
+use tenure_domain::finding::FindingState;
+use tenure_domain::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo};
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::document;
 use tenure_domain::text::hex;
 use tenure_domain::{Refusal, Standing, Status};
 use tenure_store::registry::RegistryError;
 use tenure_store::{
-    StoreError, Tx, certificate, device, incident, issuer, pending, registry, secret, token,
-    withdrawal,
+    StoreError, Tx, certificate, device, finding, incident, issuer, pending, registry, secret,
+    token, withdrawal,
 };
 use tenure_x509::{Reason, Serial, Time};
 
@@ -37,6 +38,8 @@ pub enum Changed {
     Ask(AskNo),
     /// An incident was decided.
     Incident(IncidentNo),
+    /// A finding is known to somebody.
+    Finding(FindingNo),
     /// A policy is in force, under this version.
     Policy(i64),
     /// A fresh token, shown this once.
@@ -292,6 +295,9 @@ fn plain(
         } => {
             return resolve(tx, *incident, keep.as_deref(), why, actor, now);
         }
+        Change::AcknowledgeFinding { finding, why } => {
+            return acknowledge(tx, *finding, why, actor, now);
+        }
         Change::RevokeToken(no) => {
             let found = token::revoke(tx, *no, actor, now)?;
             found.ok_or_else(|| Refusal::NotFound {
@@ -395,6 +401,33 @@ fn ruled(
     }
     pending::rule(tx, no, ruling, actor, now)?;
     Ok(Changed::Ask(no))
+}
+
+fn acknowledge(
+    tx: &mut Tx<'_>,
+    no: FindingNo,
+    why: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Changed, Conflict> {
+    if why.trim().is_empty() {
+        let what = "say why the finding stands; it becomes part of the record".to_owned();
+        return Err(Refusal::BadRequest { what }.into());
+    }
+    let by = match actor {
+        Actor::Operator { name, .. } => name.as_str(),
+        Actor::System { duty } => duty.as_str(),
+        Actor::Device { .. } | Actor::Anonymous => "",
+    };
+    let found = finding::acknowledge(tx, no, by, why, actor, now)?;
+    let found = found.ok_or_else(|| Refusal::NotFound {
+        what: format!("finding {no}"),
+    })?;
+    if found.state == FindingState::Cleared {
+        let what = format!("finding {no} is cleared; there is nothing to acknowledge");
+        return Err(Refusal::Conflict { what }.into());
+    }
+    Ok(Changed::Finding(no))
 }
 
 /// Decides a fork: the branch to keep is released, the others are revoked as compromised.

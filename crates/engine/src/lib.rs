@@ -16,6 +16,7 @@ pub mod duty;
 mod enroll;
 pub mod facts;
 mod fault;
+mod finding;
 mod lists;
 mod observe;
 mod revoke;

@@ -27,6 +27,7 @@ pub(crate) mod device;
 mod doctor;
 pub(crate) mod event;
 mod figures;
+pub(crate) mod finding;
 pub(crate) mod fleet;
 mod guard;
 mod health;
@@ -151,6 +152,7 @@ pub fn routes() -> Vec<Route> {
         manufacturer::routes(),
         ask::routes(),
         incident::routes(),
+        finding::routes(),
         sighting::routes(),
         event::routes(),
         as_of::routes(),

@@ -16,7 +16,7 @@ mod ask;
 mod backup;
 mod cert;
 mod device;
-
+mod finding;
 mod import;
 mod incident;
 mod issuer;
@@ -126,6 +126,9 @@ enum Noun {
     /// What must not happen and did.
     #[command(subcommand)]
     Incident(incident::Verb),
+    /// What is not as it should be, in one list.
+    #[command(subcommand)]
+    Finding(finding::Verb),
     /// Who may use this API.
     #[command(subcommand)]
     Token(token::Verb),
@@ -214,6 +217,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Manufacturer(verb) => registry::manufacturer(verb, &session, output).await,
         Noun::Ask(verb) => ask::run(verb, &session, output).await,
         Noun::Incident(verb) => incident::run(verb, &session, output).await,
+        Noun::Finding(verb) => finding::run(verb, &session, output).await,
         Noun::Token(verb) => token::run(verb, &session, output).await,
         Noun::Backup(_) => backup::create(&session, output).await,
         Noun::Doctor => record::doctor(&session, output).await,

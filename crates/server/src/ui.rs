@@ -21,6 +21,7 @@ mod certificate;
 mod chart;
 mod device;
 mod fault;
+mod finding;
 mod fleet;
 mod incident;
 mod issuer;
@@ -68,6 +69,9 @@ pub fn router(desk: Desk) -> Router {
         .route("/incidents", get(incident::list))
         .route("/incidents/{no}", get(incident::show))
         .route("/incidents/{no}/resolve", post(incident::resolve))
+        .route("/findings", get(finding::list))
+        .route("/findings/{no}", get(finding::show))
+        .route("/findings/{no}/acknowledge", post(finding::acknowledge))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
         .layer(map_response(sealed))

@@ -1,12 +1,15 @@
 //! Incidents: something that must not happen did, and a person has to decide.
 
+use tenure_domain::device::Criticality;
 use tenure_domain::event::{Entry, Event};
+use tenure_domain::finding::{FindingKind, Matter, NewFinding, Subject, SubjectKind};
 use tenure_domain::incident::{Incident, IncidentKind, IncidentState};
 use tenure_domain::{Actor, DeviceId, DeviceNo, IncidentNo, TenantId};
 use tenure_x509::Time;
 
-use crate::device::device_id;
+use crate::device::{self, device_id};
 use crate::error::StoreError;
+use crate::finding;
 use crate::tx::{ReadTx, Row, Tx};
 
 /// An incident to be opened.
@@ -85,7 +88,41 @@ pub fn open(
         serials: new.serials.clone(),
     };
     tell(tx, event, &new.device, actor, now)?;
+    let who = match &new.device {
+        Some((no, _)) => device::by_no(tx, *no)?,
+        None => None,
+    };
+    let found = NewFinding {
+        matter: matter(
+            new.kind,
+            new.device.as_ref().map(|(_, id)| id),
+            &new.serials,
+        ),
+        summary: format!("{}; incident {no} waits for a decision", new.summary),
+        evidence: vec![format!("incident {no}")],
+        criticality: who
+            .as_ref()
+            .map_or(Criticality::High, |device| device.criticality),
+        owner: who.map(|device| device.owner),
+    };
+    finding::raise(tx, &found, actor, now)?;
     Ok(Opened::New(IncidentNo(no)))
+}
+
+/// The finding that an open incident is. Several incidents of one kind about one device share it.
+fn matter(kind: IncidentKind, device: Option<&DeviceId>, serials: &[String]) -> Matter {
+    let subject = match (device, serials.first()) {
+        (Some(id), _) => Subject::device(id),
+        (None, serial) => Subject::new(
+            SubjectKind::Certificate,
+            serial.map_or("unknown", String::as_str),
+        ),
+    };
+    Matter {
+        kind: FindingKind::Incident,
+        subject,
+        cause: kind.word().to_owned(),
+    }
 }
 
 /// Closes an incident with what was decided; `None` if there is no such incident. One that is closed
@@ -120,6 +157,22 @@ pub fn resolve(
         outcome: outcome.to_owned(),
     };
     tell(tx, event, &device, actor, now)?;
+    let others = match &device {
+        Some((device, _)) => tx.number(
+            "SELECT count(*) FROM incident WHERE device = $1 AND kind = $2 AND state = $3",
+            &[
+                &device.0,
+                &incident.kind.code(),
+                &IncidentState::Open.code(),
+            ],
+        )?,
+        None => 0,
+    };
+    if others == 0 {
+        let matter = matter(incident.kind, incident.device.as_ref(), &incident.serials);
+        let why = format!("incident {no} was decided: {outcome}");
+        finding::clear(tx, &matter, &why, actor, now)?;
+    }
     by_no(tx, no)
 }
 

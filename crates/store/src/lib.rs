@@ -14,6 +14,7 @@ pub mod device;
 mod driver;
 mod error;
 pub mod event;
+pub mod finding;
 pub mod idempotency;
 pub mod import;
 pub mod incident;

@@ -8,7 +8,10 @@ use crate::driver::sqlite::said;
 use crate::error::{OpenError, StoreError};
 
 /// Every step there ever was, in order; step N leads to schema N + 1. Steps are never edited.
-const STEPS: &[&str] = &[include_str!("../schema/sqlite/0001_foundation.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../schema/sqlite/0001_foundation.sql"),
+    include_str!("../schema/sqlite/0002_finding.sql"),
+];
 
 /// The schema this release reads and writes.
 pub const SCHEMA: i64 = STEPS.len() as i64;

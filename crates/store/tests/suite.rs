@@ -6,6 +6,8 @@ mod asof;
 mod backup;
 #[path = "suite/driver.rs"]
 mod driver;
+#[path = "suite/finding.rs"]
+mod finding;
 mod fixture;
 #[path = "suite/import.rs"]
 mod import;

@@ -157,6 +157,24 @@ fn every_kind() -> Vec<Event> {
             incident: 1,
             outcome: s("kept 4f01"),
         },
+        Event::FindingOpened {
+            cause: s("fork"),
+            criticality: Criticality::High,
+            evidence: vec![s("incident 1")],
+            finding: 1,
+            kind: s("incident"),
+            owner: Some(s("Hydraulics")),
+            subject: s("device pump-17"),
+            times: 2,
+        },
+        Event::FindingAcknowledged {
+            finding: 1,
+            why: s("a person is on the way"),
+        },
+        Event::FindingCleared {
+            finding: 1,
+            why: s("the incident was decided"),
+        },
         Event::IssuerCreated {
             algorithm: s("ecdsa-p256"),
             certificate_hash: s("00"),

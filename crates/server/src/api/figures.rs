@@ -10,16 +10,19 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tenure_domain::facts::Ruling;
+use tenure_domain::finding::FindingState;
 use tenure_domain::incident::IncidentState;
 use tenure_domain::issuer::IssuerKind;
 use tenure_domain::{Status, Title};
 use tenure_engine::duty::publish::List;
-use tenure_engine::store::{StoreError, event, incident, pending, view};
+use tenure_engine::store::{StoreError, event, finding, incident, pending, view};
 use tenure_engine::{Engine, Rejection};
 use tenure_x509::Time;
 
 /// Most open incidents and waiting asks counted one by one.
 const COUNTED_MAX: u32 = 1_000;
+/// Most findings counted in each state.
+const FINDINGS_MAX: u32 = 10_000;
 
 /// Reads the engine's counters and the store's counts.
 pub(super) struct Figures {
@@ -148,6 +151,10 @@ impl Figures {
                     COUNTED_MAX,
                 )?
                 .len(),
+                findings: FindingState::ALL
+                    .iter()
+                    .map(|state| Ok((*state, finding::count(tx, tenant, *state, FINDINGS_MAX)?)))
+                    .collect::<Result<_, StoreError>>()?,
             })
         })?;
         let mut crl_age = Vec::new();
@@ -233,6 +240,15 @@ impl Figures {
                 "Incidents that wait for a decision",
                 one(found.incidents as f64),
             ),
+            gauge(
+                "findings",
+                "Findings by state",
+                found
+                    .findings
+                    .into_iter()
+                    .map(|(state, n)| (vec![("state", state.to_string())], n as f64))
+                    .collect(),
+            ),
         ])
     }
 }
@@ -244,4 +260,5 @@ struct Found {
     last: i64,
     asks: usize,
     incidents: usize,
+    findings: Vec<(FindingState, u64)>,
 }

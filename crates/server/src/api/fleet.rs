@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tenure_domain::facts::Ruling;
+use tenure_domain::finding::FindingState;
 use tenure_domain::incident::IncidentState;
 use tenure_domain::operator::Permission::ReadFleet;
 use tenure_domain::{Standing, Title};
-use tenure_engine::store::{StoreError, view};
+use tenure_engine::store::{StoreError, finding, view};
 use tenure_x509::Time;
 use utoipa::{IntoParams, ToSchema};
 
@@ -61,6 +62,8 @@ pub(crate) struct Fleet {
     pub(crate) asks_waiting: u64,
     /// Incidents that wait for a decision; counted up to 1000.
     pub(crate) incidents_open: u64,
+    /// Findings that nobody has taken up; counted up to 1000.
+    pub(crate) findings_open: u64,
 }
 
 fn words<T: ToString>(counted: BTreeMap<T, u64>) -> BTreeMap<String, u64> {
@@ -73,11 +76,12 @@ fn words<T: ToString>(counted: BTreeMap<T, u64>) -> BTreeMap<String, u64> {
 /// Counts the fleet.
 pub(crate) async fn count(desk: &Desk) -> Result<Fleet, Problem> {
     let tenant = desk.engine().tenant();
-    let (devices, certificates) = desk
+    let (devices, certificates, findings) = desk
         .read(move |tx| {
             Ok::<_, StoreError>((
                 view::device_counts(tx, tenant)?,
                 view::certificate_counts(tx, tenant)?,
+                finding::count(tx, tenant, FindingState::Open, COUNTED_MAX)?,
             ))
         })
         .await?;
@@ -95,6 +99,7 @@ pub(crate) async fn count(desk: &Desk) -> Result<Fleet, Problem> {
         certificates: words(certificates),
         asks_waiting: 0,
         incidents_open: 0,
+        findings_open: findings,
     };
     let most = Paging {
         limit: Some(COUNTED_MAX),

@@ -118,11 +118,14 @@ fn attention(counts: &fleet::Fleet) -> Markup {
         n => format!("{} {many}", number(n)),
     };
     html! {
-        @if counts.incidents_open > 0 || counts.asks_waiting > 0 {
+        @if counts.incidents_open > 0 || counts.asks_waiting > 0 || counts.findings_open > 0 {
             section.notice aria-label="What waits for you" {
                 ul {
                     @if counts.incidents_open > 0 {
                         li { a href="/incidents" { (waits(counts.incidents_open, "incident is", "incidents are")) " open" } ": somebody has to decide which holder of an identity is the right one." }
+                    }
+                    @if counts.findings_open > 0 {
+                        li { a href="/findings" { (waits(counts.findings_open, "finding is", "findings are")) " open" } ": something is not as it should be." }
                     }
                     @if counts.asks_waiting > 0 {
                         li { a href="/asks" { (waits(counts.asks_waiting, "request waits", "requests wait")) } " for a decision." }
@@ -130,7 +133,7 @@ fn attention(counts: &fleet::Fleet) -> Markup {
                 }
             }
         } @else {
-            p.calm { "No open incident, and no request waits for a decision." }
+            p.calm { "No open incident, no open finding, and no request waits for a decision." }
         }
     }
 }

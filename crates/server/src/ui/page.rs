@@ -14,15 +14,17 @@ pub(super) enum Part {
     Certificates,
     Asks,
     Incidents,
+    Findings,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 6] = [
+const PARTS: [(Part, &str, &str); 7] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
     (Part::Asks, "/asks", "Requests"),
     (Part::Incidents, "/incidents", "Incidents"),
+    (Part::Findings, "/findings", "Findings"),
     (Part::Issuers, "/issuers", "Issuers"),
 ];
 
@@ -128,9 +130,9 @@ pub(super) fn distance(from: Time, to: Time) -> String {
 /// A state, told apart by its word; the colour only helps.
 pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
-        "enrolled" | "issued" | "approved" | "resolved" | "at hand" => "good",
+        "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "at hand" => "good",
         "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" => "bad",
-        "held" | "suspended" | "waiting" | "in-transfer" => "wait",
+        "held" | "suspended" | "waiting" | "acknowledged" | "in-transfer" => "wait",
         _ => "plain",
     };
     html! { span class={ "tag " (tone) } { (word) } }

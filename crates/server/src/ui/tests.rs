@@ -18,12 +18,13 @@ use super::session::LIFE_S;
 use crate::api::fleet::day_name;
 use crate::api::tests::house::{House, Reply};
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "/",
     "/devices",
     "/certificates",
     "/asks",
     "/incidents",
+    "/findings",
     "/issuers",
 ];
 
@@ -384,6 +385,24 @@ async fn an_incident_is_decided_with_a_choice_and_a_reason() {
     let csrf = admin.csrf.as_str();
     assert!(admin.page("/").await.contains("1 incident is"));
     assert!(admin.page(&path).await.contains("Keep none"));
+    assert!(admin.page("/").await.contains("1 finding is"));
+    let page = admin.page("/findings/1").await;
+    assert!(page.contains(&path) && page.contains("pump-1"), "{page}");
+    let fields = [("csrf", csrf), ("why", "a person is on the way")];
+    let acknowledge = "/findings/1/acknowledge";
+    let reply = reader.post(acknowledge, &fields).await;
+    assert_eq!(reply.status, StatusCode::FORBIDDEN);
+    let reply = admin
+        .post(acknowledge, &[("csrf", csrf), ("why", " ")])
+        .await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    let reply = admin.post(acknowledge, &fields).await;
+    assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.body);
+    let page = admin.page("/findings/1").await;
+    assert!(
+        page.contains("a person is on the way") && !page.contains("<form.stack"),
+        "{page}"
+    );
     for fields in [
         vec![("csrf", csrf), ("why", "x")],
         vec![("csrf", csrf), ("keep", serial.as_str()), ("why", " ")],
@@ -398,6 +417,11 @@ async fn an_incident_is_decided_with_a_choice_and_a_reason() {
     ];
     let reply = admin.post(&resolve, &fields).await;
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.body);
+    let found = admin.page("/findings?state=all").await;
+    assert!(
+        found.contains("/findings/1") && found.contains("cleared"),
+        "{found}"
+    );
     let page = admin.page(&path).await;
     assert!(
         page.contains("resolved") && !page.contains("<fieldset"),

@@ -620,7 +620,25 @@ async fn a_fork_is_listed_and_decided() {
         house.get("/devices/pump-1").await.ok()["standing"],
         "quarantined"
     );
-    assert_eq!(house.get("/fleet").await.ok()["incidents_open"], 1);
+    let fleet = house.get("/fleet").await.ok();
+    assert_eq!(
+        (&fleet["incidents_open"], &fleet["findings_open"]),
+        (&json!(1), &json!(1))
+    );
+    let findings = house.get("/findings?state=open").await.ok();
+    let finding = &findings["items"][0];
+    assert_eq!(
+        (&finding["subject"], &finding["cause"]),
+        (&json!("pump-1"), &json!("fork"))
+    );
+    let finding = format!("/findings/{}", finding["no"]);
+    let acknowledge = format!("{finding}/acknowledge");
+    let reply = house.post(&acknowledge, json!({})).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST, "without a reason");
+    let known = house
+        .post(&acknowledge, json!({ "why": "on the way" }))
+        .await;
+    assert_eq!(known.ok()["state"], "acknowledged");
     let path = format!("/incidents/{}/resolve", incident["no"]);
     let reply = house
         .post(&path, json!({ "keep": "00ff", "why": "x" }))
@@ -631,6 +649,13 @@ async fn a_fork_is_listed_and_decided() {
         .await
         .ok();
     assert_eq!(decided["state"], "resolved");
+    let cleared = house.get(&finding).await.ok();
+    assert_eq!(
+        (&cleared["state"], &cleared["why"]),
+        (&json!("cleared"), &json!("on the way"))
+    );
+    let reply = house.post(&acknowledge, json!({ "why": "late" })).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT);
     let reply = house.post(&path, json!({ "why": "again" })).await;
     assert_eq!(reply.status, StatusCode::CONFLICT);
     let listed = house.get("/certificates?device=pump-1").await.ok();

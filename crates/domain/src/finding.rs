@@ -1,0 +1,141 @@
+//! A finding: something that is not as it should be, for a person. Everything watchful feeds the one
+//! list of them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tenure_x509::Time;
+
+use crate::device::Criticality;
+use crate::ids::{DeviceId, FindingNo, Slug, Title};
+use crate::words::words;
+
+words! {
+    /// What is not as it should be.
+    FindingKind ("finding kind") {
+        /// An incident waits for a decision; the cause is the incident's kind.
+        Incident = "incident" = 1,
+    }
+    /// Where a finding is.
+    FindingState ("finding state") {
+        /// Nobody has taken it up.
+        Open = "open" = 1,
+        /// Somebody knows of it and said why it stands.
+        Acknowledged = "acknowledged" = 2,
+        /// What was found is gone; if it returns, the same finding opens again.
+        Cleared = "cleared" = 3,
+    }
+    /// What a finding is about.
+    SubjectKind ("subject") {
+        /// A device.
+        Device = "device" = 1,
+        /// A certificate, by its serial.
+        Certificate = "certificate" = 2,
+        /// An issuer.
+        Issuer = "issuer" = 3,
+        /// A relying party.
+        RelyingParty = "relying-party" = 4,
+    }
+}
+
+/// What a finding is about: one thing, by the name people know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// Which kind of thing.
+    pub kind: SubjectKind,
+    /// Its name.
+    pub name: String,
+}
+
+impl Subject {
+    /// A device.
+    pub fn device(id: &DeviceId) -> Subject {
+        Subject::new(SubjectKind::Device, id.as_str())
+    }
+
+    /// An issuer.
+    pub fn issuer(name: &Slug) -> Subject {
+        Subject::new(SubjectKind::Issuer, name.as_str())
+    }
+
+    /// A thing of this kind and name.
+    pub fn new(kind: SubjectKind, name: &str) -> Subject {
+        Subject {
+            kind,
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// What makes two findings the same one: it is open once, however often it is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Matter {
+    /// What is not as it should be.
+    pub kind: FindingKind,
+    /// What it is about.
+    pub subject: Subject,
+    /// What exactly, in words that are the same each time.
+    pub cause: String,
+}
+
+/// A finding to be raised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFinding {
+    /// What it is.
+    pub matter: Matter,
+    /// What is wrong and what to do, in a sentence or two.
+    pub summary: String,
+    /// What shows it, as `incident 3`, `probe 17` or `event 412`.
+    pub evidence: Vec<String>,
+    /// Who answers for it, if somebody does.
+    pub owner: Option<Title>,
+    /// What its going unheeded would mean.
+    pub criticality: Criticality,
+}
+
+/// That somebody knows of a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// When.
+    #[serde(with = "crate::text::time")]
+    pub at: Time,
+    /// Who, by the name of the token.
+    pub by: String,
+    /// Why it stands.
+    pub why: String,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Its row.
+    pub no: FindingNo,
+    /// What it is.
+    pub matter: Matter,
+    /// Where it is.
+    pub state: FindingState,
+    /// What is wrong and what to do.
+    pub summary: String,
+    /// What showed it the last time it opened.
+    pub evidence: Vec<String>,
+    /// Who answers for it.
+    pub owner: Option<Title>,
+    /// What its going unheeded would mean.
+    pub criticality: Criticality,
+    /// How often it has opened.
+    pub times: i64,
+    /// When it opened for the first time.
+    pub first: Time,
+    /// When it opened the last time.
+    pub opened: Time,
+    /// Who knows of it, since it opened the last time.
+    pub acknowledged: Option<Acknowledgement>,
+    /// When what was found was gone.
+    pub cleared: Option<Time>,
+}

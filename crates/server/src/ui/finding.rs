@@ -1,0 +1,193 @@
+//! Findings, and saying that one is known.
+
+use axum::extract::{Query, State};
+use axum::response::Redirect;
+use maud::{Markup, html};
+use serde::Deserialize;
+use tenure_domain::change::Change;
+use tenure_domain::finding::{Finding, FindingState, Subject, SubjectKind};
+use tenure_domain::ids::FindingNo;
+use tenure_domain::operator::Permission::Approve;
+use tenure_engine::store::finding as stored;
+
+use super::device::paging;
+use super::fault::Fault;
+use super::page::{Part, Shown, at, csrf, empty, page, pager, tag};
+use super::posted::Posted;
+use super::session::SignedIn;
+use crate::api::Desk;
+use crate::api::body::Path;
+use crate::api::finding;
+use crate::problem::Problem;
+
+/// Longest reason, in letters.
+const WHY_MAX: usize = 500;
+
+/// Which findings.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    state: String,
+    cursor: Option<String>,
+}
+
+pub(super) async fn list(
+    State(desk): State<Desk>,
+    Query(asked): Query<Asked>,
+    who: SignedIn,
+) -> Result<Shown, Fault> {
+    let (word, state) = match asked.state.as_str() {
+        "" | "open" => ("open", Some(FindingState::Open)),
+        "acknowledged" => ("acknowledged", Some(FindingState::Acknowledged)),
+        "cleared" => ("cleared", Some(FindingState::Cleared)),
+        "all" => ("all", None),
+        _ => {
+            let what = "state: use open, acknowledged, cleared or all";
+            return Err(Problem::bad_request(what).into());
+        }
+    };
+    let found = finding::page(&desk, state, &paging(asked.cursor.clone())).await?;
+    let cursor = asked.cursor.unwrap_or_default();
+    let content = html! {
+        h1 { "Findings" }
+        nav.tabs aria-label="Which findings" {
+            @for each in ["open", "acknowledged", "cleared", "all"] {
+                a href={ "/findings?state=" (each) } aria-current=[(each == word).then_some("true")] { (each) }
+            }
+        }
+        @if found.items.is_empty() {
+            (empty("There is none.", html! { "Whatever is watched here is as it should be, as far as this list goes. There is nothing to do." }))
+        } @else {
+            div.wide {
+                table {
+                    caption { "Findings, newest first" }
+                    thead { tr {
+                        th scope="col" { "Number" } th scope="col" { "State" } th scope="col" { "Criticality" }
+                        th scope="col" { "Kind" } th scope="col" { "About" } th scope="col" { "What is wrong" }
+                        th scope="col" { "Opened (UTC)" }
+                    } }
+                    tbody {
+                        @for finding in &found.items {
+                            tr {
+                                th scope="row" { a href={ "/findings/" (finding.no) } { "Finding " (finding.no) } }
+                                td { (tag(finding.state.word())) }
+                                td { (finding.criticality) }
+                                td { (finding.matter.kind) }
+                                td { (subject(&finding.matter.subject)) }
+                                td { (finding.summary) }
+                                td { (at(finding.opened)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        (pager("/findings", &[("state", word), ("cursor", &cursor)], found.next.as_deref()))
+    };
+    Ok(page(&who, Part::Findings, "Findings", content))
+}
+
+/// What a finding is about, with the way to its page where there is one.
+fn subject(subject: &Subject) -> Markup {
+    let name = &subject.name;
+    html! {
+        @match subject.kind {
+            SubjectKind::Device => a href={ "/devices/" (name) } { (name) },
+            SubjectKind::Certificate => a.serial href={ "/certificates/" (name) } { (name) },
+            SubjectKind::Issuer | SubjectKind::RelyingParty => (subject),
+        }
+    }
+}
+
+pub(super) async fn show(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Path(no): Path<i64>,
+) -> Result<Shown, Fault> {
+    let found = desk.glance(|tx| stored::by_no(tx, FindingNo(no)))?;
+    let finding = found.ok_or_else(|| Problem::not_found(format!("Finding {no}")))?;
+    let title = format!("Finding {no}");
+    let content = html! {
+        p.way { a href="/findings" { "Findings" } }
+        h1 { (title) " " (tag(finding.state.word())) }
+        p.lead { (finding.summary) }
+        dl.fields {
+            div { dt { "Kind" } dd { (finding.matter.kind) } }
+            div { dt { "About" } dd { (subject(&finding.matter.subject)) } }
+            div { dt { "Cause" } dd { (finding.matter.cause) } }
+            div { dt { "Criticality" } dd { (finding.criticality) } }
+            @if let Some(owner) = &finding.owner { div { dt { "Owner" } dd { (owner) } } }
+            div { dt { "Opened (UTC)" } dd { (at(finding.opened)) } }
+            @if finding.times > 1 { div { dt { "First opened (UTC)" } dd { (at(finding.first)) ", " (finding.times) " times since" } } }
+            @if let Some(said) = &finding.acknowledged {
+                div { dt { "Acknowledged (UTC)" } dd { (at(said.at)) " by " (said.by) } }
+                div.whole { dt { "Why it stands" } dd { (said.why) } }
+            }
+            @if let Some(cleared) = finding.cleared { div { dt { "Cleared (UTC)" } dd { (at(cleared)) } } }
+            div.whole { dt { "What shows it" } dd {
+                @if finding.evidence.is_empty() { "nothing but the summary" }
+                @for (i, each) in finding.evidence.iter().enumerate() { @if i > 0 { ", " } (evidence(each)) }
+            } }
+        }
+        @if finding.state == FindingState::Open { (acknowledgement(&who, &finding)) }
+    };
+    Ok(page(&who, Part::Findings, &title, content))
+}
+
+fn evidence(text: &str) -> Markup {
+    html! {
+        @match text.split_once(' ') {
+            Some(("incident", no)) => a href={ "/incidents/" (no) } { (text) },
+            _ => (text),
+        }
+    }
+}
+
+fn acknowledgement(who: &SignedIn, finding: &Finding) -> Markup {
+    if let Err(problem) = who.may(Approve) {
+        return html! { p.hint { "Acknowledging needs more than your role. " (problem.detail.unwrap_or_default()) } };
+    }
+    html! {
+        section.card aria-labelledby="acknowledge" {
+            h2 #acknowledge { "Acknowledge" }
+            p { "It stays on the list as acknowledged, and is cleared when what was found is gone." }
+            form.stack method="post" action={ "/findings/" (finding.no) "/acknowledge" } {
+                (csrf(who))
+                div.field {
+                    label for="why" { "Why it stands, for the record" }
+                    input #why name="why" required maxlength=(WHY_MAX) autocomplete="off";
+                }
+                button type="submit" { "Acknowledge" }
+            }
+        }
+    }
+}
+
+/// Why it stands.
+#[derive(Deserialize)]
+pub(super) struct Acknowledged {
+    #[serde(default)]
+    why: String,
+}
+
+pub(super) async fn acknowledge(
+    State(desk): State<Desk>,
+    Path(no): Path<i64>,
+    posted: Posted<Acknowledged>,
+) -> Result<Redirect, Fault> {
+    let what = "POST /findings/{no}/acknowledge";
+    posted.may(&desk, Approve, what).await?;
+    let why = posted.form.why.trim().to_owned();
+    if why.is_empty() || why.chars().count() > WHY_MAX {
+        let what = format!("Say why, in 1 to {WHY_MAX} letters. Nothing was changed.");
+        return Err(Problem::bad_request(what).into());
+    }
+    let change = Change::AcknowledgeFinding {
+        finding: FindingNo(no),
+        why,
+    };
+    desk.engine()
+        .change(&posted.who.caller.actor(), change)
+        .await?;
+    Ok(Redirect::to(&format!("/findings/{no}")))
+}
