@@ -17,7 +17,7 @@ use tenure_store::{StoreError, Tx, device, incident, pending, secret, withdrawal
 use tenure_x509::Time;
 
 use crate::fault::{FaultCause, Rejection};
-use crate::{Engine, facts};
+use crate::{Engine, Step, facts};
 
 /// What an ask comes to.
 #[derive(Debug, Clone)]
@@ -59,6 +59,7 @@ impl Engine {
                 Decision::Refuse(no) => return self.refuse(&ask, &facts, no, now).await,
             };
             let draft = grant.draft(&ask.csr, crate::chance::bytes::<CHANCE_BYTES>()?)?;
+            self.step(Step::Decided);
             match self.issue(draft, &ask, &facts, now).await? {
                 Issue::Released(certificate) => return Ok(Answer::Issued(certificate)),
                 Issue::Stale => self.reload().await?,
@@ -81,6 +82,7 @@ impl Engine {
         let Some(reserved) = self.reserve(draft, actor.clone(), now).await? else {
             return Ok(Issue::Stale);
         };
+        self.step(Step::Reserved);
         // From here on a crash leaves a reservation without a certificate, and nothing else.
         let signed = match key.blocks() {
             // A device behind the key may take its time; it must not hold up a thread of ours.
@@ -89,6 +91,7 @@ impl Engine {
                 .map_err(|_| FaultCause::Corrupt("signature: the signing thread died"))??,
             false => key.sign_certificate(reserved)?,
         };
+        self.step(Step::Signed);
         let signed = Arc::new(signed);
         let completion = Arc::new(Completion {
             actor,
@@ -102,6 +105,7 @@ impl Engine {
                 certificate::complete(tx, &signed, &completion)
             })
             .await?;
+        self.step(Step::Completed);
         self.wake_integrate();
         match completed {
             Completed::Released(certificate) => {

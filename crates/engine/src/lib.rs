@@ -23,11 +23,12 @@ mod revoke;
 pub mod signer;
 mod snapshot;
 pub mod status;
+mod step;
 mod strangers;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 pub use change::{Changed, NewSecretText, NewToken};
 pub use clock::Clock;
@@ -37,6 +38,7 @@ pub use fault::{Chain, Fault, FaultCause, Rejection};
 pub use observe::{Observation, Observed};
 pub use revoke::{BlastRadius, RevokeAsk, Target, Withdrawal};
 pub use snapshot::{Maker, Snapshot};
+pub use step::Step;
 pub use tenure_store as store;
 
 use tenure_domain::ids::TenantId;
@@ -67,6 +69,7 @@ struct Inside {
     lists: lists::Lists,
     publish: Notify,
     integrate: Notify,
+    watch: OnceLock<fn(Step)>,
 }
 
 /// How this process runs, as far as the engine must know.
@@ -108,6 +111,7 @@ impl Engine {
                 lists: lists::Lists::default(),
                 publish: Notify::new(),
                 integrate: Notify::new(),
+                watch: OnceLock::new(),
             }),
         };
         engine.keys_are_the_issuers()?;
@@ -243,6 +247,20 @@ impl Engine {
 
     pub(crate) fn integrate_bell(&self) -> &Notify {
         &self.inside.integrate
+    }
+
+    /// Has `watch` told of each step from now on, on the thread that took it. For tests that stop
+    /// there; nothing in a configuration leads here.
+    #[doc(hidden)]
+    pub fn watch_steps(&self, watch: fn(Step)) {
+        // Only the first watch counts: a test has one.
+        let _ = self.inside.watch.set(watch);
+    }
+
+    pub(crate) fn step(&self, step: Step) {
+        if let Some(watch) = self.inside.watch.get() {
+            watch(step);
+        }
     }
 
     /// A fresh name for one recording transaction.

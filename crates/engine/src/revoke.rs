@@ -10,8 +10,8 @@ use tenure_domain::{CertificateRow, Refusal, Status};
 use tenure_store::{ReadTx, StoreError, Tx, certificate, device, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
-use crate::Engine;
 use crate::fault::Rejection;
+use crate::{Engine, Step};
 
 /// Whose certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,7 @@ impl Engine {
             })
             .await
             .map_err(Conflict::into_rejection)?;
+        self.step(Step::Withdrawn);
         for _ in 0..done.changed {
             self.counters().revoked.inc();
         }

@@ -2,56 +2,11 @@
 
 mod house;
 
-use house::House;
+use house::{House, outsider};
 use tenure_domain::change::Change;
 use tenure_domain::registry::Site;
-use tenure_engine::duty::integrate::{LOG_KEY, log_directory, read_tile, verifier};
-use tenure_engine::store::log_state;
-use tenure_tlog::{
-    Checkpoint, EntryBundle, Frontier, Hash, TilePath, bundles_between, consistency, inclusion,
-    leaf_hash, verify_consistency, verify_inclusion,
-};
-use tenure_x509::SignatureAlgorithm;
-
-/// Reads everything again and checks it: signature, leaves, tiles, root. Answers the checkpoint.
-fn outsider(house: &House) -> Checkpoint {
-    let directory = house.directory.path();
-    let note = std::fs::read(log_directory(directory).join("checkpoint")).unwrap();
-    let key = house.engine.key(LOG_KEY).unwrap();
-    let origin = house
-        .engine
-        .store()
-        .glance(log_state)
-        .unwrap()
-        .unwrap()
-        .origin;
-    let trusted = verifier(&origin, key.public()).unwrap();
-    let checkpoint = Checkpoint::open(&note, &origin, &trusted, |_, text, signature| {
-        key.public()
-            .verify(SignatureAlgorithm::Ed25519, text, signature)
-            .is_ok()
-    })
-    .unwrap();
-    let mut leaves = Vec::new();
-    for path in bundles_between(0, checkpoint.size()) {
-        let bundle = EntryBundle::parse(&read_tile(directory, &path).unwrap()).unwrap();
-        leaves.extend(bundle.entries().map(leaf_hash));
-    }
-    assert_eq!(leaves.len() as u64, checkpoint.size());
-    let mut frontier = Frontier::new();
-    for tile in frontier.append(&leaves).unwrap() {
-        if !tile.path.is_partial() {
-            assert_eq!(read_tile(directory, &tile.path).unwrap(), tile.to_bytes());
-        }
-    }
-    assert_eq!(&frontier.root(), checkpoint.root());
-    let last = checkpoint.size() - 1;
-    let read = |path: &TilePath| read_tile(directory, path);
-    let proof = inclusion(last, checkpoint.size(), read).unwrap();
-    let leaf: &Hash = leaves.last().unwrap();
-    verify_inclusion(last, checkpoint.size(), leaf, &proof, checkpoint.root()).unwrap();
-    checkpoint
-}
+use tenure_engine::duty::integrate::{log_directory, read_tile};
+use tenure_tlog::{EntryBundle, TilePath, bundles_between, consistency, verify_consistency};
 
 async fn sites(house: &House, from: usize, to: usize) {
     for no in from..to {

@@ -186,3 +186,24 @@ async fn g2_a_number_is_never_used_twice_even_if_the_clock_stands_still() {
         last = number;
     }
 }
+
+#[tokio::test]
+async fn g2_a_withdrawal_in_the_second_of_the_last_list_is_in_the_next_one() {
+    let house = House::found().await;
+    let made = house.enrolled("pump-17").await;
+    // The lists are renewed and bear this second as their number; so does the epoch of the change.
+    house.pass(7 * 3600);
+    assert!(house.engine.publish().await.unwrap() > 0);
+    let revoke = StatusChange::Revoke {
+        reason: Reason::Superseded,
+        invalidity: None,
+    };
+    let ask = change(&house, &made.row.serial, revoke);
+    house.engine.revoke(ask).await.unwrap();
+    assert_eq!(house.engine.publish().await.unwrap(), 2);
+    for list in [List::Shard(made.row.shard), List::Full] {
+        let found = listed(&house, list, &made.row.serial);
+        assert_eq!(found, Some(Reason::Superseded), "{list:?}");
+    }
+    assert_eq!(house.engine.publish().await.unwrap(), 0);
+}

@@ -18,9 +18,9 @@ use tenure_tlog::{
 
 use tenure_x509::KeyAlgorithm;
 
-use crate::Engine;
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::{Key, SignError};
+use crate::{Engine, Step};
 
 /// The name of the log's key in the keyring.
 pub const LOG_KEY: &str = "log";
@@ -116,9 +116,11 @@ impl Engine {
                 .advance_log(Some(expected), stored)
                 .await
                 .map_err(FaultCause::Seal)?;
+            self.step(Step::LogAdvanced);
             // From here on the checkpoint is ours for good. A crash before the next line leaves an
             // older one published, which the next run mends.
             self.publish_checkpoint(&next)?;
+            self.step(Step::CheckpointPublished);
             if !full {
                 return Ok(size);
             }
@@ -135,6 +137,7 @@ impl Engine {
     ) -> Result<(u64, LogState), Rejection> {
         let mut frontier = self.frontier(state)?;
         self.lay(&mut frontier, events)?;
+        self.step(Step::TilesWritten);
         let checkpoint = Checkpoint::new(&state.origin, frontier.size(), frontier.root())
             .map_err(|_| FaultCause::Corrupt("log origin"))?;
         let verifier = verifier(&state.origin, key.public())?;
@@ -142,6 +145,7 @@ impl Engine {
             .map_err(|_| FaultCause::Corrupt("checkpoint text"))?;
         note.sign(&verifier, |text| key.sign_checkpoint(text))
             .map_err(|error: SignError| Rejection::from(error))?;
+        self.step(Step::CheckpointSigned);
         let next = LogState {
             origin: state.origin.clone(),
             size: frontier.size(),

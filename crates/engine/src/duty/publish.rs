@@ -1,7 +1,9 @@
 //! Publishing: what the record says of revocation becomes lists that anyone can fetch.
 //!
 //! Each shard's list is one rendering of one revocation set at one epoch. Its number is
-//! `max(last + 1, epoch, Unix time)`, so that not even a restored backup can reuse one.
+//! `max(last + 1, epoch, Unix time)`, so that not even a restored backup can reuse one. Being ahead of
+//! the epoch, the number does not tell which withdrawals the list holds: that is remembered beside it,
+//! and found out by making the list anew after a start.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,9 +15,9 @@ use tenure_store::{ReadTx, StoreError};
 use tenure_x509::Time;
 use tenure_x509::crl::{Crl, CrlSpec, CrlWriter, Entry, Holds, Scope, ToSign, WriteError};
 
-use crate::Engine;
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::{Key, SignError};
+use crate::{Engine, Step};
 
 /// How long a list may be used, in seconds.
 pub const CRL_LIFE_S: i64 = 24 * 3600;
@@ -57,6 +59,8 @@ pub struct Published {
     pub this_update: Time,
     /// Until when it may be used.
     pub next_update: Time,
+    /// The epoch that it renders; unknown for a list that was made before this process.
+    pub epoch: Option<i64>,
 }
 
 /// Reads what is published; `None` if nothing readable is.
@@ -67,6 +71,7 @@ pub fn published(directory: &Path, issuer: &str, list: List) -> Option<Published
         number: crl.number()?,
         this_update: crl.this_update(),
         next_update: crl.next_update()?,
+        epoch: None,
     })
 }
 
@@ -89,23 +94,13 @@ impl Engine {
         let no = issuer.no;
         let epochs = self.store().glance(|tx| revocation::epochs(tx, no))?;
         let mut made = 0;
-        let mut newest = 0;
-        for shard in 0..issuer.shards {
-            let epoch = epochs
-                .iter()
-                .find(|(of, _)| *of == shard)
-                .map_or(0, |(_, epoch)| *epoch);
-            newest = newest.max(epoch);
-            if self.is_behind(issuer, List::Shard(shard), epoch, now) {
-                self.publish_list(issuer, key, List::Shard(shard), epoch, now, CRL_LIFE_S)
+        for list in (0..issuer.shards).map(List::Shard).chain([List::Full]) {
+            let epoch = epoch_of(&epochs, list);
+            if self.is_behind(issuer, list, epoch, now) {
+                self.publish_list(issuer, key, list, epoch, now, CRL_LIFE_S)
                     .await?;
                 made += 1;
             }
-        }
-        if self.is_behind(issuer, List::Full, newest, now) {
-            self.publish_list(issuer, key, List::Full, newest, now, CRL_LIFE_S)
-                .await?;
-            made += 1;
         }
         Ok(made)
     }
@@ -114,7 +109,7 @@ impl Engine {
         match self.published_list(&issuer.name, list) {
             None => true,
             Some(published) => {
-                u64::try_from(epoch).is_ok_and(|epoch| published.number < epoch)
+                published.epoch.is_none_or(|rendered| rendered < epoch)
                     || now >= published.this_update.plus(CRL_RENEW_S)
                     || now >= published.next_update
             }
@@ -162,33 +157,48 @@ impl Engine {
             number,
             scope: scope(issuer, list),
         };
-        let published = Published {
-            number,
-            this_update: now,
-            next_update: now.plus(life_s),
-        };
         let (no, key, target) = (issuer.no, key.clone(), path.clone());
-        let job = move |tx: &ReadTx<'_>| -> Result<CrlWriter<File>, Rejection> {
-            stream(tx, &spec, no, list, now, &target)
+        let job = move |tx: &ReadTx<'_>| -> Result<(CrlWriter<File>, i64), Rejection> {
+            let epoch = epoch_of(&revocation::epochs(tx, no)?, list);
+            Ok((stream(tx, &spec, no, list, now, &target)?, epoch))
         };
-        let writer = self.store().read(job).await?;
+        let (writer, rendered) = self.store().read(job).await?;
+        self.step(Step::ListWritten);
+        let engine = self.clone();
         let sign = move || -> Result<(), Rejection> {
             let file = writer
                 .finish(|what| sign(&key, what))
                 .map_err(write_error)?;
+            engine.step(Step::ListSigned);
             move_into_place(&file, &path).map_err(|error| FaultCause::File {
                 doing: "publishing a revocation list",
                 error,
             })?;
+            engine.step(Step::ListPublished);
             Ok(())
         };
         tokio::task::spawn_blocking(sign)
             .await
             .map_err(|_| FaultCause::Corrupt("revocation list: the signing thread died"))??;
+        let published = Published {
+            number,
+            this_update: now,
+            next_update: now.plus(life_s),
+            epoch: Some(rendered),
+        };
         self.lists()
             .put(format!("{}/{}", issuer.name, list.file()), published);
         Ok(())
     }
+}
+
+/// The epoch of what a list holds, of those of the issuer's shards.
+fn epoch_of(epochs: &[(u16, i64)], list: List) -> i64 {
+    let of_list = epochs.iter().filter(|(shard, _)| match list {
+        List::Shard(only) => *shard == only,
+        List::Full => true,
+    });
+    of_list.map(|(_, epoch)| *epoch).max().unwrap_or(0)
 }
 
 fn scope(issuer: &Issuer, list: List) -> Scope {

@@ -1,5 +1,7 @@
 //! A founded house in a temporary directory, with a clock that stands still until it is moved.
-#![allow(dead_code)] // Each test binary uses its own part of it.
+#![allow(dead_code, unused_imports)] // Each test binary uses its own part of it.
+
+mod outside;
 
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use tenure_engine::store::{Create, Options, Store};
 use tenure_engine::{Answer, Changed, Clock, Engine, Rejection};
 use tenure_x509::{Cert, Csr, KeyKind, KeyPair, Name, SanName, Time};
 
+pub use outside::{outsider, published};
+
 pub const START: Time = Time::from_unix(1_790_000_000);
 
 pub struct House {
@@ -28,6 +32,11 @@ pub struct House {
 
 pub fn key(name: &str, doors: Doors, kind: KeyKind) -> Key {
     Key::in_memory(name, doors, KeyPair::generate(kind).unwrap())
+}
+
+/// The public half of one of the house's keys.
+pub fn key_of(house: &House, name: &str) -> tenure_x509::PublicKey {
+    house.engine.key(name).unwrap().public().clone()
 }
 
 impl House {
@@ -138,27 +147,11 @@ impl House {
     }
 
     pub async fn enroll(&self, id: &str, secret: &str, key: &KeyPair) -> Result<Answer, Rejection> {
-        let secret = PresentedSecret {
-            device: id.parse().unwrap(),
-            secret: secret.to_owned(),
-        };
-        let presented = Presented {
-            secret: Some(secret),
-            ..Presented::default()
-        };
-        self.engine
-            .enroll(ask(Operation::Enroll, key, presented))
-            .await
+        self.engine.enroll(first_ask(id, secret, key)).await
     }
 
     pub async fn renew(&self, current: &Cert, key: &KeyPair) -> Result<Answer, Rejection> {
-        let presented = Presented {
-            chain: vec![current.clone()],
-            ..Presented::default()
-        };
-        self.engine
-            .enroll(ask(Operation::Renew, key, presented))
-            .await
+        self.engine.enroll(renewal(current, key)).await
     }
 
     /// A registered device with its first certificate.
@@ -171,6 +164,28 @@ impl House {
 
 pub fn pair() -> KeyPair {
     KeyPair::generate(KeyKind::P256).unwrap()
+}
+
+/// Asks for a first certificate with a one-time secret.
+pub fn first_ask(id: &str, secret: &str, key: &KeyPair) -> Ask {
+    let secret = PresentedSecret {
+        device: id.parse().unwrap(),
+        secret: secret.to_owned(),
+    };
+    let presented = Presented {
+        secret: Some(secret),
+        ..Presented::default()
+    };
+    ask(Operation::Enroll, key, presented)
+}
+
+/// Asks for a successor of `current`.
+pub fn renewal(current: &Cert, key: &KeyPair) -> Ask {
+    let presented = Presented {
+        chain: vec![current.clone()],
+        ..Presented::default()
+    };
+    ask(Operation::Renew, key, presented)
 }
 
 pub fn ask(operation: Operation, key: &KeyPair, presented: Presented) -> Ask {
