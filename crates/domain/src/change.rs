@@ -41,6 +41,13 @@ pub enum Change {
         /// How long it is good, in seconds.
         life_s: i64,
     },
+    /// Let a device have another identity for life, once, after a repair.
+    ApproveRepair {
+        /// The device.
+        device: DeviceId,
+        /// Why, for the record.
+        why: String,
+    },
     /// Let a held ask have its certificate.
     ApproveAsk(AskNo),
     /// Refuse a held ask.
@@ -98,6 +105,7 @@ impl Change {
             | Change::EditDevice(_) => Permission::ChangeFleet,
             Change::SetStanding { .. } => Permission::Withdraw,
             Change::NewSecret { .. }
+            | Change::ApproveRepair { .. }
             | Change::ApproveAsk(_)
             | Change::RefuseAsk(_)
             | Change::ResolveIncident { .. }

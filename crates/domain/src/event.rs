@@ -125,6 +125,9 @@ pub enum Event {
         reason: String,
         source_hash: String,
     },
+    RepairApproved {
+        why: String,
+    },
 
     // Withdrawal.
     CertificateRevoked {
@@ -332,6 +335,7 @@ kinds! {
     AskRefusedByOperator = "ask-refused-by-operator" = 27,
     AskRefused = "ask-refused" = 28,
     StrangersRefused = "strangers-refused" = 29,
+    RepairApproved = "repair-approved" = 30,
     CertificateRevoked = "certificate-revoked" = 40,
     CertificateHeld = "certificate-held" = 41,
     CertificateReleased = "certificate-released" = 42,

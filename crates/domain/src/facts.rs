@@ -30,6 +30,29 @@ pub struct Facts {
     pub ruling: Option<Ruling>,
     /// The answer given to the same ask before.
     pub earlier: Option<Earlier>,
+    /// The identity for life that bears the device's serial number already. Read only for asks
+    /// for an identity for life.
+    pub identity: Option<IdentityForLife>,
+}
+
+/// An identity for life (IDevID) of ours. A serial number has at most one at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityForLife {
+    /// The device that holds it.
+    pub device: DeviceId,
+    /// Its certificate.
+    pub certificate: CertificateNo,
+    /// Whether it may be given once more.
+    pub repair: Repair,
+}
+
+/// Whether an operator approved a repair, after which a device gets another identity for life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// Nobody did.
+    NotApproved,
+    /// Someone did, and the identity was not given yet.
+    Approved,
 }
 
 /// The device an ask is about, with its class and the head of its chain.
@@ -112,6 +135,10 @@ impl Facts {
             })),
             "key_use": self.key_use.as_ref().map(|k| format!("{k:?}")),
             "ruling": self.ruling.map(|r| format!("{r:?}")),
+            "identity": self.identity.as_ref().map(|i| json!({
+                "device": i.device.as_str(),
+                "repair": format!("{:?}", i.repair),
+            })),
         })
     }
 }

@@ -12,6 +12,8 @@ words! {
         Root = "root" = 1,
         /// Signs devices, responders and servers.
         Issuing = "issuing" = 2,
+        /// Signs identities for life and nothing else, and never ends.
+        IDevId = "idevid" = 3,
     }
 }
 

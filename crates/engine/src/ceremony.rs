@@ -4,10 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tenure_domain::Refusal;
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::ids::{Slug, Title};
-use tenure_domain::issuer::IssuerKind;
+use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
 use tenure_domain::registry::{Class, Owner, Renewability, Service, Site};
@@ -34,7 +35,12 @@ pub const HOUSE: &str = "tenure";
 pub(crate) const SERVER_PROFILE: &str = "tenure-server";
 pub(crate) const OCSP_PROFILE: &str = "tenure-ocsp";
 const ISSUING_PROFILE: &str = "tenure-issuing-ca";
+const IDEVID_PROFILE: &str = "tenure-idevid-ca";
 const ROOT_PROFILE: &str = "tenure-root-ca";
+
+/// Into how many parts the revocation list of an issuer of identities for life is cut: they stay on it
+/// for good, and few are ever withdrawn.
+const IDEVID_SHARDS: u16 = 16;
 
 /// What a new house is called and where it will be reached.
 #[derive(Debug, Clone)]
@@ -103,8 +109,9 @@ pub async fn found(
     let anchor = engine
         .certify(ROOT, ROOT_PROFILE, Vec::new(), "root ceremony")
         .await?;
+    let url = &founding.public_url;
     engine
-        .install(&anchor, IssuerKind::Root, &root, &[], 1, &founding)
+        .install(&anchor, IssuerKind::Root, &root, &[], 1, url, &us)
         .await?;
     let below = engine
         .certify(ISSUING, ISSUING_PROFILE, Vec::new(), "issuer ceremony")
@@ -117,7 +124,8 @@ pub async fn found(
             &issuing,
             &chain,
             founding.shards,
-            &founding,
+            url,
+            &us,
         )
         .await?;
     engine.renew_system().await?;
@@ -155,10 +163,8 @@ async fn furnish(
     us: &Actor,
     now: tenure_x509::Time,
 ) -> Result<(), Rejection> {
-    let policy = document::parse(&founding.policy, 1).map_err(|error| {
-        tenure_domain::Refusal::BadRequest {
-            what: error.to_string(),
-        }
+    let policy = document::parse(&founding.policy, 1).map_err(|error| Refusal::BadRequest {
+        what: error.to_string(),
     })?;
     let origin = format!("tenure.invalid/{}", hex(&crate::chance::bytes::<8>()?));
     let house = title(HOUSE)?;
@@ -247,6 +253,84 @@ async fn furnish(
 }
 
 impl Engine {
+    /// Adds an issuer of identities for life to a founded house: a CA certificate that never ends,
+    /// signed by the root. `new` is its key, named as it shall be called; `root` is the root's.
+    ///
+    /// # Errors
+    /// A conflict if the name is taken or `root` is not this house's.
+    pub async fn add_idevid_issuer(&self, new: &Key, root: &Key) -> Result<Arc<Issuer>, Rejection> {
+        let us = Actor::system("issuer ceremony");
+        let known = self.snapshot();
+        let above = known
+            .issuers
+            .iter()
+            .find(|issuer| issuer.kind == IssuerKind::Root && issuer.key == root.name())
+            .ok_or_else(|| FaultCause::NoKey(ROOT.to_owned()))?;
+        if known.issuers.iter().any(|issuer| issuer.key == new.name()) {
+            let what = format!("there is an issuer {} already", new.name());
+            return Err(Refusal::Conflict { what }.into());
+        }
+        let spec = self.idevid_subject(new.name())?;
+        let (actor, tenant) = (us.clone(), self.tenant());
+        let now = self.now_for_signing()?;
+        self.record(move |tx| {
+            // An interrupted ceremony may have left it.
+            match device::by_id(tx, tenant, &spec.id)? {
+                Some(_) => tx.excuse("our subject is registered"),
+                None => {
+                    device::add(tx, &spec, &actor, now)?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        self.add_key(root.clone());
+        self.add_key(new.clone());
+        let made = self
+            .certify(new.name(), IDEVID_PROFILE, Vec::new(), "issuer ceremony")
+            .await?;
+        let mut chain = vec![above.certificate.clone()];
+        chain.extend(above.chain.iter().cloned());
+        let kind = IssuerKind::IDevId;
+        self.install(
+            &made,
+            kind,
+            new,
+            &chain,
+            IDEVID_SHARDS,
+            &above.base_url,
+            &us,
+        )
+        .await?;
+        let known = self.snapshot();
+        let made = known.issuers.iter().find(|issuer| issuer.key == new.name());
+        let made = made.ok_or(FaultCause::Corrupt("new issuer"))?;
+        // Only its own lists: the root's are good for a year and stay.
+        self.publish_issuer(made, new).await?;
+        Ok(Arc::clone(made))
+    }
+
+    /// The system subject of an issuer of identities for life; its owner is the root's.
+    fn idevid_subject(&self, name: &str) -> Result<DeviceSpec, Rejection> {
+        let tenant = self.tenant();
+        let parsed = |text: &str| {
+            text.parse()
+                .map_err(|_| FaultCause::Corrupt("system subject's name"))
+        };
+        let root = parsed(ROOT)?;
+        let root = self.store().glance(|tx| device::by_id(tx, tenant, &root))?;
+        let root = root.ok_or(FaultCause::Corrupt("root's subject"))?;
+        Ok(DeviceSpec {
+            id: parsed(name)?,
+            model: format!("{} IDevID CA {name}", root.owner)
+                .chars()
+                .take(64)
+                .collect(),
+            serial: name.to_owned(),
+            ..device::spec(&root)
+        })
+    }
+
     /// Makes an issuer of a CA certificate that was just released.
     async fn install(
         &self,
@@ -255,7 +339,8 @@ impl Engine {
         key: &Key,
         chain: &[Cert],
         shards: u16,
-        founding: &Founding,
+        base_url: &str,
+        us: &Actor,
     ) -> Result<(), Rejection> {
         let name: Slug = key
             .name()
@@ -270,9 +355,9 @@ impl Engine {
             key: key.name().to_owned(),
             algorithm: key.algorithm(),
             shards,
-            base_url: founding.public_url.clone(),
+            base_url: base_url.to_owned(),
         };
-        let (us, now) = (Actor::system("init"), self.clock().now());
+        let (us, now) = (us.clone(), self.clock().now());
         self.record(move |tx| Ok(issuer::add(tx, &new, &us, now)?))
             .await?;
         self.reload().await

@@ -15,8 +15,8 @@ use tenure_domain::text::hex;
 use tenure_domain::{Refusal, Standing, Status};
 use tenure_store::registry::RegistryError;
 use tenure_store::{
-    StoreError, Tx, certificate, device, finding, incident, issuer, pending, registry, secret,
-    token, withdrawal,
+    StoreError, Tx, certificate, device, finding, identity, incident, issuer, pending, registry,
+    secret, token, withdrawal,
 };
 use tenure_x509::{Reason, Serial, Time};
 
@@ -285,6 +285,17 @@ fn plain(
             let device = known(tx, tenant, device)?;
             let moved = move_along(tx, &device, *to, why, actor, now)?;
             return Ok(Changed::Device(Box::new(moved)));
+        }
+        Change::ApproveRepair { device, why } => {
+            let device = known(tx, tenant, device)?;
+            if !identity::approve_repair(tx, &device, why, actor, now)? {
+                let what = format!(
+                    "device {} holds no identity for life of ours; its first one needs no repair",
+                    device.id
+                );
+                return Err(Refusal::Conflict { what }.into());
+            }
+            return Ok(Changed::Device(Box::new(known(tx, tenant, &device.id)?)));
         }
         Change::ApproveAsk(no) => return ruled(tx, *no, Ruling::Approved, actor, now),
         Change::RefuseAsk(no) => return ruled(tx, *no, Ruling::Refused, actor, now),

@@ -110,6 +110,10 @@ impl Engine {
         match completed {
             Completed::Released(certificate) => {
                 self.counters().issued.inc();
+                if facts.identity.is_some() {
+                    // The identity before the repair was revoked with it.
+                    self.wake_publish();
+                }
                 Ok(Issue::Released(Arc::new(certificate)))
             }
             // The device, its issuer or its predecessor changed while we were signing.

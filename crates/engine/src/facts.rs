@@ -7,8 +7,9 @@ use tenure_domain::device::Device;
 use tenure_domain::evidence::{CurrentProof, Evidence, ManufacturerProof, Unproved};
 use tenure_domain::facts::{Facts, ReplayKey, Subject};
 use tenure_domain::issuer::Issuer;
-use tenure_domain::registry::ChainTime;
-use tenure_store::{ReadTx, StoreError, certificate, device, pending, registry, secret};
+use tenure_domain::profile::ProfileKind;
+use tenure_domain::registry::{ChainTime, Class};
+use tenure_store::{ReadTx, StoreError, certificate, device, identity, pending, registry, secret};
 use tenure_x509::path::{self, PathError, PathFault, Purpose};
 use tenure_x509::{Cert, Time};
 
@@ -37,16 +38,19 @@ pub fn about(
             return Ok(facts);
         }
     };
-    let key = ask.csr.public_key().hash();
-    let replay = ReplayKey::of(ask, device.id.as_str());
-    facts.key_use = certificate::key_use(tx, key, device.no)?;
-    facts.ruling = pending::ruling(tx, replay)?;
-    facts.earlier = certificate::earlier(tx, device.no, replay)?;
     // A class that an import has just made is not in the snapshot yet.
     let class = match snapshot.classes.get(&device.class) {
         Some(class) => Some(Arc::clone(class)),
         None => registry::class::by_name(tx, ask.tenant, device.class.as_str())?.map(Arc::new),
     };
+    let key = ask.csr.public_key().hash();
+    let replay = ReplayKey::of(ask, device.id.as_str());
+    facts.key_use = certificate::key_use(tx, key, device.no)?;
+    facts.ruling = pending::ruling(tx, replay)?;
+    facts.earlier = certificate::earlier(tx, device.no, replay)?;
+    if is_for_life(ask, class.as_deref(), snapshot) {
+        facts.identity = identity::of(tx, &device)?;
+    }
     if let Some(class) = class {
         let head = certificate::head(tx, device.no)?;
         let (head, forgiven) = head.map_or((None, 0), |(row, forgiven)| (Some(row), forgiven));
@@ -58,6 +62,13 @@ pub fn about(
         });
     }
     Ok(facts)
+}
+
+/// Whether an identity for life is asked for.
+fn is_for_life(ask: &Ask, class: Option<&Class>, snapshot: &Snapshot) -> bool {
+    let name = ask.via.label.as_ref().or(class.map(|class| &class.profile));
+    name.and_then(|name| snapshot.policy.profile(name))
+        .is_some_and(|profile| profile.kind == ProfileKind::IDevId)
 }
 
 /// The name by which the queue knows someone who proved nothing: the fingerprint of its

@@ -190,6 +190,9 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
     }
     let noun = match noun {
         Noun::Key(verb) => return key::run(verb, reach.data.as_deref(), output).await,
+        Noun::Issuer(issuer::Verb::Add(add)) => {
+            return issuer::add::run(&add, reach.data.as_deref(), output).await;
+        }
         Noun::Issuer(issuer::Verb::CrlRefresh(refresh)) => {
             return issuer::crl_refresh(&refresh, reach.data.as_deref(), output).await;
         }

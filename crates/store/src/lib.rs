@@ -16,6 +16,7 @@ mod error;
 pub mod event;
 pub mod finding;
 pub mod idempotency;
+pub mod identity;
 pub mod import;
 pub mod incident;
 pub mod issuer;

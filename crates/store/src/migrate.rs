@@ -11,6 +11,7 @@ use crate::error::{OpenError, StoreError};
 const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0001_foundation.sql"),
     include_str!("../schema/sqlite/0002_finding.sql"),
+    include_str!("../schema/sqlite/0003_identity.sql"),
 ];
 
 /// The schema this release reads and writes.

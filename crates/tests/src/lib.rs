@@ -5,6 +5,7 @@
 //!
 //! Read first: [`House`] and [`tool`].
 
+pub mod api;
 pub mod http;
 pub mod pki;
 
@@ -240,16 +241,8 @@ impl House {
 
     /// Reports that a service saw a certificate in use, as the service would.
     pub fn report(&self, serial: &str, service: &str) {
-        let token = fs::read_to_string(self.data().join("admin.token")).unwrap();
-        let authorization = format!("Bearer {}", token.trim());
-        let url = format!("https://127.0.0.1:{}/api/v1/sightings", self.ports.operator);
-        let body = serde_json::json!({ "serial": serial, "service": service }).to_string();
-        let headers = [
-            ("authorization", authorization.as_str()),
-            ("content-type", "application/json"),
-        ];
-        let answer = http::Caller::new(&self.root()).send("POST", &url, &headers, body.as_bytes());
-        assert!(answer.status.is_success(), "{}", text(&answer.body));
+        let body = serde_json::json!({ "serial": serial, "service": service });
+        api::Api::of(self).post("/sightings", &body);
     }
 
     /// Registers a device with all that a certificate needs, and returns a one-time secret.

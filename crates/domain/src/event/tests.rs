@@ -119,6 +119,9 @@ fn every_kind() -> Vec<Event> {
             reason: s("not-authenticated"),
             source_hash: s("00"),
         },
+        Event::RepairApproved {
+            why: s("a new board"),
+        },
         Event::CertificateRevoked {
             invalidity: Some(at),
             issuer: s("issuing-1"),

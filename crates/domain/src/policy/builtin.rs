@@ -19,27 +19,40 @@ const KEYS: [KeyKind; 4] = [
 ];
 
 /// The built-in profiles, by name: `tenure-server`, `tenure-ocsp`, `tenure-issuing-ca`,
-/// `tenure-root-ca`.
+/// `tenure-idevid-ca`, `tenure-root-ca`.
 pub(super) fn profiles() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
     use RevocationPath::{Crl, Ocsp};
     [
         (
             "tenure-server",
             ProfileKind::Server,
-            90 * DAY_S,
+            Life::Seconds(90 * DAY_S),
             vec![Crl, Ocsp],
         ),
         // RFC 6960 section 4.2.2.2.1: a responder's certificate carries nocheck instead, and lives
         // shortly.
-        ("tenure-ocsp", ProfileKind::OcspSigner, 30 * DAY_S, vec![]),
+        (
+            "tenure-ocsp",
+            ProfileKind::OcspSigner,
+            Life::Seconds(30 * DAY_S),
+            vec![],
+        ),
         (
             "tenure-issuing-ca",
             ProfileKind::IssuingCa,
-            10 * YEAR_S,
+            Life::Seconds(10 * YEAR_S),
             vec![Crl],
         ),
-        // An anchor is withdrawn by taking it out of trust stores, never by its own list.
-        ("tenure-root-ca", ProfileKind::RootCa, 20 * YEAR_S, vec![]),
+        // An identity for life never ends, so neither does what stands above it (IEEE 802.1AR-2018
+        // section 8.7, RFC 5280 section 4.1.2.5).
+        (
+            "tenure-idevid-ca",
+            ProfileKind::IssuingCa,
+            Life::Forever,
+            vec![Crl],
+        ),
+        // An anchor is withdrawn by taking it out of trust stores, never by its own list or end.
+        ("tenure-root-ca", ProfileKind::RootCa, Life::Forever, vec![]),
     ]
     .into_iter()
     .filter_map(|(name, kind, life, revocation)| {
@@ -48,7 +61,7 @@ pub(super) fn profiles() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
             name: name.clone(),
             kind,
             issuer: None,
-            life: Life::Seconds(life),
+            life,
             backdate_s: HOUR_S,
             renew_percent: 66,
             keys: KEYS.to_vec(),
@@ -78,6 +91,7 @@ mod tests {
                 "tenure-server",
                 "tenure-ocsp",
                 "tenure-issuing-ca",
+                "tenure-idevid-ca",
                 "tenure-root-ca"
             ]
         );

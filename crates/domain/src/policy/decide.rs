@@ -7,7 +7,7 @@ use tenure_x509::{Cert, Csr, KeyAlgorithm, Name, SanName, Time};
 use crate::ask::{Ask, Operation, Protocol, SystemCeremony};
 use crate::certificate::{CertificateRow, Status};
 use crate::evidence::{Evidence, SecretRefusal, Unproved};
-use crate::facts::{Earlier, Facts, KeyUse, ReplayKey, Ruling, Subject};
+use crate::facts::{Earlier, Facts, KeyUse, Repair, ReplayKey, Ruling, Subject};
 use crate::ids::{CertificateNo, Slug, Title};
 use crate::policy::place::{Place, place_in_chain};
 use crate::policy::shape::{issuer, names, validity};
@@ -329,6 +329,7 @@ pub(super) fn permit(
 ) -> Result<Permit, Decision> {
     let standing = subject.device.standing.may_enroll();
     standing.map_err(|standing| no(Refusal::Standing(standing)))?;
+    not_a_second_one_for_life(policy, question, facts, subject, now)?;
     let place = place_in_chain(policy, question, facts, subject, now)?;
     // Our own certificates are renewed for the same key, so the same ask is not the same wish.
     let is_ours = matches!(question.proof, Proof::System(_));
@@ -341,7 +342,7 @@ pub(super) fn permit(
     key_is_acceptable(question, facts, subject)?;
     has_what_every_certificate_needs(subject)?;
     let profile = profile(policy, question, subject)?;
-    made_once_if_for_life(question, facts, subject, &profile, now)?;
+    not_renewed_if_for_life(question, &profile)?;
     let rule = rule(policy, question, facts, subject)?;
     takes_key(&profile, question.key)?;
     let (name, mut san) = names(&profile, subject)?;
@@ -468,30 +469,46 @@ fn profile(
     Ok(profile)
 }
 
-/// An identity for life is given once: never as a renewal, and a second time only when an operator
-/// has approved it, after a repair for example.
-fn made_once_if_for_life(
+/// Requirement A1: a serial number has one identity for life. Another is made only after an operator
+/// approved the device's repair.
+fn not_a_second_one_for_life(
+    policy: &Policy,
     question: &Question<'_>,
     facts: &Facts,
     subject: &Subject,
-    profile: &Profile,
     now: Time,
 ) -> Result<(), Decision> {
-    if profile.kind != ProfileKind::IDevId {
+    let is_for_life = policy
+        .profile(question.profile_name(subject))
+        .is_some_and(|profile| profile.kind == ProfileKind::IDevId);
+    let Some(identity) = facts.identity.as_ref().filter(|_| is_for_life) else {
+        return Ok(());
+    };
+    let id = &subject.device.id;
+    if identity.device != *id {
+        let what = format!(
+            "serial number {} is already in the identity for life of device {}",
+            subject.device.serial, identity.device
+        );
+        return Err(no(Refusal::Conflict { what }));
+    }
+    let is_asked_again = still_good(facts.earlier.as_ref(), subject, now).is_some();
+    if identity.repair == Repair::Approved || is_asked_again {
         return Ok(());
     }
-    if question.operation == Operation::Renew {
-        let what = format!("profile {} is for life and is not renewed", profile.name);
-        return Err(no(Refusal::BadRequest { what }));
+    let what = format!(
+        "device {id} has its identity for life; after a repair that took its key away an operator \
+         lets it have another: `tenure device repair {id} --why …`"
+    );
+    Err(no(Refusal::Conflict { what }))
+}
+
+fn not_renewed_if_for_life(question: &Question<'_>, profile: &Profile) -> Result<(), Decision> {
+    if profile.kind != ProfileKind::IDevId || question.operation != Operation::Renew {
+        return Ok(());
     }
-    match &subject.head {
-        Some(head) if head.is_live(now) && facts.ruling != Some(Ruling::Approved) => {
-            let why = "the device already holds a live identity; a second one for life is made \
-                       only after an approved repair";
-            Err(ruled(facts, "one-identity-for-life", why))
-        }
-        _ => Ok(()),
-    }
+    let what = format!("profile {} is for life and is not renewed", profile.name);
+    Err(no(Refusal::BadRequest { what }))
 }
 
 fn takes_key(profile: &Profile, key: Option<KeyAlgorithm>) -> Result<(), Decision> {

@@ -18,29 +18,33 @@ pub(super) fn issuer(
     facts: &Facts,
     profile: &Profile,
 ) -> Result<GrantIssuer, Decision> {
-    let wanted = match profile.kind {
+    let wanted: &[IssuerKind] = match profile.kind {
         ProfileKind::RootCa => return itself(question),
-        ProfileKind::IssuingCa => IssuerKind::Root,
-        ProfileKind::IDevId
-        | ProfileKind::LDevId
-        | ProfileKind::Server
-        | ProfileKind::OcspSigner => IssuerKind::Issuing,
+        ProfileKind::IssuingCa => &[IssuerKind::Root],
+        ProfileKind::IDevId => &[IssuerKind::IDevId, IssuerKind::Issuing],
+        ProfileKind::LDevId | ProfileKind::Server | ProfileKind::OcspSigner => {
+            &[IssuerKind::Issuing]
+        }
     };
     let named = |name: &Slug| profile.issuer.as_ref().is_none_or(|wanted| wanted == name);
-    let could = |issuer: &&Arc<Issuer>| issuer.kind == wanted && named(&issuer.name);
+    let could =
+        |kind: IssuerKind| move |issuer: &&Arc<Issuer>| issuer.kind == kind && named(&issuer.name);
     // A certificate without an end needs an issuer without one.
     let lasts = |issuer: &&Arc<Issuer>| {
         profile.life != Life::Forever || issuer.certificate.validity().not_after == Time::NEVER
     };
-    let found = facts
-        .issuers
+    let issuers = facts.issuers.iter();
+    let found = wanted
         .iter()
-        .rfind(|issuer| could(issuer) && lasts(issuer));
+        .find_map(|kind| issuers.clone().filter(lasts).rfind(could(*kind)));
     found.cloned().map(GrantIssuer::Ours).ok_or_else(|| {
-        let what = match facts.issuers.iter().rfind(could) {
+        let what = match wanted
+            .iter()
+            .find_map(|kind| issuers.clone().rfind(could(*kind)))
+        {
             Some(issuer) => format!(
                 "certificates of profile {} never end, but issuer {} ends on {}; make an issuer \
-                 that never ends, or give the profile a life",
+                 that never ends (`tenure issuer add --kind idevid`), or give the profile a life",
                 profile.name,
                 issuer.name,
                 issuer.certificate.validity().not_after

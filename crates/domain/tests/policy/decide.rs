@@ -2,7 +2,7 @@ use tenure_domain::ask::{Protocol, SystemCeremony};
 use tenure_domain::certificate::{Revocation, Status};
 use tenure_domain::device::Criticality;
 use tenure_domain::evidence::{SecretRefusal, Unproved};
-use tenure_domain::facts::{Earlier, KeyUse, Ruling};
+use tenure_domain::facts::{Earlier, IdentityForLife, KeyUse, Repair, Ruling};
 use tenure_domain::policy::{Consequence, GrantIssuer, HoldReason, Refused, decide, document};
 use tenure_domain::{
     CertificateNo, Decision, DeviceNo, Evidence, Facts, Operation, Refusal, Standing,
@@ -70,7 +70,7 @@ fn a1_a_second_identity_for_life_needs_an_approved_repair() {
     assert!(certificate.ext_key_usage().is_none() && certificate.subject_key_id().is_none());
     assert!(!certificate.crl_urls().is_empty());
 
-    // Even under a policy that allows every first one, the second waits.
+    // Even under a policy that allows every first one, the second is refused.
     let open = document::DEFAULT_DOCUMENT.replace(
         "action = \"hold\"\nreason = \"an identity for life",
         "action = \"allow\"\nreason = \"an identity for life",
@@ -79,35 +79,52 @@ fn a1_a_second_identity_for_life_needs_an_approved_repair() {
         policy: document::parse(&open, 2).unwrap(),
         ..house
     };
+    let identity = |device: &str, repair| IdentityForLife {
+        device: device.parse().unwrap(),
+        certificate: row.no,
+        repair,
+    };
     let mut holder = subject(device("pump-17"));
-    holder.head = Some(row);
+    holder.head = Some(row.clone());
     let second = labelled(ask(Operation::Enroll, csr(&key())), "idevid");
     let mut facts = open.facts(holder, secret(&second));
-    assert_eq!(
-        held_by(decide(&open.policy, &second, &facts, NOW)),
-        "one-identity-for-life"
-    );
-    facts.ruling = Some(Ruling::Refused);
-    let Refusal::NotAllowed { .. } = refusal(decide(&open.policy, &second, &facts, NOW)) else {
-        panic!("an operator's no was not kept")
-    };
-    facts.ruling = Some(Ruling::Approved);
+    facts.identity = Some(identity("pump-17", Repair::NotApproved));
+    // Neither an approval of the ask itself nor the end of the first one opens the way.
+    for (ruling, status) in [
+        (None, Status::Issued),
+        (Some(Ruling::Approved), Status::Issued),
+        (Some(Ruling::Approved), Status::Revoked),
+    ] {
+        facts.ruling = ruling;
+        facts
+            .subject
+            .as_mut()
+            .unwrap()
+            .head
+            .as_mut()
+            .unwrap()
+            .status = status;
+        let Refusal::Conflict { what } = refusal(decide(&open.policy, &second, &facts, NOW)) else {
+            panic!("a second identity for life was not refused")
+        };
+        assert!(what.contains("device repair pump-17"), "{what}");
+    }
+    facts.identity = Some(identity("pump-17", Repair::Approved));
     let Decision::Allow(grant) = decide(&open.policy, &second, &facts, NOW) else {
         panic!("an approved repair was refused")
     };
     assert!(grant.predecessor().is_some());
-    // A withdrawn identity is no live one.
-    facts.ruling = None;
-    facts
-        .subject
-        .as_mut()
-        .unwrap()
-        .head
-        .as_mut()
-        .unwrap()
-        .status = Status::Revoked;
+    // A repair of one device says nothing about another with its serial number.
+    facts.identity = Some(identity("pump-18", Repair::Approved));
+    let Refusal::Conflict { what } = refusal(decide(&open.policy, &second, &facts, NOW)) else {
+        panic!("two devices have one serial number")
+    };
+    assert!(what.contains("SN-17") && what.contains("pump-18"), "{what}");
+    // An operational certificate is another matter.
+    let ordinary = ask(Operation::Enroll, csr(&key()));
+    facts.evidence = vec![secret(&ordinary)];
     assert!(matches!(
-        decide(&open.policy, &second, &facts, NOW),
+        decide(&open.policy, &ordinary, &facts, NOW),
         Decision::Allow(_)
     ));
 }

@@ -89,7 +89,11 @@ impl Engine {
         Ok(made)
     }
 
-    async fn publish_issuer(&self, issuer: &Arc<Issuer>, key: &Key) -> Result<usize, Rejection> {
+    pub(crate) async fn publish_issuer(
+        &self,
+        issuer: &Arc<Issuer>,
+        key: &Key,
+    ) -> Result<usize, Rejection> {
         let now = self.clock().now();
         let no = issuer.no;
         let epochs = self.store().glance(|tx| revocation::epochs(tx, no))?;

@@ -63,6 +63,14 @@ pub(super) fn routes() -> Vec<Route> {
         .answers::<Secret>()
         .shows_a_secret(),
         Route::post(
+            "/devices/{id}/repair",
+            Approve,
+            "Let a device have another identity for life, once, after a repair",
+            repair,
+        )
+        .takes::<Why>()
+        .answers::<DeviceItem>(),
+        Route::post(
             "/devices/{id}/suspend",
             Withdraw,
             "Put a device and its certificates on hold",
@@ -424,6 +432,21 @@ async fn new_secret(
         })),
         _ => Err(Problem::internal()),
     }
+}
+
+async fn repair(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(why): Json<Why>,
+) -> Result<Json<DeviceItem>, Problem> {
+    let device = known(&desk, &id)?.id;
+    let why = why.text()?;
+    if why.is_empty() {
+        return Err(Problem::bad_request("why: say what was repaired"));
+    }
+    let change = Change::ApproveRepair { device, why };
+    changed(desk.engine().change(&caller.actor(), change).await?)
 }
 
 /// Why, for the record.

@@ -53,6 +53,15 @@ pub enum Verb {
         #[arg(long, default_value_t = 168)]
         hours: u32,
     },
+    /// Let a device have another identity for life, once, after a repair that took its key away. The
+    /// former one is revoked when the new one is made.
+    Repair {
+        /// The device.
+        id: String,
+        /// Why, for the record.
+        #[arg(long)]
+        why: String,
+    },
     /// Stop a device for now: its certificates are put on hold.
     Suspend(Move),
     /// Let a suspended or quarantined device go on.
@@ -189,6 +198,13 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 Some(secret) => output.done(secret, &answer),
                 None => Err(Failure::failed("the server sent no secret")),
             }
+        }
+        Verb::Repair { id, why } => {
+            let answer = api
+                .post(&format!("{}/repair", path(&id)), &json!({ "why": why }))
+                .await?;
+            let said = format!("device {id} may enroll for another identity for life, once");
+            output.done(&said, &answer)
         }
         Verb::Suspend(devices) => stand(devices, "suspend", session, output).await,
         Verb::Resume(devices) => stand(devices, "resume", session, output).await,

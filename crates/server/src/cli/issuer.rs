@@ -1,5 +1,7 @@
 //! `tenure issuer …`
 
+pub mod add;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -47,6 +49,8 @@ pub enum Verb {
         #[arg(long)]
         public_url: String,
     },
+    /// Make another issuer. Needs the root's key; the server must be stopped meanwhile.
+    Add(add::Add),
     /// Sign the root's revocation list anew, good for a year. Needs the root's key; the server must
     /// be stopped meanwhile.
     CrlRefresh(Refresh),
@@ -76,7 +80,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             }
         }
         // Done before a session was looked for.
-        Verb::CrlRefresh(_) => Ok(()),
+        Verb::Add(_) | Verb::CrlRefresh(_) => Ok(()),
         Verb::Edit { name, public_url } => {
             let issuer = api
                 .patch(&path(&name), &json!({ "base_url": public_url }))

@@ -2,19 +2,19 @@
 //! in the transaction that releases.
 
 use rusqlite::types::Value;
-use tenure_domain::certificate::{CertificateRow, Standstill, Status};
+use tenure_domain::certificate::{CertificateRow, Revocation, Standstill, Status};
 use tenure_domain::device::Standing;
 use tenure_domain::event::{Event, IssuedFields};
 use tenure_domain::text::hex;
 use tenure_domain::{Actor, CertificateNo, EventSeq};
-use tenure_x509::{Time, sha256};
+use tenure_x509::{Reason, Time, sha256};
 
 use super::find::{CLASS_OF, other_holder};
 use super::reserve::{OpenReservation, Signed, entry, void};
 use super::{Certificate, day, find, key_prefix, serial_hash};
 use crate::error::StoreError;
 use crate::tx::{Counter, DayColumn, Touched, Tx};
-use crate::{device, pending};
+use crate::{device, identity, pending, withdrawal};
 
 /// What the record says of a release besides what the grant says.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ fn obstacle(tx: &Tx<'_>, signed: &Signed, hot: &Hot) -> Result<Option<&'static s
             "another device took the key while the certificate was being signed",
         ));
     }
-    Ok(None)
+    identity::obstacle(tx, grant)
 }
 
 fn open_reservation(signed: &Signed) -> OpenReservation {
@@ -207,6 +207,14 @@ fn release(
         tx.touch(Touched::Secret(secret.0));
     }
     pending::answered(tx, grant.replay())?;
+    if let Some(former) = identity::given(tx, grant, row.no)? {
+        let how = Revocation {
+            reason: Reason::Superseded,
+            at: now,
+            invalidity: None,
+        };
+        withdrawal::revoke(tx, former, how, &completion.actor)?;
+    }
     Ok(Certificate {
         row,
         cert: signed.cert.clone(),

@@ -3,6 +3,7 @@
 mod agent;
 mod demo;
 mod enroll;
+mod factory;
 mod hsm;
 mod kill;
 mod operate;

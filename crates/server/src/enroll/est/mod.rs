@@ -20,7 +20,7 @@ use hyper::{Method, StatusCode};
 use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, Via};
 use tenure_domain::ids::{DeviceId, Slug};
 use tenure_domain::issuer::{Issuer, IssuerKind};
-use tenure_domain::profile::Profile;
+use tenure_domain::profile::{Profile, ProfileKind};
 use tenure_engine::store::certificate::Certificate;
 use tenure_engine::{Answer, Engine, Rejection, Snapshot};
 use tenure_wire::est::{
@@ -125,6 +125,10 @@ fn ca_certs(snapshot: &Snapshot, profile: Option<&Profile>, wrapping: Wrapping) 
             .iter()
             .filter(|issuer| issuer.kind == IssuerKind::Issuing)
     };
+    let for_life = || {
+        let mut issuers = snapshot.issuers.iter();
+        issuers.rfind(|issuer| issuer.kind == IssuerKind::IDevId)
+    };
     let signers: Vec<&Arc<Issuer>> = match profile {
         None => issuing().collect(),
         Some(Profile {
@@ -134,6 +138,11 @@ fn ca_certs(snapshot: &Snapshot, profile: Option<&Profile>, wrapping: Wrapping) 
             .iter()
             .filter(|issuer| issuer.name == *name)
             .collect(),
+        Some(Profile {
+            issuer: None,
+            kind: ProfileKind::IDevId,
+            ..
+        }) => for_life().or(issuing().next_back()).into_iter().collect(),
         Some(Profile { issuer: None, .. }) => issuing().next_back().into_iter().collect(),
     };
     let mut certificates: Vec<&[u8]> = Vec::new();

@@ -1,0 +1,173 @@
+//! Identities for life, as a factory gives them.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+use tenure_tests::api::Api;
+use tenure_tests::http::{Caller, certificate, request};
+use tenure_tests::{House, text};
+use tenure_x509::{Cert, KeyKind, KeyPair, Time};
+
+use super::TENURE;
+
+fn key() -> KeyPair {
+    KeyPair::generate(KeyKind::P256).unwrap()
+}
+
+/// A house that gives identities for life to whoever shows a device's secret.
+fn factory() -> House {
+    let mut house = House::found(TENURE);
+    let made = house.ask(&["issuer", "add", "--kind", "idevid"]);
+    assert_eq!(made["not_after"], "9999-12-31T23:59:59Z", "{made:#}");
+    house.start();
+    let policy = house.ask(&["policy", "show"]);
+    let document = policy["document"].as_str().unwrap();
+    let open = document
+        .replace(
+            "action = \"hold\"\nreason = \"an identity for life is made",
+            "action = \"allow\"\nreason = \"an identity for life is made",
+        )
+        .replace(
+            "label = \"idevid\"\nexpect = \"hold\"",
+            "label = \"idevid\"\nexpect = \"allow\"",
+        );
+    assert_ne!(open, document);
+    let file = house.directory().join("policy.toml");
+    std::fs::write(&file, open).unwrap();
+    house.tell(&["policy", "apply", file.to_str().unwrap(), "--yes"]);
+    house
+}
+
+fn import(house: &House, devices: usize) {
+    let mut table =
+        String::from("id,manufacturer,model,serial,class,site,owner,services,criticality\n");
+    for n in 0..devices {
+        table.push_str(&format!(
+            "pump-{n},Acme,P1,SN-{n:05},pump,Line 1,Factory,test-bench,medium\n"
+        ));
+    }
+    let file = house.directory().join("devices.csv");
+    std::fs::write(&file, table).unwrap();
+    house.tell(&[
+        "device",
+        "import",
+        file.to_str().unwrap(),
+        "--create-missing",
+    ]);
+}
+
+/// What the station on the line does for each device: a secret, a key, an identity.
+fn give(house: &House, numbers: impl Iterator<Item = usize>) -> Vec<(Cert, KeyPair)> {
+    let (api, caller) = (Api::of(house), Caller::new(&house.root()));
+    let label = house.est("idevid/simpleenroll");
+    numbers
+        .map(|n| {
+            let id = format!("pump-{n}");
+            let secret = api.post(&format!("/devices/{id}/secret"), &json!({}));
+            let secret = secret["secret"].as_str().unwrap();
+            let key = key();
+            let answer = caller.enroll(&label, &request(&key, &id), Some((&id, secret)));
+            (certificate(&answer), key)
+        })
+        .collect()
+}
+
+/// Leaves out: by default 200 devices instead of 10,000; `TENURE_A1_DEVICES=10000` takes them all.
+#[test]
+fn a1_each_device_gets_one_identity_for_life_and_another_only_after_a_repair() {
+    let devices = std::env::var("TENURE_A1_DEVICES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(200);
+    let house = factory();
+    import(&house, devices);
+    let stations = 4;
+    let given: Vec<(Cert, KeyPair)> = std::thread::scope(|scope| {
+        let stations: Vec<_> = (0..stations)
+            .map(|station| {
+                let house = &house;
+                scope.spawn(move || give(house, (station..devices).step_by(stations)))
+            })
+            .collect();
+        let given = stations.into_iter().flat_map(|one| one.join().unwrap());
+        given.collect()
+    });
+
+    // What was given out: each number and each key once, and none of them ends.
+    let unique = |what: &dyn Fn(&Cert) -> String| {
+        let all: HashSet<_> = given.iter().map(|(cert, _)| what(cert)).collect();
+        assert_eq!(all.len(), devices);
+    };
+    unique(&|cert| {
+        format!(
+            "{} {}",
+            cert.issuer(),
+            cert.subject().serial_number().unwrap()
+        )
+    });
+    unique(&|cert| cert.public_key().hash().to_string());
+    unique(&|cert| cert.serial().to_string());
+    assert!(
+        given
+            .iter()
+            .all(|(cert, _)| cert.validity().not_after == Time::NEVER)
+    );
+    // What the store says of it.
+    let listed = Api::of(&house).all("/certificates?issuer=idevid-1&limit=1000");
+    assert_eq!(listed.len(), devices);
+    let holders: HashSet<_> = listed.iter().map(|row| row["device"].to_string()).collect();
+    assert_eq!(holders.len(), devices);
+
+    // A new key for a number that has one, however it is asked for.
+    let again = |id: &str| {
+        let secret = house.tell(&["device", "secret", id]);
+        let (caller, key) = (Caller::new(&house.root()), key());
+        let label = house.est("idevid/simpleenroll");
+        caller.enroll(&label, &request(&key, id), Some((id, &secret)))
+    };
+    let refused = again("pump-0");
+    assert_eq!(refused.status.as_u16(), 409, "{}", text(&refused.body));
+    assert!(text(&refused.body).contains("device repair pump-0"));
+    let place = ["--class", "pump", "--site", "Line 1", "--owner", "Factory"];
+    let mut twin = vec!["device", "add", "twin", "--serial", "SN-00000"];
+    twin.extend(place);
+    twin.extend(["--service", "test-bench"]);
+    house.tell(&twin);
+    assert_eq!(again("twin").status.as_u16(), 409);
+    // Not even once the first one is withdrawn, or under another number.
+    house.tell(&["device", "edit", "pump-1", "--serial", "SN-other"]);
+    assert_eq!(again("pump-1").status.as_u16(), 409);
+    let first = listed.iter().find(|row| row["device"] == "pump-2").unwrap();
+    let serial = first["serial"].as_str().unwrap();
+    house.tell(&[
+        "cert",
+        "revoke",
+        serial,
+        "--reason",
+        "keyCompromise",
+        "--yes",
+    ]);
+    assert_eq!(again("pump-2").status.as_u16(), 409);
+
+    // An approved repair allows one more, and takes the former one back.
+    let early = house.tenure(&["device", "repair", "twin", "--why", "new board"]);
+    assert!(!early.status.success(), "a device without an identity");
+    house.tell(&["device", "repair", "pump-0", "--why", "RMA 4711: new board"]);
+    let second = certificate(&again("pump-0"));
+    assert_eq!(second.subject(), given[0].0.subject());
+    assert_eq!(again("pump-0").status.as_u16(), 409);
+    let held = house.ask(&["cert", "list", "--device", "pump-0"]);
+    let status_of = |cert: &Cert| {
+        let serial = cert.serial().to_string();
+        let rows = held.as_array().unwrap();
+        let row = rows.iter().find(|row| row["serial"] == serial.as_str());
+        row.unwrap()["status"].clone()
+    };
+    assert_eq!(status_of(&second), "issued");
+    assert_eq!(status_of(&given[0].0), "revoked");
+    let events = house.ask(&["events", "--device", "pump-0"]).to_string();
+    assert!(
+        events.contains("RMA 4711") && events.contains("admin"),
+        "{events}"
+    );
+}
