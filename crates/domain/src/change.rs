@@ -7,6 +7,7 @@ use crate::device::{DeviceSpec, Standing};
 use crate::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo, Slug, Title};
 use crate::operator::{Permission, Role};
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
+use crate::relying_party::RelyingParty;
 
 /// What is to change.
 #[derive(Debug, Clone)]
@@ -19,6 +20,10 @@ pub enum Change {
     PutClass(Class),
     /// Add a service or change it.
     PutService(Service),
+    /// Add a relying party or change it.
+    PutRelyingParty(Box<RelyingParty>),
+    /// Take a relying party away.
+    RemoveRelyingParty(Slug),
     /// Register a manufacturer's roots or replace them.
     PutManufacturer(Manufacturer),
     /// Register a device; an error if the id is taken.
@@ -101,6 +106,8 @@ impl Change {
             | Change::PutSite(_)
             | Change::PutClass(_)
             | Change::PutService(_)
+            | Change::PutRelyingParty(_)
+            | Change::RemoveRelyingParty(_)
             | Change::AddDevice(_)
             | Change::EditDevice(_) => Permission::ChangeFleet,
             Change::SetStanding { .. } => Permission::Withdraw,

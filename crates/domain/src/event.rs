@@ -11,6 +11,7 @@ use tenure_x509::{KeyHash, Reason, Serial, Time};
 use crate::device::{Criticality, Standing};
 use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
 use crate::operator::{Actor, Role};
+use crate::relying_party::{PeerProtocol, RevocationCheck, SessionCheck};
 use crate::text;
 
 /// What happened. New variants go at the end of their group; none is ever changed or removed.
@@ -197,6 +198,13 @@ pub enum Event {
         why: String,
     },
 
+    // Relying parties.
+    RelyingPartyAdded(Box<RelyingPartyFields>),
+    RelyingPartyChanged(Box<RelyingPartyFields>),
+    RelyingPartyRemoved {
+        name: String,
+    },
+
     // Issuers, policy, operators and the house itself.
     IssuerCreated {
         algorithm: String,
@@ -259,6 +267,25 @@ pub struct DeviceFields {
     pub owner: String,
     pub serial: String,
     pub services: Vec<String>,
+    pub site: String,
+}
+
+/// What is recorded of a relying party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct RelyingPartyFields {
+    pub address: String,
+    pub anchors_hash: String,
+    pub checks: RevocationCheck,
+    pub criticality: Criticality,
+    pub enforce_within_s: i64,
+    pub issuers: Vec<String>,
+    pub name: String,
+    pub owner: String,
+    pub protocol: PeerProtocol,
+    pub server_name: String,
+    pub services: Vec<String>,
+    pub session: SessionCheck,
     pub site: String,
 }
 
@@ -347,6 +374,9 @@ kinds! {
     FindingOpened = "finding-opened" = 52,
     FindingAcknowledged = "finding-acknowledged" = 53,
     FindingCleared = "finding-cleared" = 54,
+    RelyingPartyAdded = "relying-party-added" = 80,
+    RelyingPartyChanged = "relying-party-changed" = 81,
+    RelyingPartyRemoved = "relying-party-removed" = 82,
     IssuerCreated = "issuer-created" = 60,
     IssuerChanged = "issuer-changed" = 61,
     PolicyApplied = "policy-applied" = 62,

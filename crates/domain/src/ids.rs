@@ -43,9 +43,11 @@ numbers! {
     OperatorNo,
     /// An owner row.
     OwnerNo,
+    /// A relying party row.
+    RelyingPartyNo,
     /// A one-time secret row.
     SecretNo,
-    /// A service (relying party) row.
+    /// A service row.
     ServiceNo,
     /// A site row.
     SiteNo,

@@ -26,6 +26,7 @@ pub mod policy;
 pub mod profile;
 pub mod refusal;
 pub mod registry;
+pub mod relying_party;
 pub mod renewal;
 pub mod text;
 pub mod words;

@@ -63,7 +63,7 @@ fn one() -> u8 {
     1
 }
 
-/// A relying party: something that devices talk to.
+/// What devices talk to, by the name its users give it; reached through relying parties.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {

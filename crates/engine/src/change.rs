@@ -16,12 +16,13 @@ use tenure_domain::{Refusal, Standing, Status};
 use tenure_store::registry::RegistryError;
 use tenure_store::{
     StoreError, Tx, certificate, device, finding, identity, incident, issuer, pending, registry,
-    secret, token, withdrawal,
+    relying_party, secret, token, withdrawal,
 };
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::facts::secret_digest;
 use crate::fault::{FaultCause, Rejection};
+use crate::relying_party::is_fit;
 use crate::revoke::{Conflict, withdrawable};
 use crate::{Engine, chance};
 
@@ -264,6 +265,17 @@ fn plain(
             registry::put_class(tx, class, actor, now)?
         }
         Change::PutService(service) => registry::put_service(tx, service, actor, now)?,
+        Change::PutRelyingParty(party) => {
+            is_fit(tx, tenant, party)?;
+            relying_party::put(tx, party, actor, now)?
+        }
+        Change::RemoveRelyingParty(name) => {
+            let found = relying_party::remove(tx, name.as_str(), actor, now)?;
+            found.ok_or_else(|| Refusal::NotFound {
+                what: format!("relying party {name}"),
+            })?;
+            return Ok(Changed::Done);
+        }
         Change::PutManufacturer(maker) => {
             let roots = tenure_x509::pem_certificates(&maker.roots_pem).unwrap_or_default();
             if roots.is_empty() || roots.iter().any(|root| !root.is_ca()) {

@@ -19,6 +19,7 @@ mod fault;
 mod finding;
 mod lists;
 mod observe;
+mod relying_party;
 mod revoke;
 pub mod signer;
 mod snapshot;

@@ -43,6 +43,7 @@ mod owner;
 pub(crate) mod page;
 mod policy;
 mod refusal;
+pub(crate) mod relying_party;
 mod route;
 mod service;
 mod sighting;
@@ -149,6 +150,7 @@ pub fn routes() -> Vec<Route> {
         site::routes(),
         class::routes(),
         service::routes(),
+        relying_party::routes(),
         manufacturer::routes(),
         ask::routes(),
         incident::routes(),

@@ -25,6 +25,7 @@ mod log;
 mod policy;
 mod record;
 mod registry;
+mod relying_party;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -114,9 +115,12 @@ enum Noun {
     /// Kinds of device.
     #[command(subcommand)]
     Class(registry::ClassVerb),
-    /// Relying parties: what devices talk to.
+    /// What devices talk to, by the name its users give it.
     #[command(subcommand)]
     Service(registry::ServiceVerb),
+    /// Where devices are let in or turned away.
+    #[command(subcommand)]
+    RelyingParty(relying_party::Verb),
     /// Makers whose factory identities are accepted.
     #[command(subcommand)]
     Manufacturer(registry::ManufacturerVerb),
@@ -217,6 +221,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Site(verb) => registry::site(verb, &session, output).await,
         Noun::Class(verb) => registry::class(verb, &session, output).await,
         Noun::Service(verb) => registry::service(verb, &session, output).await,
+        Noun::RelyingParty(verb) => relying_party::run(verb, &session, output).await,
         Noun::Manufacturer(verb) => registry::manufacturer(verb, &session, output).await,
         Noun::Ask(verb) => ask::run(verb, &session, output).await,
         Noun::Incident(verb) => incident::run(verb, &session, output).await,

@@ -27,6 +27,7 @@ mod incident;
 mod issuer;
 mod page;
 mod posted;
+mod relying_party;
 mod session;
 mod sign_in;
 #[cfg(test)]
@@ -72,6 +73,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/findings", get(finding::list))
         .route("/findings/{no}", get(finding::show))
         .route("/findings/{no}/acknowledge", post(finding::acknowledge))
+        .route("/relying-parties", get(relying_party::list))
+        .route("/relying-parties/{name}", get(relying_party::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
         .layer(map_response(sealed))

@@ -27,6 +27,7 @@ pub mod pending;
 pub mod policy;
 mod reader;
 pub mod registry;
+pub mod relying_party;
 pub mod revocation;
 pub mod secret;
 pub mod sighting;

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0001_foundation.sql"),
     include_str!("../schema/sqlite/0002_finding.sql"),
     include_str!("../schema/sqlite/0003_identity.sql"),
+    include_str!("../schema/sqlite/0004_relying_party.sql"),
 ];
 
 /// The schema this release reads and writes.

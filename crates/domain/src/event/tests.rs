@@ -16,6 +16,21 @@ fn every_kind() -> Vec<Event> {
         site: "Hall 3".into(),
     };
     let s = String::from;
+    let party = RelyingPartyFields {
+        address: s("broker-3.plant.example:8883"),
+        anchors_hash: s("00"),
+        checks: RevocationCheck::Crl,
+        criticality: Criticality::Safety,
+        enforce_within_s: 300,
+        issuers: vec![s("issuing-1")],
+        name: s("broker-3"),
+        owner: s("Hydraulics"),
+        protocol: PeerProtocol::Mqtt,
+        server_name: s("broker-3.plant.example"),
+        services: vec![s("broker")],
+        session: SessionCheck::Handshake,
+        site: s("Hall 3"),
+    };
     vec![
         Event::OwnerAdded {
             contact_hash: s("00"),
@@ -177,6 +192,11 @@ fn every_kind() -> Vec<Event> {
         Event::FindingCleared {
             finding: 1,
             why: s("the incident was decided"),
+        },
+        Event::RelyingPartyAdded(Box::new(party.clone())),
+        Event::RelyingPartyChanged(Box::new(party)),
+        Event::RelyingPartyRemoved {
+            name: s("broker-3"),
         },
         Event::IssuerCreated {
             algorithm: s("ecdsa-p256"),

@@ -1,4 +1,4 @@
-//! `/services`: relying parties; what devices talk to.
+//! `/services`: what devices talk to, by the name its users give it.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
 pub(crate) mod house;
+mod relying_party;
 mod resources;
 mod roles;
 mod twice;

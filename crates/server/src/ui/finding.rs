@@ -94,7 +94,8 @@ fn subject(subject: &Subject) -> Markup {
         @match subject.kind {
             SubjectKind::Device => a href={ "/devices/" (name) } { (name) },
             SubjectKind::Certificate => a.serial href={ "/certificates/" (name) } { (name) },
-            SubjectKind::Issuer | SubjectKind::RelyingParty => (subject),
+            SubjectKind::RelyingParty => a href={ "/relying-parties/" (name) } { (name) },
+            SubjectKind::Issuer => (subject),
         }
     }
 }

@@ -15,16 +15,18 @@ pub(super) enum Part {
     Asks,
     Incidents,
     Findings,
+    RelyingParties,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 7] = [
+const PARTS: [(Part, &str, &str); 8] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
     (Part::Asks, "/asks", "Requests"),
     (Part::Incidents, "/incidents", "Incidents"),
     (Part::Findings, "/findings", "Findings"),
+    (Part::RelyingParties, "/relying-parties", "Relying parties"),
     (Part::Issuers, "/issuers", "Issuers"),
 ];
 

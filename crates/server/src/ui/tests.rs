@@ -18,13 +18,14 @@ use super::session::LIFE_S;
 use crate::api::fleet::day_name;
 use crate::api::tests::house::{House, Reply};
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/",
     "/devices",
     "/certificates",
     "/asks",
     "/incidents",
     "/findings",
+    "/relying-parties",
     "/issuers",
 ];
 

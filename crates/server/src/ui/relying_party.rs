@@ -1,0 +1,118 @@
+//! Relying parties.
+
+use axum::extract::{Query, State};
+use maud::{Markup, html};
+use serde::Deserialize;
+use tenure_domain::TenantId;
+use tenure_domain::finding::{Finding, FindingState, Subject, SubjectKind};
+use tenure_domain::relying_party::RelyingParty;
+use tenure_engine::store::finding;
+
+use super::device::paging;
+use super::fault::Fault;
+use super::page::{Part, Shown, empty, page, pager, tag};
+use super::session::SignedIn;
+use crate::api::Desk;
+use crate::api::body::Path;
+use crate::api::relying_party;
+
+/// Which page.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    cursor: Option<String>,
+}
+
+pub(super) async fn list(
+    State(desk): State<Desk>,
+    Query(asked): Query<Asked>,
+    who: SignedIn,
+) -> Result<Shown, Fault> {
+    let found = relying_party::page(&desk, &paging(asked.cursor.clone())).await?;
+    let cursor = asked.cursor.unwrap_or_default();
+    let content = html! {
+        h1 { "Relying parties" }
+        @if found.items.is_empty() {
+            (empty("None is registered.", html! {
+                "A relying party is an address where devices are let in or turned away. Register one with "
+                code { "tenure relying-party add" } "."
+            }))
+        } @else {
+            div.wide {
+                table {
+                    caption { "Relying parties, by name" }
+                    thead { tr {
+                        th scope="col" { "Name" } th scope="col" { "Address" } th scope="col" { "Protocol" }
+                        th scope="col" { "Checks" } th scope="col" { "Criticality" } th scope="col" { "Services" }
+                        th scope="col" { "Owner" } th scope="col" { "Site" }
+                    } }
+                    tbody {
+                        @for party in found.items.iter().map(|known| &known.party) {
+                            tr {
+                                th scope="row" { a href={ "/relying-parties/" (party.name) } { (party.name) } }
+                                td { (party.address) }
+                                td { (party.protocol) }
+                                td { (party.checks) }
+                                td { (party.criticality) }
+                                td { (services(party)) }
+                                td { (party.owner) }
+                                td { (party.site) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        (pager("/relying-parties", &[("cursor", &cursor)], found.next.as_deref()))
+    };
+    Ok(page(&who, Part::RelyingParties, "Relying parties", content))
+}
+
+fn services(party: &RelyingParty) -> Markup {
+    let names: Vec<_> = party.services.iter().map(|name| name.as_str()).collect();
+    html! { (names.join(", ")) }
+}
+
+pub(super) async fn show(
+    State(desk): State<Desk>,
+    who: SignedIn,
+    Path(name): Path<String>,
+) -> Result<Shown, Fault> {
+    let party = relying_party::known(&desk, &name)?.party;
+    let subject = Subject::new(SubjectKind::RelyingParty, &name);
+    let findings = desk.glance(|tx| finding::about(tx, TenantId::DEFAULT, &subject))?;
+    let issuers: Vec<_> = party.issuers.iter().map(|issuer| issuer.as_str()).collect();
+    let content = html! {
+        p.way { a href="/relying-parties" { "Relying parties" } }
+        h1 { (name) }
+        dl.fields {
+            div { dt { "Address" } dd { (party.address) } }
+            div { dt { "Protocol" } dd { (party.protocol) } }
+            div { dt { "Its certificate names" } dd { (party.expected_name()) } }
+            div { dt { "Lets in devices of" } dd { @if issuers.is_empty() { "every issuing CA" } @else { (issuers.join(", ")) } } }
+            div { dt { "Services" } dd { (services(&party)) } }
+            div { dt { "Criticality" } dd { (party.criticality) } }
+            div { dt { "Owner" } dd { (party.owner) } }
+            div { dt { "Site" } dd { (party.site) } }
+            div { dt { "Says it checks" } dd { (party.checks) ", " (party.session) } }
+            div { dt { "Enforces within" } dd { (party.enforce_within_s) " seconds" } }
+        }
+        (found(&findings))
+    };
+    Ok(page(&who, Part::RelyingParties, &name, content))
+}
+
+fn found(findings: &[Finding]) -> Markup {
+    let standing = |finding: &&Finding| finding.state != FindingState::Cleared;
+    html! {
+        section aria-labelledby="findings" {
+            h2 #findings { "Findings" }
+            @if findings.iter().filter(standing).count() == 0 { p { "None." } }
+            ul {
+                @for finding in findings.iter().filter(standing) {
+                    li { a href={ "/findings/" (finding.no) } { (finding.summary) } " " (tag(finding.state.word())) }
+                }
+            }
+        }
+    }
+}
