@@ -14,6 +14,7 @@ mod csr;
 pub mod der;
 mod error;
 mod extension;
+pub mod filter;
 mod key;
 mod keypair;
 pub mod lint;
