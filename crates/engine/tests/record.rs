@@ -86,3 +86,42 @@ async fn a_leaf_names_what_happened_and_holds_no_personal_data() {
         );
     }
 }
+
+/// Every file below a directory.
+fn files(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn whatever_a_lost_power_supply_leaves_of_the_tiles_they_are_made_again() {
+    let house = House::found().await;
+    sites(&house, 0, 300).await;
+    house.engine.integrate().await.unwrap();
+    let mut before = outsider(&house);
+    let tears: [fn(&mut Vec<u8>); 4] = [
+        Vec::clear,
+        |bytes| bytes.truncate(bytes.len() / 2),
+        |bytes| bytes.fill(0),
+        |bytes| bytes.extend_from_slice(b"more"),
+    ];
+    for (n, tear) in tears.into_iter().enumerate() {
+        for file in files(&log_directory(house.directory.path())) {
+            let mut bytes = std::fs::read(&file).unwrap();
+            tear(&mut bytes);
+            std::fs::write(&file, bytes).unwrap();
+        }
+        sites(&house, 300 + n, 301 + n).await;
+        house.engine.integrate().await.unwrap();
+        let after = outsider(&house);
+        assert_eq!(after.size(), before.size() + 1, "tear {n}");
+        before = after;
+    }
+}

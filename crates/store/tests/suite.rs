@@ -17,5 +17,7 @@ mod kill;
 mod life;
 #[path = "suite/people.rs"]
 mod people;
+#[path = "suite/power.rs"]
+mod power;
 #[path = "suite/view.rs"]
 mod view;

@@ -47,10 +47,21 @@ impl Caller {
 
     /// Sends anything.
     pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        self.try_send(method, url, headers, body).unwrap()
+    }
+
+    /// The same, where there may be nobody any more.
+    pub fn try_send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Response, tenure_field::http::Error> {
         let method = method.parse().unwrap();
         let url = Url::parse(url).unwrap();
         let sent = self.client.send(method, &url, headers, body.to_vec());
-        self.runtime.block_on(sent).unwrap()
+        self.runtime.block_on(sent)
     }
 
     /// GET.
@@ -60,6 +71,16 @@ impl Caller {
 
     /// POST of an EST request, as a device sends it.
     pub fn enroll(&self, url: &str, request: &Request, secret: Option<(&str, &str)>) -> Response {
+        self.try_enroll(url, request, secret).unwrap()
+    }
+
+    /// The same, where there may be nobody any more.
+    pub fn try_enroll(
+        &self,
+        url: &str,
+        request: &Request,
+        secret: Option<(&str, &str)>,
+    ) -> Result<Response, tenure_field::http::Error> {
         let body = encode_body(request.der(), Wrapping::Lines);
         let header = secret.map(|(id, secret)| Credentials::new(id, secret).unwrap().header());
         let mut headers = vec![("content-type", PKCS10)];
@@ -68,7 +89,7 @@ impl Caller {
                 .as_ref()
                 .map(|value| ("authorization", value.as_str())),
         );
-        self.send("POST", url, &headers, body.as_bytes())
+        self.try_send("POST", url, &headers, body.as_bytes())
     }
 }
 

@@ -72,9 +72,12 @@ impl From<Rejection> for Problem {
             // What an operator can mend is said; the rest stays in the log.
             FaultCause::ClockSetBack(_)
             | FaultCause::NoKey(_)
-            | FaultCause::Store(StoreError::DiskFull | StoreError::ReadOnly | StoreError::Closed) => {
-                Problem::unavailable(said)
-            }
+            | FaultCause::Store(
+                StoreError::DiskFull
+                | StoreError::ReadOnly
+                | StoreError::Io(_)
+                | StoreError::Closed,
+            ) => Problem::unavailable(said),
             _ => Problem::internal()
                 .detail(format!("Look for fault {} in the server's log.", fault.id)),
         }

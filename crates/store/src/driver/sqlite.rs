@@ -49,11 +49,13 @@ pub(crate) fn connect(
         }
     }
     // FULL: an acknowledged commit survives the loss of power. The automatic checkpoint would run
-    // inside a commit; a thread of its own does it instead.
+    // inside a commit; a thread of its own does it instead. Nothing is spilled before the commit, so
+    // that the commit alone can find the disk unable to keep a promise.
     let cache = -i64::from(cache_kib);
     db.execute_batch(&format!(
         "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA temp_store=FILE;
-         PRAGMA cache_size={cache}; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
+         PRAGMA cache_size={cache}; PRAGMA cache_spill=OFF; PRAGMA wal_autocheckpoint=0;
+         PRAGMA trusted_schema=OFF;"
     ))
     .map_err(said)?;
     // Without the guarantee a statement over a table with a partial index is planned anew for every
@@ -77,6 +79,13 @@ pub(crate) fn said(error: rusqlite::Error) -> StoreError {
                     StoreError::ReadOnly
                 }
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(text),
+                ErrorCode::SystemIoFailure if code.extended_code == ffi::SQLITE_IOERR_WRITE => {
+                    StoreError::Io(
+                        "a write was refused; its file system may have become read-only, or a \
+                         quota is used up"
+                            .to_owned(),
+                    )
+                }
                 ErrorCode::SystemIoFailure => {
                     StoreError::Io(format!("{text} (code {})", code.extended_code))
                 }

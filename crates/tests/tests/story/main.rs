@@ -1,6 +1,7 @@
 //! Stories: the product as its users meet it, from outside.
 
 mod agent;
+mod broken;
 mod demo;
 mod enroll;
 mod factory;

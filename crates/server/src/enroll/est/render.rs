@@ -92,7 +92,12 @@ fn failed(fault: &Fault) -> Response {
         fault.cause,
         FaultCause::ClockSetBack(_)
             | FaultCause::Sign(_)
-            | FaultCause::Store(StoreError::DiskFull | StoreError::ReadOnly | StoreError::Closed)
+            | FaultCause::Store(
+                StoreError::DiskFull
+                    | StoreError::ReadOnly
+                    | StoreError::Io(_)
+                    | StoreError::Closed
+            )
     );
     match passes {
         true => wait(StatusCode::SERVICE_UNAVAILABLE, FAULT_RETRY_S, &what),
