@@ -5,6 +5,8 @@ mod house;
 use house::{House, issued, pair, refusal};
 use tenure_domain::change::Change;
 use tenure_domain::operator::Actor;
+use tenure_domain::policy::DEFAULT_DOCUMENT;
+use tenure_domain::registry::{Class, ReplacedRule};
 use tenure_domain::{Refusal, Standing, Status};
 use tenure_engine::store::{certificate, device, incident};
 use tenure_engine::{Answer, Observation, Observed};
@@ -234,4 +236,59 @@ async fn nothing_is_signed_while_the_clock_is_far_behind_the_record() {
     house.pass(3600);
     let answer = house.enroll("pump-17", &secret, &pair()).await;
     assert!(matches!(answer, Ok(Answer::Issued(_))));
+}
+
+#[tokio::test]
+async fn the_first_use_of_a_successor_revokes_an_operational_certificate_and_never_one_for_life() {
+    let house = House::found().await;
+    let open = DEFAULT_DOCUMENT
+        .replace(
+            "action = \"hold\"\nreason = \"an identity for life",
+            "action = \"allow\"\nreason = \"an identity for life",
+        )
+        .replace(
+            "label = \"idevid\"\nexpect = \"hold\"",
+            "label = \"idevid\"\nexpect = \"allow\"",
+        )
+        // The only issuer of this house ends; so does this identity.
+        .replace("life = \"never\"", "life = \"1y\"\nissuer = \"issuing-1\"");
+    let apply = Change::ApplyPolicy { document: open };
+    house.change(apply).await.unwrap();
+    let mut class = Class::new("pump".parse().unwrap(), "device".parse().unwrap());
+    class.replaced = ReplacedRule::RevokeWhenConfirmed;
+    house.change(Change::PutClass(class)).await.unwrap();
+
+    house.device("pump-17").await;
+    let secret = house.secret("pump-17").await;
+    let mut ask = house::first_ask("pump-17", &secret, &pair());
+    ask.via.label = Some("idevid".parse().unwrap());
+    let for_life = issued(house.engine.enroll(ask).await);
+    assert_eq!(for_life.row.profile.as_str(), "idevid");
+    let presented = tenure_domain::Presented {
+        chain: vec![for_life.cert.clone()],
+        ..tenure_domain::Presented::default()
+    };
+    let ask = house::ask(tenure_domain::Operation::Enroll, &pair(), presented);
+    let first = issued(house.engine.enroll(ask).await);
+    assert_eq!(first.row.predecessor, Some(for_life.row.no));
+    let second = issued(house.renew(&first.cert, &pair()).await);
+    let status = |no| {
+        let row = house.engine.store().glance(|tx| certificate::row(tx, no));
+        row.unwrap().unwrap().status
+    };
+    for (seen, after) in [
+        (&first, [Status::Replaced, Status::Replaced]),
+        (&second, [Status::Replaced, Status::Revoked]),
+    ] {
+        let seen = Observation::InUse {
+            actor: house.admin.clone(),
+            issuer: None,
+            serial: seen.row.serial.clone(),
+            service: "broker".parse().unwrap(),
+            at: house.clock.now(),
+        };
+        let observed = house.engine.observe(seen).await.unwrap();
+        assert_eq!(observed, Observed::First);
+        assert_eq!([status(for_life.row.no), status(first.row.no)], after);
+    }
 }
