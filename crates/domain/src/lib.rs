@@ -8,6 +8,7 @@
 //! happened?).
 
 pub mod ask;
+pub mod attention;
 pub mod certificate;
 pub mod change;
 pub mod device;

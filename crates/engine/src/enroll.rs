@@ -13,10 +13,11 @@ use tenure_domain::operator::Actor;
 use tenure_domain::policy::{self, Consequence, Decision, GrantIssuer, HoldReason, Refused};
 use tenure_domain::{Evidence, Refusal, Standing};
 use tenure_store::certificate::{self, Certificate, Completed, Completion, ReserveError, Reserved};
-use tenure_store::{StoreError, Tx, device, incident, pending, secret, withdrawal};
+use tenure_store::{StoreError, Tx, device, incident, pending, secret};
 use tenure_x509::Time;
 
 use crate::fault::{FaultCause, Rejection};
+use crate::revoke::hold_all;
 use crate::{Engine, Step, facts};
 
 /// What an ask comes to.
@@ -395,7 +396,7 @@ fn explain(why: &HoldReason) -> String {
     }
 }
 
-/// Holds both branches of a forked chain, quarantines the device and opens an incident.
+/// Holds both branches of a forked chain and what else the device has, quarantines the device and opens an incident.
 fn freeze(
     tx: &mut Tx<'_>,
     device: &tenure_domain::Device,
@@ -404,11 +405,8 @@ fn freeze(
     now: Time,
 ) -> Result<(), StoreError> {
     let us = Actor::system("fork");
-    let mut serials = Vec::new();
-    for no in [presented, head] {
-        let held = withdrawal::hold(tx, no, "the renewal chain forked", &us, now)?;
-        serials.push(held.after.serial.to_string());
-    }
+    let why = "the renewal chain forked";
+    let serials = hold_all(tx, device, &[presented, head], why, &us, now)?;
     device::set_standing(
         tx,
         device.no,

@@ -14,7 +14,7 @@ use tenure_x509::{Reason, Serial, Time};
 
 use crate::Engine;
 use crate::fault::Rejection;
-use crate::revoke::one_row;
+use crate::revoke::{hold_all, one_row};
 use crate::snapshot::Snapshot;
 
 /// Someone saw something.
@@ -139,17 +139,7 @@ fn alarm(
 ) -> Result<(), StoreError> {
     let us = Actor::system("watch");
     let why = "a certificate that its device gave up is in use";
-    let mut serials = vec![row.serial.to_string()];
-    if matches!(row.status, Status::Issued | Status::Replaced) {
-        withdrawal::hold(tx, row.no, why, &us, now)?;
-    }
-    if let Some((head, _)) = certificate::head(tx, device.no)?
-        && head.no != row.no
-        && matches!(head.status, Status::Issued | Status::Replaced)
-    {
-        withdrawal::hold(tx, head.no, why, &us, now)?;
-        serials.push(head.serial.to_string());
-    }
+    let serials = hold_all(tx, device, &[row.no], why, &us, now)?;
     if device.standing.may_enroll().is_ok() {
         device::set_standing(tx, device.no, Standing::Quarantined, why, &us, now)?;
     }

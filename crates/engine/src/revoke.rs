@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenure_domain::certificate::{Revocation, StatusChange};
 use tenure_domain::device::{Criticality, Device};
-use tenure_domain::ids::{DeviceId, Slug, Title};
+use tenure_domain::ids::{CertificateNo, DeviceId, Slug, Title};
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::{CertificateRow, Refusal, Status};
 use tenure_store::{ReadTx, StoreError, Tx, certificate, device, withdrawal};
@@ -146,6 +146,23 @@ pub(crate) fn withdrawable(
     Ok(rows)
 }
 
+/// Puts all that a device holds on hold. The serials, those of `first` before the others.
+pub(crate) fn hold_all(
+    tx: &mut Tx<'_>,
+    device: &Device,
+    first: &[CertificateNo],
+    why: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Vec<String>, StoreError> {
+    let mut rows = withdrawable(tx, device)?;
+    rows.sort_by_key(|row| first.iter().position(|no| *no == row.no).unwrap_or(first.len()));
+    for row in &rows {
+        withdrawal::hold(tx, row.no, why, actor, now)?;
+    }
+    Ok(rows.into_iter().map(|row| row.serial.to_string()).collect())
+}
+
 /// The one certificate that a serial means; says how to be clearer if two have it.
 pub fn one_row(
     tx: &ReadTx<'_>,
@@ -225,6 +242,14 @@ fn one(
             now,
         )?),
         (StatusChange::Release, Status::Held) => {
+            let device = device::by_no(tx, row.device)?.ok_or(Conflict::Gone)?;
+            // Requirement H5: what its standing keeps on hold, only its standing lets go.
+            device.standing.may_enroll().map_err(|standing| {
+                conflict(format!(
+                    "device {} is {standing}; its certificates go on when it does",
+                    device.id
+                ))
+            })?;
             Ok(withdrawal::release(tx, row.no, &ask.actor, now)?)
         }
         (StatusChange::Release, Status::Issued | Status::Replaced) => Ok(withdrawal::Withdrawn {

@@ -31,6 +31,7 @@ pub(crate) mod finding;
 pub(crate) mod fleet;
 mod guard;
 mod health;
+mod history;
 mod idempotency;
 mod import;
 pub(crate) mod incident;
@@ -142,6 +143,7 @@ pub fn routes() -> Vec<Route> {
         me::routes(),
         fleet::routes(),
         device::routes(),
+        history::routes(),
         import::routes(),
         certificate::routes(),
         issuer::routes(),

@@ -278,7 +278,10 @@ pub fn known(tx: &ReadTx<'_>, device: DeviceNo, at: Time) -> Result<Vec<Told>, S
             "certificate-released" => StateAt::Active,
             _ => continue,
         };
-        if let Some(one) = told.iter_mut().find(|one| one.serial == serial) {
+        // What was over before it was revoked is over.
+        let in_time = |one: &&mut Told| state != StateAt::Revoked || event.at <= one.not_after;
+        let one = told.iter_mut().find(|one| one.serial == serial);
+        if let Some(one) = one.filter(in_time) {
             one.state = state;
             one.reason = text("reason").parse().ok();
         }

@@ -7,7 +7,9 @@
 mod certificates;
 mod devices;
 
-pub use certificates::{CertificateFilter, Ended, certificates, ending, next_ends, withdrawn};
+pub use certificates::{
+    CertificateFilter, Ended, certificates, ending, next_ends, of_service, withdrawn,
+};
 pub use devices::{DeviceFilter, devices};
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Json, Query, time};
 use super::page::Paging;
-use super::{Desk, Route, device};
+use super::{Desk, Route, device, log};
 use crate::problem::Problem;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -55,6 +55,9 @@ struct Past {
     items: Vec<CertificateAt>,
     /// Always null: the list ends at the limit.
     next: Option<String>,
+    /// The log's newest signed checkpoint (C2SP tlog-checkpoint) when this was answered: with the
+    /// entries up to it anyone can work the answer out again. Null before the first.
+    checkpoint: Option<String>,
 }
 
 /// Certificates counted by state.
@@ -131,6 +134,7 @@ async fn as_of(
         text.ok_or_else(|| Problem::bad_request("at: say which time, as 2026-11-22T08:00:00Z"))?;
     let at = time("at", text)?;
     let tenant = desk.engine().tenant();
+    let checkpoint = log::published(&desk).await.ok().map(|(note, _)| note);
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let known = asked.known.as_deref().unwrap_or("now");
     let (counts, items) = match (given(&asked.device), given(&asked.site), known) {
@@ -192,5 +196,6 @@ async fn as_of(
         counts,
         items,
         next: None,
+        checkpoint,
     }))
 }

@@ -1,12 +1,16 @@
 //! `/certificates`: credentials we issued.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::Status;
+use tenure_domain::attention::{Attention, Care};
 use tenure_domain::certificate::{CertificateRow, StatusChange};
 use tenure_domain::operator::Permission::{ReadFleet, Withdraw};
-use tenure_engine::store::{StoreError, certificate, sighting, view};
-use tenure_engine::{RevokeAsk, Target};
+use tenure_domain::{Device, DeviceNo, Status};
+use tenure_engine::store::{self, StoreError, certificate, sighting, view};
+use tenure_engine::{RevokeAsk, Snapshot, Target};
 use tenure_x509::{Serial, Time};
 use utoipa::{IntoParams, ToSchema};
 
@@ -152,10 +156,20 @@ pub(super) struct CertificateItem {
     issued: String,
     /// When it was first seen in use (RFC 3339).
     first_used: Option<String>,
+    /// Who answers for its device.
+    owner: String,
+    /// durable (people watch over it) or ephemeral (it lives at most 7 days and renews alone).
+    durability: String,
+    /// When its renewal should begin (RFC 3339); the year 9999 for one that never ends.
+    renew_from: String,
+    /// What is next: renew, review, enroll, decide, end or unlist.
+    next_action: String,
+    /// When that is due (RFC 3339).
+    next_action_at: String,
 }
 
 impl CertificateItem {
-    pub(super) fn of(row: CertificateRow, now: Time) -> CertificateItem {
+    fn of(row: CertificateRow, owner: String, attention: &Attention, now: Time) -> CertificateItem {
         let withdrawn = row.revocation.as_ref();
         CertificateItem {
             serial: row.serial.to_string(),
@@ -174,8 +188,49 @@ impl CertificateItem {
                 .map(|at| at.to_string()),
             issued: row.issued.to_string(),
             first_used: row.first_used.map(|at| at.to_string()),
+            owner,
+            durability: attention.durability.to_string(),
+            renew_from: attention.renew_from.to_string(),
+            next_action: attention.next.to_string(),
+            next_action_at: attention.next_at.to_string(),
         }
     }
+}
+
+/// Certificates with their devices' owners and what is to be done about them, in the same order.
+pub(super) async fn items(
+    desk: &Desk,
+    rows: Vec<CertificateRow>,
+) -> Result<Vec<CertificateItem>, Problem> {
+    let (snapshot, now) = (desk.engine().snapshot(), desk.now());
+    desk.read(move |tx| {
+        let mut devices: HashMap<DeviceNo, Device> = HashMap::new();
+        rows.into_iter()
+            .map(|row| {
+                let device = match devices.entry(row.device) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => {
+                        let found = store::device::by_no(tx, row.device)?;
+                        unknown.insert(found.ok_or(StoreError::Unreadable {
+                            what: "cert.device",
+                        })?)
+                    }
+                };
+                let attention = attention(&snapshot, &row, device, now);
+                let owner = device.owner.to_string();
+                Ok::<_, StoreError>(CertificateItem::of(row, owner, &attention, now))
+            })
+            .collect()
+    })
+    .await
+}
+
+/// When a certificate wants attention.
+fn attention(snapshot: &Snapshot, row: &CertificateRow, device: &Device, now: Time) -> Attention {
+    let class = snapshot.classes.get(&device.class);
+    let renewability = class.map_or_else(Default::default, |class| class.renewability);
+    let profile = snapshot.policy.profile(&row.profile);
+    Attention::of(row, Care::of(profile.map(AsRef::as_ref), renewability), now)
 }
 
 /// A certificate with everything known of it.
@@ -199,6 +254,12 @@ struct CertificateDetail {
     ocsp_urls: Vec<String>,
     /// Which services have seen it in use.
     seen_by: Vec<String>,
+    /// The services that its device talks to.
+    services: Vec<String>,
+    /// When someone is told that its renewal is overdue (RFC 3339), from early to late.
+    alerts: Vec<String>,
+    /// When a person looks at it again (RFC 3339); null if only its profile is looked at.
+    review_at: Option<String>,
     /// The certificate, PEM.
     pem: String,
 }
@@ -214,6 +275,8 @@ pub(crate) struct Filter {
     pub(crate) status: Option<String>,
     /// Only those of this issuer.
     pub(crate) issuer: Option<String>,
+    /// Only those of devices that talk to this service.
+    pub(crate) service: Option<String>,
     /// Only those that end within so many days from now.
     pub(crate) expires_within_days: Option<u32>,
     /// Only those that end at or after this time (RFC 3339).
@@ -263,7 +326,10 @@ async fn list(
 ) -> Result<Json<Page<CertificateItem>>, Problem> {
     let now = desk.now();
     let page = rows(&desk, &filter, paging, now).await?;
-    Ok(Json(page.map(|row| CertificateItem::of(row, now))))
+    Ok(Json(Page {
+        items: items(&desk, page.items).await?,
+        next: page.next,
+    }))
 }
 
 /// One page of certificates.
@@ -300,6 +366,28 @@ pub(crate) async fn rows(
         return Ok(Page { items, next });
     }
     let cursor = paging.cursor.clone();
+    if let Some(service) = filter.service.clone().filter(|name| !name.is_empty()) {
+        if ends.is_some() {
+            return Err(Problem::bad_request(
+                "service: the list of what ends is of the whole fleet; leave one of them out",
+            ));
+        }
+        let wanted = view::CertificateFilter {
+            status,
+            issuer,
+            ended: None,
+        };
+        let limit = paging.items();
+        let found = desk
+            .read(move |tx| {
+                view::of_service(tx, tenant, &service, &wanted, cursor.as_deref(), limit)
+            })
+            .await?;
+        return Ok(Page {
+            items: found.items,
+            next: found.next,
+        });
+    }
     if let Some((from, until)) = ends {
         if status.is_some_and(|status| status != Status::Issued) {
             return Err(Problem::bad_request(
@@ -377,18 +465,24 @@ async fn show(
             named.serial
         ))
     })?;
-    let cert = found.cert;
+    let (cert, row, now) = (found.cert, found.row, desk.now());
+    let device = desk.glance(|tx| store::device::by_no(tx, row.device))?;
+    let device = device.ok_or_else(Problem::internal)?;
+    let attention = attention(&desk.engine().snapshot(), &row, &device, now);
     Ok(Json(CertificateDetail {
         subject: cert.subject().to_string(),
         names: cert.san().iter().map(ToString::to_string).collect(),
         key_algorithm: cert.public_key().algorithm().name().to_string(),
-        key: found.row.key.to_string(),
+        key: row.key.to_string(),
         fingerprint: tenure_domain::text::hex(&cert.fingerprint()),
         crl_urls: cert.crl_urls().to_vec(),
         ocsp_urls: cert.ocsp_urls().to_vec(),
         seen_by: seen.into_iter().map(|(service, _)| service).collect(),
+        services: device.services.iter().map(ToString::to_string).collect(),
+        alerts: attention.alerts.iter().map(ToString::to_string).collect(),
+        review_at: attention.review_at.map(|at| at.to_string()),
         pem: cert.pem(),
-        certificate: CertificateItem::of(found.row, desk.now()),
+        certificate: CertificateItem::of(row, device.owner.to_string(), &attention, now),
     }))
 }
 
@@ -488,14 +582,9 @@ async fn withdrawn(
         change,
     };
     let done = desk.engine().revoke(ask).await?;
-    let now = desk.now();
     Ok(Withdrawn {
         changed: done.changed,
-        certificates: done
-            .certificates
-            .into_iter()
-            .map(|row| CertificateItem::of(row, now))
-            .collect(),
+        certificates: items(desk, done.certificates).await?,
     })
 }
 

@@ -362,10 +362,7 @@ async fn show(
         .await?;
     Ok(Json(DeviceDetail {
         device: device.into(),
-        certificates: certificates
-            .into_iter()
-            .map(|row| CertificateItem::of(row, now))
-            .collect(),
+        certificates: super::certificate::items(&desk, certificates).await?,
         secret: secret.map(|row| SecretState {
             state: match (row.spent, row.locked_until, row.bound_to) {
                 (Some(_), _, _) => "spent",

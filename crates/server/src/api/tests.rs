@@ -1,4 +1,5 @@
 pub(crate) mod house;
+mod life;
 mod relying_party;
 mod resources;
 mod roles;

@@ -17,6 +17,8 @@ const COLUMNS: &[Column] = &[
     ("PROFILE", "profile"),
     ("NOT BEFORE", "not_before"),
     ("NOT AFTER", "not_after"),
+    ("NEXT", "next_action"),
+    ("DUE", "next_action_at"),
 ];
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +58,9 @@ pub struct Filter {
     /// Only those of this issuer.
     #[arg(long)]
     issuer: Option<String>,
+    /// Only those of devices that talk to this service.
+    #[arg(long, conflicts_with_all = ["device", "expires_within_days"])]
+    service: Option<String>,
     /// Only those that end within so many days.
     #[arg(long)]
     expires_within_days: Option<u32>,
@@ -203,6 +208,7 @@ impl Filter {
             ("device", &self.device),
             ("status", &self.status),
             ("issuer", &self.issuer),
+            ("service", &self.service),
             ("expires_within_days", &days),
         ];
         named

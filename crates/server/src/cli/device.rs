@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
-use super::output::{Column, Output};
+use super::output::{Column, Form, Output};
 use super::session::Session;
 use super::{Agreed, Limit};
 
@@ -32,6 +32,11 @@ pub enum Verb {
     List(Filter),
     /// Show one device with its certificates.
     Show {
+        /// The device.
+        id: String,
+    },
+    /// Show what was registered and issued of a device, when, and by whom.
+    History {
         /// The device.
         id: String,
     },
@@ -191,6 +196,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             output.raw(&api.get_text(&format!("/export/devices{query}")).await?)
         }
         Verb::Show { id } => output.record(&api.get(&path(&id)).await?),
+        Verb::History { id } => history(&api.get(&format!("{}/history", path(&id))).await?, output),
         Verb::Secret { id, hours } => {
             let body = json!({ "life_s": i64::from(hours) * 3600 });
             let answer = api.post(&format!("{}/secret", path(&id)), &body).await?;
@@ -210,6 +216,44 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         Verb::Resume(devices) => stand(devices, "resume", session, output).await,
         Verb::Retire(devices) => stand(devices, "retire", session, output).await,
     }
+}
+
+/// One line for each value and each certificate's step; with `--json` the whole answer.
+fn history(answer: &Value, output: &Output) -> Result<(), Failure> {
+    const COLUMNS: &[Column] = &[
+        ("WHAT", "what"),
+        ("VALUE", "value"),
+        ("SINCE", "since"),
+        ("UNTIL", "until"),
+        ("BY", "by"),
+        ("EVENT", "event"),
+    ];
+    if output.form() == Form::Json {
+        return output.record(answer);
+    }
+    let line = |what: &Value, value: &str, since: &str, of: &Value| {
+        let field = |name: &str| of.get(name).cloned().unwrap_or_default();
+        json!({
+            "what": what,
+            "value": field(value),
+            "since": field(since),
+            "until": field("until"),
+            "by": field("by"),
+            "event": field("event"),
+        })
+    };
+    let mut lines = Vec::new();
+    let values = answer.get("values").and_then(Value::as_object);
+    for (name, spans) in values.into_iter().flatten() {
+        let spans = spans.as_array().into_iter().flatten();
+        lines.extend(spans.map(|span| line(&json!(name), "value", "since", span)));
+    }
+    let steps = answer.get("certificates").and_then(Value::as_array);
+    for step in steps.into_iter().flatten() {
+        let what = step.get("what").cloned().unwrap_or_default();
+        lines.push(line(&what, "serial", "at", step));
+    }
+    output.list(COLUMNS, &lines)
 }
 
 /// Moves devices along their life, after saying what that touches.

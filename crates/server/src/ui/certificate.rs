@@ -50,6 +50,7 @@ impl Asked {
         };
         Ok(certificate::Filter {
             device: None,
+            service: None,
             status: given(&self.status),
             issuer: given(&self.issuer),
             expires_within_days: None,

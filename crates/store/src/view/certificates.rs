@@ -11,7 +11,7 @@ use crate::cache::Noun;
 use crate::certificate::{columns, row_of};
 use crate::error::StoreError;
 use crate::issuer;
-use crate::registry::{class, name};
+use crate::registry::{self, class, name};
 use crate::tx::{ReadTx, Row};
 
 /// Which certificates; an empty filter means all that were released.
@@ -109,6 +109,92 @@ pub fn certificates(
         items,
         next: more.then(|| last.to_string()),
     })
+}
+
+/// One page of the certificates of the devices that talk to a service: by device in the order of
+/// registration, the newest of each first.
+pub fn of_service(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    service: &str,
+    filter: &CertificateFilter,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page<CertificateRow>, ListError> {
+    let unknown = |noun, name: &str| ListError::Unknown {
+        noun,
+        name: name.to_owned(),
+    };
+    let no = registry::service::no(tx, tenant, service)?
+        .ok_or_else(|| unknown("service", service))?
+        .0;
+    let issuer = match &filter.issuer {
+        None => None,
+        Some(name) => Some(
+            issuer::by_name(tx, tenant, name)?
+                .ok_or_else(|| unknown("issuer", name))?
+                .no
+                .0,
+        ),
+    };
+    let (from, before) = cursor.map_or(Ok((0, i64::MAX)), pair)?;
+    let most = i64::try_from(limit.max(1)).unwrap_or(i64::MAX);
+    let (mut items, mut looked_at, mut last) = (Vec::new(), 0, (from, before));
+    loop {
+        // Devices one page at a time; each one's certificates hang on its row as a chain.
+        let devices = tx.all(
+            "SELECT device.no, device.last_cert FROM device_service
+             JOIN device ON device.no = device_service.device
+             WHERE device_service.service = $1 AND device_service.device >= $2
+             ORDER BY device_service.device LIMIT $3",
+            &[&no, &last.0, &most.saturating_add(1)],
+            |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
+        )?;
+        let is_end = i64::try_from(devices.len()).is_ok_and(|found| found <= most);
+        for (device, newest) in devices {
+            if device != last.0 {
+                last = (device, i64::MAX);
+            }
+            let mut next = newest;
+            while next != 0 {
+                let (taken, prev) = tx
+                    .first(
+                        concat!(
+                            "SELECT ",
+                            columns!(),
+                            ", cert.prev FROM cert JOIN device ON device.no = cert.device
+                             WHERE cert.no = $1"
+                        ),
+                        &[&next],
+                        |row| {
+                            let taken = match row.get::<i64>(0)? < last.1 {
+                                true => collect(tx, row, filter, issuer)?,
+                                false => None,
+                            };
+                            Ok((taken, row.get::<i64>(20)?))
+                        },
+                    )?
+                    .unwrap_or_default();
+                // What an earlier page showed is passed over.
+                if next < last.1 {
+                    looked_at += 1;
+                    last.1 = next;
+                    items.extend(taken);
+                }
+                if items.len() >= limit.max(1) || looked_at >= LOOKED_AT {
+                    return Ok(Page {
+                        items,
+                        next: Some(format!("{}.{}", last.0, last.1)),
+                    });
+                }
+                next = prev;
+            }
+        }
+        if is_end {
+            return Ok(Page { items, next: None });
+        }
+        last = (last.0 + 1, i64::MAX);
+    }
 }
 
 /// A cursor of two numbers.

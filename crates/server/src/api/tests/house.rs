@@ -181,14 +181,7 @@ impl House {
             .post(&format!("/devices/{id}/secret"), Value::Null)
             .await
             .ok();
-        let secret = PresentedSecret {
-            device: id.parse().unwrap(),
-            secret: made["secret"].as_str().unwrap().to_owned(),
-        };
-        let presented = Presented {
-            secret: Some(secret),
-            ..Presented::default()
-        };
+        let presented = House::secret(id, &made);
         match self
             .engine
             .enroll(ask(Operation::Enroll, presented))
@@ -197,6 +190,18 @@ impl House {
         {
             Answer::Issued(certificate) => certificate,
             Answer::Pending { .. } => panic!("{id} was held"),
+        }
+    }
+
+    /// A device's one-time secret as it presents it, out of the answer that made it.
+    pub fn secret(id: &str, made: &Value) -> Presented {
+        let secret = PresentedSecret {
+            device: id.parse().unwrap(),
+            secret: made["secret"].as_str().unwrap().to_owned(),
+        };
+        Presented {
+            secret: Some(secret),
+            ..Presented::default()
         }
     }
 
@@ -210,7 +215,8 @@ impl House {
     }
 }
 
-fn ask(operation: Operation, presented: Presented) -> Ask {
+/// An ask for a fresh key that names nothing.
+pub fn ask(operation: Operation, presented: Presented) -> Ask {
     let key = KeyPair::generate(KeyKind::P256).unwrap();
     let csr = Csr::build(&key, &Name::build(&[]).unwrap(), &[]).unwrap();
     Ask {
