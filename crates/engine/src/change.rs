@@ -290,7 +290,10 @@ fn plain(
             )?)));
         }
         Change::EditDevice(spec) => {
-            let (device, _) = device::edit(tx, spec, actor, now)?;
+            let (device, put) = device::edit(tx, spec, actor, now)?;
+            if put == registry::Put::Unchanged {
+                tx.excuse("the device already is as wanted");
+            }
             return Ok(Changed::Device(Box::new(device)));
         }
         Change::SetStanding { device, to, why } => {

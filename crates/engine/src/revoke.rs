@@ -156,7 +156,12 @@ pub(crate) fn hold_all(
     now: Time,
 ) -> Result<Vec<String>, StoreError> {
     let mut rows = withdrawable(tx, device)?;
-    rows.sort_by_key(|row| first.iter().position(|no| *no == row.no).unwrap_or(first.len()));
+    rows.sort_by_key(|row| {
+        first
+            .iter()
+            .position(|no| *no == row.no)
+            .unwrap_or(first.len())
+    });
     for row in &rows {
         withdrawal::hold(tx, row.no, why, actor, now)?;
     }

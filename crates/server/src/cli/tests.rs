@@ -1,3 +1,5 @@
+mod verbs;
+
 use clap::CommandFactory;
 
 use super::*;

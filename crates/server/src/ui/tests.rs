@@ -1,3 +1,5 @@
+mod actions;
+
 use axum::body::Body;
 use hyper::{Request, StatusCode, header};
 use serde_json::json;

@@ -8,6 +8,7 @@ mod factory;
 mod hsm;
 mod kill;
 mod operate;
+mod registry;
 mod require;
 mod run;
 mod status;

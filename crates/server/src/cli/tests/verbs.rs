@@ -1,0 +1,182 @@
+//! D9, the command line: every verb is an operation of the API, or an act on files that no server
+//! takes part in.
+
+use std::collections::BTreeSet;
+
+use clap::CommandFactory;
+use serde_json::Value;
+
+use super::Cli;
+
+/// Each verb with the operations it is made of. `-` stands for none: it works on a data directory,
+/// or is the server itself.
+const VERBS: &[(&str, &[&str])] = &[
+    ("init", &["-"]),
+    ("serve", &["-"]),
+    ("demo", &["-"]),
+    ("login", &["GET /me"]),
+    ("device add", &["POST /devices"]),
+    ("device edit", &["PATCH /devices/{id}"]),
+    ("device list", &["GET /devices"]),
+    ("device show", &["GET /devices/{id}"]),
+    ("device history", &["GET /devices/{id}/history"]),
+    (
+        "device import",
+        &[
+            "POST /import-plan",
+            "POST /imports",
+            "POST /imports/{id}/apply",
+            "GET /imports/{id}",
+        ],
+    ),
+    ("device export", &["GET /export/devices"]),
+    ("device secret", &["POST /devices/{id}/secret"]),
+    ("device repair", &["POST /devices/{id}/repair"]),
+    (
+        "device suspend",
+        &[
+            "GET /devices/{id}/blast-radius",
+            "POST /devices/{id}/suspend",
+        ],
+    ),
+    (
+        "device resume",
+        &[
+            "GET /devices/{id}/blast-radius",
+            "POST /devices/{id}/resume",
+        ],
+    ),
+    (
+        "device retire",
+        &[
+            "GET /devices/{id}/blast-radius",
+            "POST /devices/{id}/retire",
+        ],
+    ),
+    ("cert list", &["GET /certificates"]),
+    (
+        "cert show",
+        &[
+            "GET /certificates/{serial}",
+            "GET /issuers/{issuer}/certificates/{serial}",
+        ],
+    ),
+    (
+        "cert revoke",
+        &[
+            "GET /certificates/{serial}/blast-radius",
+            "POST /certificates/{serial}/revoke",
+            "POST /issuers/{issuer}/certificates/{serial}/revoke",
+            "POST /devices/{id}/revoke",
+        ],
+    ),
+    ("cert hold", &["POST /certificates/{serial}/hold"]),
+    ("cert release", &["POST /certificates/{serial}/release"]),
+    ("issuer list", &["GET /issuers"]),
+    ("issuer show", &["GET /issuers/{issuer}"]),
+    ("issuer export", &["GET /issuers/{issuer}"]),
+    ("issuer edit", &["PATCH /issuers/{issuer}"]),
+    ("issuer add", &["-"]),
+    ("issuer crl-refresh", &["-"]),
+    ("policy apply", &["POST /policy/plan", "PUT /policy"]),
+    ("policy show", &["GET /policy"]),
+    ("policy explain", &["POST /policy/explain"]),
+    ("policy test", &["POST /policy/test"]),
+    ("policy plan", &["POST /policy/plan"]),
+    ("log checkpoint", &["GET /log/checkpoint"]),
+    ("log prove", &["GET /log/prove/{event}"]),
+    (
+        "log verify",
+        &[
+            "GET /log/checkpoint",
+            "GET /log/key",
+            "GET /log/tile/{path}",
+            "GET /log/tile/entries/{path}",
+        ],
+    ),
+    ("as-of", &["GET /as-of"]),
+    ("events", &["GET /events"]),
+    ("owner add", &["POST /owners"]),
+    ("owner list", &["GET /owners"]),
+    ("owner show", &["GET /owners/{name}"]),
+    ("site add", &["POST /sites"]),
+    ("site list", &["GET /sites"]),
+    ("site show", &["GET /sites/{name}"]),
+    ("class add", &["POST /classes"]),
+    ("class list", &["GET /classes"]),
+    ("class show", &["GET /classes/{name}"]),
+    ("service add", &["POST /services"]),
+    ("service list", &["GET /services"]),
+    ("service show", &["GET /services/{name}"]),
+    ("relying-party add", &["POST /relying-parties"]),
+    ("relying-party edit", &["POST /relying-parties"]),
+    ("relying-party import", &["POST /relying-parties"]),
+    ("relying-party list", &["GET /relying-parties"]),
+    ("relying-party show", &["GET /relying-parties/{name}"]),
+    ("relying-party remove", &["DELETE /relying-parties/{name}"]),
+    ("manufacturer add", &["POST /manufacturers"]),
+    ("manufacturer list", &["GET /manufacturers"]),
+    ("manufacturer show", &["GET /manufacturers/{name}"]),
+    ("ask list", &["GET /asks"]),
+    ("ask show", &["GET /asks/{no}"]),
+    ("ask approve", &["POST /asks/{no}/approve"]),
+    ("ask refuse", &["POST /asks/{no}/refuse"]),
+    ("incident list", &["GET /incidents"]),
+    ("incident show", &["GET /incidents/{no}"]),
+    ("incident resolve", &["POST /incidents/{no}/resolve"]),
+    ("finding list", &["GET /findings"]),
+    ("finding show", &["GET /findings/{no}"]),
+    ("finding acknowledge", &["POST /findings/{no}/acknowledge"]),
+    ("token create", &["POST /tokens"]),
+    ("token list", &["GET /tokens"]),
+    ("token revoke", &["DELETE /tokens/{no}"]),
+    ("token rotate", &["POST /tokens/rotate"]),
+    ("key list", &["-"]),
+    ("key rewrap", &["-"]),
+    ("backup create", &["POST /backups"]),
+    ("backup verify", &["-"]),
+    ("backup restore", &["-"]),
+    ("doctor", &["GET /doctor"]),
+];
+
+fn leaves(command: &clap::Command, before: &str, found: &mut BTreeSet<String>) {
+    let verbs = command
+        .get_subcommands()
+        .filter(|verb| verb.get_name() != "help");
+    let mut is_leaf = true;
+    for verb in verbs {
+        is_leaf = false;
+        leaves(verb, format!("{before} {}", verb.get_name()).trim(), found);
+    }
+    if is_leaf {
+        found.insert(before.to_owned());
+    }
+}
+
+/// D9, for the command line; the dashboard's forms have a test of their own. Leaves out: that a verb
+/// calls exactly these, which the stories show for most of them.
+#[test]
+fn d9_every_verb_is_an_operation_of_the_api_that_can_be_repeated() {
+    let mut found = BTreeSet::new();
+    leaves(&Cli::command(), "", &mut found);
+    let known: BTreeSet<String> = VERBS.iter().map(|(verb, _)| (*verb).to_owned()).collect();
+    assert_eq!(found, known, "name here what a new verb is made of");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    for (verb, operations) in VERBS {
+        for operation in operations.iter().filter(|operation| **operation != "-") {
+            let (method, path) = operation.split_once(' ').unwrap();
+            let path = format!("/api/v1{path}");
+            let found = &document["paths"][&path][method.to_lowercase()];
+            assert!(found.is_object(), "tenure {verb}: there is no {operation}");
+            let mut parameters = found["parameters"].as_array().into_iter().flatten();
+            let repeatable = parameters.any(|one| one["name"] == "Idempotency-Key");
+            // The other methods are idempotent by themselves (RFC 9110 section 9.2.2).
+            assert!(
+                method != "POST" || repeatable,
+                "{operation} has no Idempotency-Key"
+            );
+        }
+    }
+}
