@@ -20,6 +20,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tenure_x509::Cert;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -259,7 +260,7 @@ struct Shared {
 #[derive(Clone)]
 struct Line {
     address: SocketAddr,
-    chain: Arc<[Vec<u8>]>,
+    chain: Arc<[Cert]>,
 }
 
 impl Shared {

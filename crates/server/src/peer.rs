@@ -12,6 +12,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use tenure_x509::Cert;
 
 use crate::limits::{DISCARD_TIME, DISCARDED_BYTES_MAX};
 use crate::listen::Listener;
@@ -27,9 +28,9 @@ pub struct Peer {
     pub request: RequestId,
     /// The other end of the connection.
     pub address: SocketAddr,
-    /// The certificates sent in the handshake, DER, leaf first. Empty: none were sent. The private
-    /// key of the first one signed this handshake.
-    pub chain: Arc<[Vec<u8>]>,
+    /// The certificates sent in the handshake, leaf first, up to the first that cannot be read.
+    /// Empty: none were sent. The private key of the first one signed this handshake.
+    pub chain: Arc<[Cert]>,
     /// How long the body may take.
     pub body_time: Duration,
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::sign::SigningKey;
 use tenure_engine::duty::Duties;
 use tenure_engine::signer::Keyring;
@@ -67,6 +68,7 @@ pub async fn serve(serve: &Serve, data: &Path) -> Result<(), StartError> {
     crate::log::start(&config.log).map_err(StartError::Configuration)?;
     // Taken before anything is opened: a stop asked for during the start is not lost.
     let asked = stop_asked()?;
+    allow_open_files();
     let running = Running::start(config, serve, data).await?;
     let RunFile {
         device,
@@ -80,6 +82,19 @@ pub async fn serve(serve: &Serve, data: &Path) -> Result<(), StartError> {
     running.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Allows this process as many open files as its administrator does. Shells and systemd hand out
+/// 1,024 at first, for programs that know no more, and each connection takes one.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Resolves with the name of the first signal that asks for an end.

@@ -23,7 +23,7 @@ use rustls_pki_types::{
     CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
 };
 use tenure_engine::signer::Key;
-use tenure_x509::SignatureAlgorithm;
+use tenure_x509::{Cert, SignatureAlgorithm};
 
 use crate::limits::PEER_CHAIN_MAX;
 
@@ -186,20 +186,20 @@ fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// The chain the client sent, DER, leaf first; empty if it sent none.
-pub fn peer_chain(connection: &ServerConnection) -> Arc<[Vec<u8>]> {
+/// The chain the client sent, leaf first, up to the first that cannot be read; empty if it sent none.
+pub fn peer_chain(connection: &ServerConnection) -> Arc<[Cert]> {
     let chain = connection.peer_certificates().unwrap_or_default();
     chain
         .iter()
         .take(PEER_CHAIN_MAX)
-        .map(|der| der.to_vec())
+        .map_while(|der| Cert::from_der(der).ok())
         .collect()
 }
 
 /// The key of a certificate, read as tolerantly as an import: factory certificates with odd
 /// contents must get as far as a reason.
 fn key_of(leaf: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
-    let leaf = tenure_x509::Cert::from_der(leaf).map_err(|_| bad_encoding())?;
+    let leaf = Cert::from_der(leaf).map_err(|_| bad_encoding())?;
     Ok(SubjectPublicKeyInfoDer::from(
         leaf.public_key().spki_der().to_vec(),
     ))

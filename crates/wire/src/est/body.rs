@@ -60,23 +60,25 @@ pub fn decode_answer(body: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// DER to the base64 text of a body, ending in one line break.
 pub fn encode_body(der: &[u8], wrapping: Wrapping) -> String {
-    let line = BASE64.encode(der);
-    let mut text = String::with_capacity(line.len() + line.len() / 64 + 2);
     match wrapping {
         Wrapping::OneLine => {
-            text.push_str(&line);
+            let mut text = String::with_capacity(der.len() / 3 * 4 + 5);
+            BASE64.encode_string(der, &mut text);
             text.push('\n');
+            text
         }
         Wrapping::Lines => {
+            let line = BASE64.encode(der);
+            let mut text = String::with_capacity(line.len() + line.len() / 64 + 2);
             for start in (0..line.len()).step_by(64) {
                 let end = line.len().min(start + 64);
                 // Base64 is ASCII, so every offset is a character boundary.
                 text.push_str(line.get(start..end).unwrap_or_default());
                 text.push('\n');
             }
+            text
         }
     }
-    text
 }
 
 /// Base64, PEM or DER to one whole DER SEQUENCE.
@@ -113,11 +115,10 @@ fn pem_inside(body: &[u8]) -> Result<&[u8], Error> {
 }
 
 fn base64_octets(text: &[u8]) -> Result<Vec<u8>, Error> {
-    let packed: Vec<u8> = text
-        .iter()
-        .copied()
-        .filter(|b| !b.is_ascii_whitespace())
-        .collect();
+    let mut packed = Vec::with_capacity(text.len());
+    for line in text.split(u8::is_ascii_whitespace) {
+        packed.extend_from_slice(line);
+    }
     BASE64.decode(packed).map_err(|_| Error::Malformed {
         what: "the body is not base64",
     })

@@ -27,7 +27,7 @@ use tenure_wire::est::{
     CERTS_ONLY, CSR_ATTRIBUTES, Credentials, CsrAttrs, EstPath, Label, Operation as Asked,
     TRANSFER_ENCODING, WantedKey, Wrapping, encode_body, parse_enroll,
 };
-use tenure_x509::{Cert, Csr, KeyKind, cms};
+use tenure_x509::{Csr, KeyKind, cms};
 
 use crate::config;
 use crate::limits::{DEVICE_BODY_BYTES_MAX, Limits};
@@ -281,18 +281,13 @@ impl Desk {
 /// Collects what a request shows. What cannot be read counts as not shown: the answer is a plain
 /// "who are you" either way, and nobody learns which part of it was wrong.
 fn presented(peer: &Peer, headers: &HeaderMap) -> Presented {
-    let chain = peer
-        .chain
-        .iter()
-        .map_while(|der| Cert::from_der(der).ok())
-        .collect();
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let secret = match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok().and_then(basic),
         _ => None,
     };
     Presented {
-        chain,
+        chain: peer.chain.to_vec(),
         secret,
         system: None,
     }

@@ -1,0 +1,340 @@
+//! What the benches of a whole server stand on: a house with a fleet in it, served by a child process
+//! that is built as the released program is, and the cryptographic limit of the machine.
+
+#![allow(dead_code)] // Each bench uses its own part of this.
+
+#[path = "../../../store/tests/fixture/fill.rs"]
+mod fill;
+pub mod line;
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, Via};
+use tenure_domain::change::Change;
+use tenure_domain::device::{Criticality, DeviceSpec};
+use tenure_domain::operator::{Actor, Role};
+use tenure_domain::registry::{Class, Owner, Service, Site};
+use tenure_domain::{OperatorNo, TenantId};
+use tenure_engine::signer::{Keyring, Passphrase};
+use tenure_engine::store::{Options, Store};
+use tenure_engine::{Answer, Changed, Clock, Engine, Settings};
+use tenure_tests::{House, PASSPHRASE};
+use tenure_x509::{Cert, Csr, KeyKind, KeyPair, Name, Time};
+
+/// How many requests wait for an answer at a time.
+pub const IN_FLIGHT: usize = 64;
+
+/// The program: what the released one is, under another name.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tenure-under-test");
+
+/// A device of the bench, with what it holds.
+pub struct Enrolled {
+    pub key: KeyPair,
+    pub cert: Cert,
+}
+
+/// The number behind `--name` among the arguments, or another.
+pub fn argument(name: &str, otherwise: usize) -> usize {
+    let mut arguments = std::env::args().skip_while(|argument| argument != name);
+    match arguments.nth(1) {
+        Some(number) => number.parse().expect("a number"),
+        None => otherwise,
+    }
+}
+
+/// A runtime on both cores.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// A house whose limits per source are off (one machine is the whole fleet), with `filled` devices
+/// of two certificates each that exist in the store alone.
+pub fn house(filled: usize) -> House {
+    let house = House::found(PROGRAM);
+    let mut file = File::options()
+        .append(true)
+        .open(house.data().join("tenure.toml"))
+        .expect("a configuration");
+    file.write_all(
+        b"\n[limits]\nconnections = 0\nconnections_per_source = 0\n\
+          device_requests_per_source_s = 0\nnonce_requests_per_source_s = 0\n\
+          operator_requests_per_source_s = 0\n",
+    )
+    .expect("a configuration");
+    if filled > 0 {
+        fill(&house.data(), filled);
+    }
+    house
+}
+
+/// Fills a house that is not served.
+pub fn fill(data: &Path, devices: usize) {
+    let began = Instant::now();
+    let now = Clock::system().now();
+    runtime().block_on(with_engine(data, async |engine| register(engine).await));
+    fill::fill(&data.join("tenure.db"), devices as u64, 2, now.unix());
+    let (millions, took) = (devices as f64 / 1e6, began.elapsed().as_secs_f64());
+    println!("filled with {millions:.2} M devices and twice as many certificates in {took:.0} s");
+}
+
+/// Works on the engine of a house that is not served.
+pub async fn with_engine<T>(data: &Path, work: impl AsyncFnOnce(&Engine) -> T) -> T {
+    let store = Store::open(data, Options::default()).expect("a store");
+    let passphrase = Passphrase::new(PASSPHRASE.to_owned()).expect("a passphrase");
+    let ring = Keyring::open(&data.join("keys"), &passphrase).expect("keys");
+    let keys: Vec<_> = ring
+        .records()
+        .iter()
+        .filter_map(|record| ring.key(&record.name))
+        .collect();
+    let engine = Engine::start(store, keys, data, Clock::system(), Settings::default())
+        .expect("an engine");
+    let duties = engine.start_duties();
+    let done = work(&engine).await;
+    duties.stop(&engine).await;
+    engine.store().close();
+    done
+}
+
+/// Enrolls `count` new devices with one-time secrets and keys of their own.
+pub async fn enroll(data: &Path, count: usize) -> Vec<Enrolled> {
+    with_engine(data, async |engine| {
+        register(engine).await;
+        let shared = engine.clone();
+        spread(count, move |no| {
+            let engine = shared.clone();
+            async move { enroll_one(&engine, &format!("bench-{no}")).await }
+        })
+        .await
+    })
+    .await
+}
+
+async fn register(engine: &Engine) {
+    let class = Class::new(
+        "pump".parse().expect("a name"),
+        "device".parse().expect("a name"),
+    );
+    for change in [
+        Change::PutOwner(Owner {
+            name: "Hydraulics".parse().expect("a name"),
+            contact: String::new(),
+        }),
+        Change::PutSite(Site {
+            name: "Hall 3".parse().expect("a name"),
+            parent: None,
+        }),
+        Change::PutService(Service {
+            name: "broker".parse().expect("a name"),
+            address: String::new(),
+        }),
+        Change::PutClass(class),
+    ] {
+        engine.change(&admin(), change).await.expect("a change");
+    }
+}
+
+async fn enroll_one(engine: &Engine, device: &str) -> Enrolled {
+    let id: tenure_domain::DeviceId = device.parse().expect("an id");
+    let spec = DeviceSpec {
+        id: id.clone(),
+        manufacturer: "Acme".into(),
+        model: "P1".into(),
+        serial: format!("SN-{device}"),
+        class: "pump".parse().expect("a name"),
+        site: "Hall 3".parse().expect("a name"),
+        owner: "Hydraulics".parse().expect("a name"),
+        services: vec!["broker".parse().expect("a name")],
+        criticality: Criticality::Medium,
+    };
+    engine
+        .change(&admin(), Change::AddDevice(spec))
+        .await
+        .expect("a device");
+    let wanted = Change::NewSecret {
+        device: id.clone(),
+        life_s: 86_400,
+    };
+    let Ok(Changed::Secret(secret)) = engine.change(&admin(), wanted).await else {
+        panic!("no secret");
+    };
+    let key = KeyPair::generate(KeyKind::P256).expect("a key");
+    let ask = Ask {
+        tenant: TenantId::DEFAULT,
+        via: Via {
+            protocol: Protocol::Est,
+            label: None,
+            source: None,
+        },
+        operation: Operation::Enroll,
+        csr: Csr::from_der(&Csr::build(&key, &Name::empty(), &[]).expect("a request"))
+            .expect("a request"),
+        presented: Presented {
+            secret: Some(PresentedSecret {
+                device: id,
+                secret: secret.secret,
+            }),
+            ..Presented::default()
+        },
+    };
+    match engine.enroll(ask).await {
+        Ok(Answer::Issued(certificate)) => Enrolled {
+            key,
+            cert: certificate.cert.clone(),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn admin() -> Actor {
+    Actor::Operator {
+        name: "admin".to_owned(),
+        no: OperatorNo(1),
+        role: Role::Admin,
+    }
+}
+
+/// Runs `count` jobs, [`IN_FLIGHT`] at a time, and gathers what they come to, in no order.
+pub async fn spread<T, F, Fut>(count: usize, job: F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Fn(usize) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = T> + Send,
+{
+    let (next, job) = (Arc::new(AtomicUsize::new(0)), Arc::new(job));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let (next, job) = (Arc::clone(&next), Arc::clone(&job));
+        running.spawn(async move {
+            let mut done = Vec::new();
+            loop {
+                let no = next.fetch_add(1, Ordering::Relaxed);
+                if no >= count {
+                    return done;
+                }
+                done.push(job(no).await);
+            }
+        });
+    }
+    running.join_all().await.into_iter().flatten().collect()
+}
+
+/// Verifications of a P-256 request with a P-256 signature each, per second, on two threads for two
+/// seconds.
+pub fn limit() -> f64 {
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let pair = KeyPair::generate(KeyKind::P256).expect("a key");
+                let csr = Csr::build(&pair, &Name::empty(), &[]).expect("a request");
+                let (began, mut count) = (Instant::now(), 0_u64);
+                while began.elapsed() < Duration::from_secs(2) {
+                    black_box(Csr::from_der(black_box(&csr)).expect("a request"));
+                    black_box(pair.sign(black_box(&csr)).expect("a signature"));
+                    count += 1;
+                }
+                count as f64 / began.elapsed().as_secs_f64()
+            })
+        })
+        .collect();
+    threads
+        .into_iter()
+        .map(|thread| thread.join().expect("a rate"))
+        .sum()
+}
+
+/// CPU time of a process so far.
+pub fn cpu_time(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    // The clock tick of user-visible times is 100 Hz on every Linux.
+    Duration::from_millis(ticks * 10)
+}
+
+/// What a stretch of work took: the clock, the server's CPU and the load generator's.
+pub struct Stretch {
+    server: u32,
+    began: Instant,
+    cpu: (Duration, Duration),
+}
+
+/// What a [`Stretch`] came to.
+pub struct Took {
+    pub per_second: f64,
+    pub server_us: f64,
+    pub load_us: f64,
+}
+
+impl Stretch {
+    /// Begins now.
+    pub fn begin(server: u32) -> Stretch {
+        Stretch {
+            server,
+            cpu: (cpu_time(server), cpu_time(std::process::id())),
+            began: Instant::now(),
+        }
+    }
+
+    /// Ends now, after so many pieces of work.
+    pub fn end(self, count: usize) -> Took {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let each = |now: Duration, then: Duration| (now - then).as_secs_f64() * 1e6 / count as f64;
+        Took {
+            per_second: count as f64 / seconds,
+            server_us: each(cpu_time(self.server), self.cpu.0),
+            load_us: each(cpu_time(std::process::id()), self.cpu.1),
+        }
+    }
+}
+
+/// `perf record` on the server while it is kept, if `TENURE_PERF` names a file.
+pub struct Profile(Option<Child>);
+
+impl Profile {
+    /// Begins to record.
+    pub fn begin(server: u32) -> Profile {
+        let Ok(file) = std::env::var("TENURE_PERF") else {
+            return Profile(None);
+        };
+        let child = Command::new("perf")
+            .args(["record", "-q", "-g", "-F", "997", "-o", &file, "-p"])
+            .arg(server.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Profile(child.ok())
+    }
+}
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = Command::new("kill")
+                .args(["-s", "INT", &child.id().to_string()])
+                .status();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The time now.
+pub fn now() -> Time {
+    Clock::system().now()
+}

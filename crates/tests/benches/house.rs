@@ -1,0 +1,260 @@
+//! A house with a large fleet: how long `serve` takes to start, how much memory it holds, and how long
+//! each list and count of the API and the dashboard takes.
+//!
+//! `cargo bench -p tenure-tests --bench house [-- --devices N] [--idle SECONDS]`. The fleet is made by
+//! the store's generator: N devices with two certificates each. Each time is one whole HTTPS request on
+//! a connection opened before, as its client sees it: the first call after the start, and the slowest
+//! of three more. Figures are printed, never asserted.
+
+mod ground;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ground::line::Line;
+use ground::{Profile, argument};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tenure_tests::House;
+use tenure_tests::http::Caller;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// What every list and count has to stay under.
+const FLOOR_MS: f64 = 100.0;
+
+fn main() {
+    let devices = argument("--devices", 1_000_000);
+    let idle = Duration::from_secs(argument("--idle", 10) as u64);
+    let runtime = ground::runtime();
+    let mut house = ground::house(0);
+    // Real ones as well, for what must be readable as a certificate.
+    runtime.block_on(ground::enroll(&house.data(), 64));
+    ground::fill(&house.data(), devices);
+    let kind = format!("{devices} devices, {} certificates", 2 * devices);
+
+    for start in ["first start after the fill", "second start", "third start"] {
+        let took = start_time(&mut house);
+        println!("{start}: {:.0} ms from exec to readyz; {kind}", took * 1e3);
+        if start != "third start" {
+            assert!(house.stop().success());
+        }
+    }
+    // Nothing is waited for: this is how long it idles.
+    std::thread::sleep(idle);
+    let server = house.server().id();
+    let seconds = idle.as_secs();
+    println!(
+        "idle for {seconds} s: {} MB resident, {} MB at its peak; {kind}",
+        memory_mb(server, "VmRSS:"),
+        memory_mb(server, "VmHWM:")
+    );
+    runtime.block_on(lists(&mut house));
+    println!(
+        "after all lists: {} MB resident, {} MB at its peak",
+        memory_mb(server, "VmRSS:"),
+        memory_mb(server, "VmHWM:")
+    );
+    assert!(house.stop().success());
+}
+
+fn start_time(house: &mut House) -> f64 {
+    let caller = Caller::new(&house.root());
+    let ready = format!("https://127.0.0.1:{}/readyz", house.ports().operator);
+    let began = Instant::now();
+    house.start();
+    assert!(caller.get(&ready).status.is_success());
+    began.elapsed().as_secs_f64()
+}
+
+fn memory_mb(process: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(name));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
+}
+
+/// Someone who looks: a token for the API and a session for the pages.
+struct Reader {
+    line: Line<TlsStream<TcpStream>>,
+    token: String,
+    cookie: String,
+}
+
+impl Reader {
+    async fn sign_in(house: &House) -> Reader {
+        let token = std::fs::read_to_string(house.data().join("admin.token")).expect("a token");
+        let mut reader = Reader {
+            line: Line::new(connect(house).await),
+            token: token.trim().to_owned(),
+            cookie: String::new(),
+        };
+        let form = format!("token={}", reader.token);
+        let request = format!(
+            "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            form.len()
+        );
+        let answer = reader.line.send(request.as_bytes()).await;
+        let (_, cookie) = answer.head.split_once("set-cookie: ").expect("a session");
+        reader.cookie = cookie.split(';').next().expect("a session").to_owned();
+        reader
+    }
+
+    async fn get(&mut self, path: &str) -> (f64, Vec<u8>) {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\nCookie: {}\r\n\r\n",
+            self.token, self.cookie
+        );
+        let began = Instant::now();
+        let body = self.line.ask(request.as_bytes()).await.to_vec();
+        (began.elapsed().as_secs_f64() * 1e3, body)
+    }
+}
+
+async fn connect(house: &House) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_file(house.root()).expect("a root");
+    roots.add(root).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let address = SocketAddr::from(([127, 0, 0, 1], house.ports().operator));
+    let stream = TcpStream::connect(address).await.expect("a server");
+    stream.set_nodelay(true).expect("a socket");
+    TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from("127.0.0.1").expect("a name"), stream)
+        .await
+        .expect("a handshake")
+}
+
+/// All that is asked for, by its path.
+fn paths() -> Vec<String> {
+    let day = |ahead: i64| ground::now().plus(ahead * 86_400).to_string();
+    let date = |ahead: i64| day(ahead)[..10].to_owned();
+    let api = [
+        "/fleet",
+        "/fleet/expiry?days=120",
+        "/fleet/expiry?days=3660",
+        "/doctor",
+        "/devices",
+        "/devices?limit=1000",
+        "/devices?limit=1000&cursor=900000",
+        "/devices?search=dev-05",
+        "/devices?search=dev-0543210",
+        "/devices?search=3F",
+        "/devices?search=M-17",
+        "/devices?search=M-17&cursor=m.500000.M-17",
+        "/devices?search=zzz",
+        "/devices?search=dev&site=Filled%20site%20999",
+        "/devices?search=dev&standing=quarantined",
+        "/devices?standing=suspended",
+        "/devices?standing=retired",
+        "/devices?standing=enrolled&cursor=900000",
+        "/devices?site=Filled%20site%203",
+        "/devices?site=Filled%20site%203&standing=suspended",
+        "/devices?class=Filled%20class%203",
+        "/devices?owner=Filled%20owner%207",
+        "/devices?class=Filled%20class%203&owner=Filled%20owner%207",
+        "/devices?class=Filled%20class%203&owner=Filled%20owner%207&standing=retired",
+        "/devices?service=broker",
+        "/devices?service=Filled%20service",
+        "/devices?service=Filled%20service&site=Filled%20site%20999",
+        "/devices?service=Filled%20service&standing=quarantined",
+        "/devices/dev-0543210",
+        "/certificates",
+        "/certificates?limit=1000",
+        "/certificates?cursor=1000000",
+        "/certificates?status=issued",
+        "/certificates?status=replaced",
+        "/certificates?status=revoked",
+        "/certificates?status=revoked&limit=1000",
+        "/certificates?status=held",
+        "/certificates?issuer=root",
+        "/certificates?issuer=issuing-1",
+        "/certificates?device=dev-0543210",
+        "/certificates?expires_within_days=30",
+        "/certificates?expires_within_days=30&limit=1000",
+        "/certificates?expires_within_days=3650",
+        "/events",
+        "/events?device=bench-1",
+        "/sites",
+        "/sites?limit=1000",
+        "/owners",
+        "/classes",
+        "/services",
+        "/issuers",
+        "/manufacturers",
+        "/asks",
+        "/incidents",
+        "/tokens",
+    ];
+    let mut all: Vec<String> = api.map(|path| format!("/api/v1{path}")).into();
+    all.extend([
+        format!("/api/v1/certificates?expires_before={}", day(-200)),
+        format!("/api/v1/certificates?expires_after={}&limit=1000", day(-200)),
+    ]);
+    for at in [-1, -100, -300] {
+        all.push(format!("/api/v1/as-of?at={}", day(at)));
+        all.push(format!("/api/v1/as-of?at={}&device=dev-0012345", day(at)));
+        all.push(format!("/api/v1/as-of?at={}&site=Filled%20site%200", day(at)));
+    }
+    let pages = [
+        "/",
+        "/?days=365",
+        "/devices",
+        "/devices?search=M-17",
+        "/devices?search=zzz",
+        "/devices?standing=suspended",
+        "/devices?site=Filled+site+3&standing=suspended",
+        "/devices?class=Filled+class+3&owner=Filled+owner+7",
+        "/devices/dev-0543210",
+        "/devices/bench-1",
+        "/certificates",
+        "/certificates?status=revoked",
+        "/certificates?status=held",
+        "/certificates?issuer=root",
+        "/issuers",
+        "/asks",
+        "/incidents",
+        "/metrics",
+    ];
+    all.extend(pages.map(str::to_owned));
+    all.push(format!("/certificates?from={}&to={}", date(0), date(7)));
+    all
+}
+
+async fn lists(house: &mut House) {
+    let mut reader = Reader::sign_in(house).await;
+    let _profile = Profile::begin(house.server().id());
+    let mut over = 0;
+    let (mut worst_first, mut worst) = (0.0_f64, 0.0_f64);
+    println!("     first      then, in ms");
+    for path in paths() {
+        let (first, body) = reader.get(&path).await;
+        let mut then = 0.0_f64;
+        for _ in 0..3 {
+            then = then.max(reader.get(&path).await.0);
+        }
+        let rows = serde_json::from_slice::<Value>(&body)
+            .ok()
+            .and_then(|json| Some(json.get("items")?.as_array()?.len()));
+        let rows = rows.map_or_else(String::new, |rows| format!(" ({rows})"));
+        let mark = if first.max(then) > FLOOR_MS { "  <-- over" } else { "" };
+        over += usize::from(first.max(then) > FLOOR_MS);
+        (worst_first, worst) = (worst_first.max(first), worst.max(then));
+        println!("{first:>10.2}{then:>10.2}  {path}{rows}{mark}");
+    }
+    println!(
+        "slowest list or count: {worst_first:.0} ms when first asked for, {worst:.0} ms then; {over} \
+         over {FLOOR_MS:.0} ms"
+    );
+}
