@@ -200,12 +200,18 @@ fn paths() -> Vec<String> {
     let mut all: Vec<String> = api.map(|path| format!("/api/v1{path}")).into();
     all.extend([
         format!("/api/v1/certificates?expires_before={}", day(-200)),
-        format!("/api/v1/certificates?expires_after={}&limit=1000", day(-200)),
+        format!(
+            "/api/v1/certificates?expires_after={}&limit=1000",
+            day(-200)
+        ),
     ]);
     for at in [-1, -100, -300] {
         all.push(format!("/api/v1/as-of?at={}", day(at)));
         all.push(format!("/api/v1/as-of?at={}&device=dev-0012345", day(at)));
-        all.push(format!("/api/v1/as-of?at={}&site=Filled%20site%200", day(at)));
+        all.push(format!(
+            "/api/v1/as-of?at={}&site=Filled%20site%200",
+            day(at)
+        ));
     }
     let pages = [
         "/",
@@ -248,7 +254,11 @@ async fn lists(house: &mut House) {
             .ok()
             .and_then(|json| Some(json.get("items")?.as_array()?.len()));
         let rows = rows.map_or_else(String::new, |rows| format!(" ({rows})"));
-        let mark = if first.max(then) > FLOOR_MS { "  <-- over" } else { "" };
+        let mark = if first.max(then) > FLOOR_MS {
+            "  <-- over"
+        } else {
+            ""
+        };
         over += usize::from(first.max(then) > FLOOR_MS);
         (worst_first, worst) = (worst_first.max(first), worst.max(then));
         println!("{first:>10.2}{then:>10.2}  {path}{rows}{mark}");

@@ -98,8 +98,8 @@ pub async fn with_engine<T>(data: &Path, work: impl AsyncFnOnce(&Engine) -> T) -
         .iter()
         .filter_map(|record| ring.key(&record.name))
         .collect();
-    let engine = Engine::start(store, keys, data, Clock::system(), Settings::default())
-        .expect("an engine");
+    let engine =
+        Engine::start(store, keys, data, Clock::system(), Settings::default()).expect("an engine");
     let duties = engine.start_duties();
     let done = work(&engine).await;
     duties.stop(&engine).await;
