@@ -33,7 +33,7 @@ mod guard;
 mod health;
 mod history;
 mod idempotency;
-mod import;
+pub(crate) mod import;
 pub(crate) mod incident;
 pub(crate) mod issuer;
 pub(crate) mod log;

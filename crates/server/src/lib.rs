@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod enroll;
+pub mod hostile;
 pub mod init;
 pub mod limits;
 pub mod listen;

@@ -3,6 +3,7 @@
 
 use axum::extract::{FromRequest, Request, State};
 use serde::{Deserialize, Serialize};
+use tenure_domain::device::DeviceSpec;
 use tenure_domain::ids::Slug;
 use tenure_domain::operator::Permission::ChangeFleet;
 use tenure_engine::store::import::{
@@ -19,7 +20,22 @@ use crate::problem::Problem;
 
 mod parse;
 
-use parse::{Form, Mistake, rows};
+use parse::{Form, Mistake, Row, rows};
+
+/// The devices in a CSV table, if there is no mistake in it.
+pub(crate) fn read_table(text: &str) -> Option<Vec<DeviceSpec>> {
+    specs(rows(Form::Csv, text, 1))
+}
+
+/// The devices in JSON lines, if there is no mistake in them.
+pub(crate) fn read_lines(text: &str) -> Option<Vec<DeviceSpec>> {
+    specs(rows(Form::JsonLines, text, 1))
+}
+
+fn specs(read: Result<Vec<Row>, Vec<Mistake>>) -> Option<Vec<DeviceSpec>> {
+    let rows = read.ok()?;
+    Some(rows.into_iter().map(|(_, spec)| spec).collect())
+}
 
 /// Changes listed by a dry run; the counts are whole.
 const LISTED_MAX: usize = 1_000;

@@ -4,6 +4,6 @@
 
 mod date;
 pub mod ocsp;
-mod public;
+pub(crate) mod public;
 
 pub use public::router;

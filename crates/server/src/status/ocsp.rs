@@ -176,7 +176,7 @@ async fn read(request: Request<Incoming>, time: Duration) -> Result<Bytes, Statu
 ///
 /// Slashes of the base64 may come raw or escaped; a doubled slash before it comes from a base URL
 /// that ends in one. A `+` is a plus here, whatever forms do; a space is one that somebody decoded.
-fn in_path(path: &str) -> Option<Vec<u8>> {
+pub(crate) fn in_path(path: &str) -> Option<Vec<u8>> {
     let text = path.strip_prefix(PATH)?.trim_start_matches('/');
     if text.is_empty() || text.len() > 3 * OCSP_BODY_BYTES_MAX {
         return None;

@@ -1,7 +1,7 @@
 //! Files that anyone may fetch: revocation lists, CA certificates, the log.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -66,6 +66,17 @@ impl Wanted {
             }
             _ => None,
         }
+    }
+}
+
+/// The file that a path names below a data directory; CA certificates are made from the registry and
+/// lie in none.
+pub(crate) fn file_named(directory: &Path, path: &str) -> Option<PathBuf> {
+    match Wanted::parse(path)? {
+        Wanted::Crl(issuer, list) => Some(crl_path(directory, issuer.as_str(), list)),
+        Wanted::Certificate(_) => None,
+        Wanted::Checkpoint => Some(log_directory(directory).join("checkpoint")),
+        Wanted::Tile(tile) => Some(log_directory(directory).join(tile.to_string())),
     }
 }
 
