@@ -84,6 +84,10 @@ impl std::str::FromStr for Life {
     }
 }
 
+/// The most a certificate may begin before it is made, in seconds, whatever a policy says. What is
+/// published of an interval of beginnings relies on it.
+pub const BACKDATE_S_MAX: i64 = crate::duration::DAY_S;
+
 /// One profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {

@@ -10,6 +10,7 @@ pub mod backup;
 mod cache;
 pub mod certificate;
 mod checkpoint;
+pub mod covered;
 pub mod device;
 mod driver;
 mod error;

@@ -4,6 +4,8 @@
 mod asof;
 #[path = "suite/backup.rs"]
 mod backup;
+#[path = "suite/covered.rs"]
+mod covered;
 #[path = "suite/driver.rs"]
 mod driver;
 #[path = "suite/finding.rs"]

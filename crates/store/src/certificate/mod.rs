@@ -22,6 +22,7 @@ pub use reserve::{
 };
 
 use tenure_domain::CertificateRow;
+use tenure_x509::filter::delta_key;
 use tenure_x509::{Cert, Serial};
 
 /// A released certificate.
@@ -33,23 +34,16 @@ pub struct Certificate {
     pub cert: Cert,
 }
 
-/// Eight bytes that stand for a serial in an index.
+/// Eight bytes that stand for a serial in an index: the very key that deltas of revocation filters
+/// name it by. Serials are random, so that nothing better is needed; the row is compared in full.
 pub(crate) fn serial_hash(serial: &Serial) -> i64 {
-    fold(serial.as_bytes())
+    delta_key(serial).cast_signed()
 }
 
 /// Eight bytes that stand for a key's hash in an index.
 pub(crate) fn key_prefix(hash: &[u8; 32]) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = *hash;
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// FNV-1a. Serials are random, so that nothing better is needed; the row is compared in full.
-fn fold(bytes: &[u8]) -> i64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    hash.cast_signed()
 }
 
 /// The day since 1970 of a time in Unix seconds.

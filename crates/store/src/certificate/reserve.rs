@@ -17,7 +17,7 @@ use crate::device::device_id;
 use crate::error::StoreError;
 use crate::registry::slug;
 use crate::tx::{Counter, ReadTx, Touched, Tx};
-use crate::{issuer, policy, revocation};
+use crate::{covered, issuer, policy, revocation};
 
 /// Why a draft was not reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +161,10 @@ pub fn reserve(
     if version != Some(device.version)
         || policy::version(tx, device.tenant)? != grant.rule().version
     {
+        return Err(ReserveError::Stale);
+    }
+    // Somewhere this draft waited so long that it may begin where nothing begins any more.
+    if covered::is_closed(grant.validity().not_before, tx.sequence.recorded) {
         return Err(ReserveError::Stale);
     }
     let serial = draft.serial();

@@ -6,13 +6,14 @@ use tenure_x509::Time;
 
 use crate::ask::{Operation, Protocol};
 use crate::device::{Criticality, Device, Standing};
-use crate::duration::{DAY_S, YEAR_S};
+use crate::duration::YEAR_S;
 use crate::ids::{DeviceNo, Slug, TenantId};
 use crate::policy::builtin::{self, RESERVED_PREFIX};
 use crate::policy::document::{Found, Mistake, Written};
 use crate::policy::{EvidenceKind, Example, Rule};
 use crate::profile::{
-    Life, Profile, ProfileKind, RevocationPath, SanTemplate, SubjectAttribute, TemplateError,
+    BACKDATE_S_MAX, Life, Profile, ProfileKind, RevocationPath, SanTemplate, SubjectAttribute,
+    TemplateError,
 };
 use crate::words::nearest;
 
@@ -21,9 +22,6 @@ const LIFE_S_MIN: i64 = 600;
 
 /// The longest life of a certificate that is not for life.
 const LIFE_S_MAX: i64 = 10 * YEAR_S;
-
-/// The most a certificate may begin in the past.
-const BACKDATE_S_MAX: i64 = DAY_S;
 
 /// Everything that is wrong.
 pub(super) fn check(written: &Written) -> Vec<Mistake> {
