@@ -15,6 +15,8 @@ words! {
     FindingKind ("finding kind") {
         /// An incident waits for a decision; the cause is the incident's kind.
         Incident = "incident" = 1,
+        /// A rendering of an issuer's revocation sets is behind the record; the cause is which.
+        PublicationLag = "publication-lag" = 16,
     }
     /// Where a finding is.
     FindingState ("finding state") {

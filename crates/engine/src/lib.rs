@@ -68,6 +68,7 @@ struct Inside {
     strangers: strangers::Strangers,
     status: status::Responders,
     lists: lists::Lists,
+    behind: duty::publish::Behind,
     publish: Notify,
     integrate: Notify,
     watch: OnceLock<fn(Step)>,
@@ -110,6 +111,7 @@ impl Engine {
                 strangers: strangers::Strangers::default(),
                 status: status::Responders::default(),
                 lists: lists::Lists::default(),
+                behind: duty::publish::Behind::default(),
                 publish: Notify::new(),
                 integrate: Notify::new(),
                 watch: OnceLock::new(),
@@ -240,6 +242,10 @@ impl Engine {
 
     pub(crate) fn lists(&self) -> &lists::Lists {
         &self.inside.lists
+    }
+
+    pub(crate) fn behind(&self) -> &duty::publish::Behind {
+        &self.inside.behind
     }
 
     pub(crate) fn publish_bell(&self) -> &Notify {

@@ -1,14 +1,18 @@
-//! What is published of each revocation list, so that its file is not read again and again.
+//! What is published of each revocation list and filter, so that its file is not read again and
+//! again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::duty::publish::Published;
+use tenure_domain::Slug;
+
+use crate::duty::publish::{Published, PublishedFilter};
 
 /// Number and times of each list by `issuer/file`. Empty after a start; the files say the same.
 #[derive(Default)]
 pub(crate) struct Lists {
     known: Mutex<HashMap<String, Published>>,
+    filters: Mutex<HashMap<Slug, PublishedFilter>>,
 }
 
 impl Lists {
@@ -25,5 +29,20 @@ impl Lists {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(key, published);
+    }
+
+    pub(crate) fn filter(&self, issuer: &Slug) -> Option<PublishedFilter> {
+        self.filters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(issuer)
+            .cloned()
+    }
+
+    pub(crate) fn put_filter(&self, issuer: Slug, published: PublishedFilter) {
+        self.filters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(issuer, published);
     }
 }

@@ -60,6 +60,12 @@ impl Responders {
         self.forget();
     }
 
+    /// Whether there is a responder for this issuer.
+    pub(crate) fn answers_for(&self, issuer: IssuerNo) -> bool {
+        let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
+        desks.iter().any(|desk| desk.issuer == issuer)
+    }
+
     /// Drops every kept answer: something was withdrawn or given back.
     pub(crate) fn forget(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);

@@ -51,6 +51,7 @@ impl Engine {
                 let rung = engine.publish_bell().notified();
                 let began = Instant::now();
                 report("publish", engine.publish().await);
+                report("publish", engine.watch_publication().await);
                 let took = began.elapsed();
                 let _ = tokio::time::timeout(PUBLISH_EVERY, rung).await;
                 // In a storm of withdrawals half of the time is for other work.

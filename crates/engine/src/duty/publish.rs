@@ -5,16 +5,23 @@
 //! the epoch, the number does not tell which withdrawals the list holds: that is remembered beside it,
 //! and found out by making the list anew after a start.
 
+mod filter;
+mod lag;
+
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tenure_domain::issuer::Issuer;
+use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_store::revocation::{self, RevokedEntry};
 use tenure_store::{ReadTx, StoreError};
 use tenure_x509::Time;
 use tenure_x509::crl::{Crl, CrlSpec, CrlWriter, Entry, Holds, Scope, ToSign, WriteError};
 
+pub use self::filter::{FULL_EVERY_S, FilterPart, PublishedFilter, filter_path};
+pub(crate) use self::lag::Behind;
+pub use self::lag::{LAG_MAX_S, Lag, Rendering};
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::{Key, SignError};
 use crate::{Engine, Step};
@@ -76,17 +83,21 @@ pub fn published(directory: &Path, issuer: &str, list: List) -> Option<Published
 }
 
 impl Engine {
-    /// Makes every list that is behind its epoch or getting old. Returns how many were made.
+    /// Makes every list and filter that is behind its epoch or getting old. Returns how many were
+    /// made. What fails for one issuer does not keep the others'.
     pub async fn publish(&self) -> Result<usize, Rejection> {
-        let mut made = 0;
+        let (mut made, mut failed) = (0, None);
         for issuer in self.snapshot().issuers.iter() {
             // The root's key is not here; its list was signed when the root was at hand.
             let Some(key) = self.key(&issuer.key) else {
                 continue;
             };
-            made += self.publish_issuer(issuer, &key).await?;
+            match self.publish_issuer(issuer, &key).await {
+                Ok(more) => made += more,
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(made)
+        failed.map_or(Ok(made), Err)
     }
 
     pub(crate) async fn publish_issuer(
@@ -105,6 +116,10 @@ impl Engine {
                     .await?;
                 made += 1;
             }
+        }
+        if issuer.kind == IssuerKind::Issuing {
+            let newest = epoch_of(&epochs, List::Full);
+            made += self.publish_filter(issuer, key, newest, now).await?;
         }
         Ok(made)
     }
@@ -277,7 +292,9 @@ fn entry<'r>(revoked: &RevokedEntry<'r>) -> Entry<'r> {
 }
 
 fn draft_path(target: &Path) -> PathBuf {
-    target.with_extension("crl.new")
+    let mut name = target.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
 }
 
 fn create_beside(target: &Path) -> std::io::Result<File> {
@@ -290,6 +307,13 @@ fn create_beside(target: &Path) -> std::io::Result<File> {
         .create(true)
         .truncate(true)
         .open(draft_path(target))
+}
+
+/// Puts a small file in the place of another, whole or not at all.
+fn replace_file(target: &Path, contents: &[u8]) -> std::io::Result<()> {
+    let mut file = create_beside(target)?;
+    file.write_all(contents)?;
+    move_into_place(&file, target)
 }
 
 fn move_into_place(file: &File, target: &Path) -> std::io::Result<()> {

@@ -28,7 +28,7 @@ macro_rules! doors {
 doors! {
     /// A reserved certificate.
     Certificate = "certificate" = 1,
-    /// A revocation list.
+    /// A revocation list or filter.
     Crl = "crl" = 2,
     /// An OCSP answer.
     Ocsp = "ocsp" = 4,

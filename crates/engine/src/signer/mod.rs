@@ -1,7 +1,7 @@
 //! Keys and the doors they open.
 //!
 //! A key never signs bytes of the caller's choosing. It signs through a door: a reserved
-//! certificate, a revocation list, an OCSP answer, a checkpoint of the log, a handshake. Which
+//! certificate, a revocation list or filter, an OCSP answer, a checkpoint of the log, a handshake. Which
 //! doors a key opens is written in its record and fixed when the key is made.
 
 mod doors;
@@ -178,6 +178,11 @@ impl Key {
     /// Signs the contents of a revocation list, for algorithms that take no digest.
     pub fn sign_crl(&self, contents: &[u8]) -> Result<Vec<u8>, SignError> {
         self.sign(Door::Crl, contents)
+    }
+
+    /// Signs a revocation filter or a delta to one: a list in another form.
+    pub fn sign_filter(&self, filter: &tenure_x509::filter::ToSeal) -> Result<Vec<u8>, SignError> {
+        self.sign(Door::Crl, filter.message())
     }
 
     /// Signs the contents of an OCSP answer.

@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::Serialize;
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::Permission::ReadFleet;
-use tenure_engine::duty::publish::List;
+use tenure_engine::duty::publish::{LAG_MAX_S, Lag, List};
 use tenure_engine::store::event;
 use tenure_x509::Time;
 use utoipa::ToSchema;
@@ -96,6 +96,9 @@ async fn doctor(State(desk): State<Desk>) -> Result<Json<Examined>, Problem> {
         checks.push(issuer_end(issuer, now));
         checks.push(list(&desk, issuer, now));
         checks.push(base_url(issuer));
+    }
+    for lag in desk.engine().publication_lag()? {
+        checks.push(rendering(&lag));
     }
     checks.push(identity(&desk, now)?);
     checks.push(root_key(&desk));
@@ -189,6 +192,24 @@ fn list(desk: &Desk, issuer: &Issuer, now: Time) -> Check {
         (true, _) => check.but(Verdict::Bad, advice),
         (false, true) => check.but(Verdict::Warning, advice),
         (false, false) => check,
+    }
+}
+
+/// Lists, filter and OCSP must say the same; see `duty/publish/lag.rs`.
+fn rendering(lag: &Lag) -> Check {
+    let check = good(
+        format!("{} of {}", lag.rendering, lag.issuer),
+        match lag.seconds {
+            0 => "as new as the record".to_owned(),
+            behind => format!("behind the record for {behind} s"),
+        },
+    );
+    match lag.seconds > LAG_MAX_S {
+        true => check.but(
+            Verdict::Bad,
+            "Whoever relies on it may accept what is revoked; look in the log for `publish`.",
+        ),
+        false => check,
     }
 }
 

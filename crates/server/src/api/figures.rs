@@ -176,6 +176,12 @@ impl Figures {
                 Some((labels, (seconds_to(list.next_update) / 86_400.0).floor()))
             })
             .collect();
+        let lags = self.engine.publication_lag()?.into_iter();
+        let lags = lags.map(|lag| {
+            let rendering = ("rendering", lag.rendering.to_string());
+            let labels = vec![("issuer", lag.issuer.to_string()), rendering];
+            (labels, lag.seconds as f64)
+        });
         let one = |value: f64| vec![(Vec::new(), value)];
         let newest = super::log::newest(self.engine.directory()).ok().flatten();
         let sealed = newest.map_or(0, |(_, checkpoint)| checkpoint.size());
@@ -217,6 +223,12 @@ impl Figures {
                 "crl_remaining",
                 "Time until an issuer's list may not be used any more",
                 crl_left,
+            )
+            .seconds(),
+            gauge(
+                "publication_lag",
+                "How long a rendering of an issuer's revocations has been behind the record",
+                lags.collect(),
             )
             .seconds(),
             gauge(

@@ -1,8 +1,9 @@
-//! Files that anyone may fetch: revocation lists, CA certificates, the log.
+//! Files that anyone may fetch: revocation lists and filters, CA certificates, the log.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,9 +18,10 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 use tenure_domain::ids::Slug;
+use tenure_domain::issuer::Issuer;
 use tenure_engine::Engine;
 use tenure_engine::duty::integrate::{log_directory, read_tile};
-use tenure_engine::duty::publish::{List, crl_path};
+use tenure_engine::duty::publish::{FilterPart, List, crl_path, filter_path};
 use tenure_tlog::TilePath;
 use tenure_x509::Time;
 use tokio::fs::File;
@@ -44,6 +46,7 @@ pub fn router(engine: Engine) -> Router {
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Crl(Slug, List),
+    Filter(Slug, FilterPart),
     Certificate(Slug),
     Checkpoint,
     Tile(TilePath),
@@ -56,6 +59,10 @@ impl Wanted {
             ("crl", rest) => {
                 let (issuer, file) = rest.split_once('/')?;
                 Some(Wanted::Crl(name(issuer)?, list(file)?))
+            }
+            ("filter", rest) => {
+                let (issuer, file) = rest.split_once('/')?;
+                Some(Wanted::Filter(name(issuer)?, filter_part(file)?))
             }
             ("ca", file) => Some(Wanted::Certificate(name(file.strip_suffix(".cer")?)?)),
             ("log", "checkpoint") => Some(Wanted::Checkpoint),
@@ -96,6 +103,14 @@ fn list(file: &str) -> Option<List> {
     (List::Shard(shard).file() == file).then_some(List::Shard(shard))
 }
 
+fn filter_part(file: &str) -> Option<FilterPart> {
+    if file == FilterPart::Full.file() {
+        return Some(FilterPart::Full);
+    }
+    let part = FilterPart::Delta(file.strip_suffix(".delta")?.parse().ok()?);
+    (part.file() == file).then_some(part)
+}
+
 async fn answer(State(engine): State<Engine>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut no = text(
@@ -108,6 +123,9 @@ async fn answer(State(engine): State<Engine>, request: Request) -> Response {
     }
     let found = match Wanted::parse(request.uri().path()) {
         Some(Wanted::Crl(issuer, list)) => crl(&engine, &issuer, list, request.headers()).await,
+        Some(Wanted::Filter(issuer, part)) => {
+            filter(&engine, &issuer, part, request.headers()).await
+        }
         Some(Wanted::Certificate(issuer)) => Ok(certificate(&engine, &issuer, request.headers())),
         Some(Wanted::Checkpoint) => checkpoint(engine.directory()).await,
         Some(Wanted::Tile(path)) => tile(engine, path).await,
@@ -124,7 +142,8 @@ async fn answer(State(engine): State<Engine>, request: Request) -> Response {
 
 fn not_found() -> Response {
     let what = "nothing here; this listener has /crl/ISSUER/SHARD.crl, /crl/ISSUER/full.crl, \
-                /ca/ISSUER.cer, /ocsp, /log/checkpoint and /log/tile/...";
+                /filter/ISSUER/full.filter, /filter/ISSUER/SEQUENCE.delta, /ca/ISSUER.cer, /ocsp, \
+                /log/checkpoint and /log/tile/...";
     text(StatusCode::NOT_FOUND, what)
 }
 
@@ -136,24 +155,66 @@ fn text(status: StatusCode, what: &'static str) -> Response {
     (status, headers, format!("{what}\n")).into_response()
 }
 
-/// A list from its file. The file is opened once: a list published meanwhile replaces the name,
-/// and this answer goes on with the bytes that its headers describe.
+/// A list from its file.
 async fn crl(
     engine: &Engine,
     issuer: &Slug,
     list: List,
     asked: &HeaderMap,
 ) -> io::Result<Response> {
-    // Only what is an issuer's name becomes part of a path.
-    if !engine
-        .snapshot()
-        .issuers
-        .iter()
-        .any(|known| known.name == *issuer)
-    {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    let file = File::open(crl_path(engine.directory(), issuer.as_str(), list)).await?;
+    let issuer = known(engine, issuer)?;
+    let status = StatusFile {
+        path: crl_path(engine.directory(), issuer.name.as_str(), list),
+        media: "application/pkix-crl",
+        until: engine
+            .published_list(&issuer.name, list)
+            .map(|published| published.next_update),
+    };
+    send(engine, status, asked).await
+}
+
+/// A filter or the newest delta to it from its file. A delta to a filter that was superseded is not
+/// there: the asker fetches the full one.
+async fn filter(
+    engine: &Engine,
+    issuer: &Slug,
+    part: FilterPart,
+    asked: &HeaderMap,
+) -> io::Result<Response> {
+    let issuer = known(engine, issuer)?;
+    let media = match part {
+        FilterPart::Full => "application/vnd.tenure.filter",
+        FilterPart::Delta(_) => "application/vnd.tenure.filter-delta",
+    };
+    let status = StatusFile {
+        path: filter_path(engine.directory(), issuer.name.as_str(), part),
+        media,
+        until: engine
+            .published_filter(&issuer)
+            .map(|published| published.next_update()),
+    };
+    send(engine, status, asked).await
+}
+
+/// Only what is an issuer's name becomes part of a path.
+fn known(engine: &Engine, name: &Slug) -> io::Result<Arc<Issuer>> {
+    let snapshot = engine.snapshot();
+    let mut issuers = snapshot.issuers.iter();
+    let found = issuers.find(|known| known.name == *name).cloned();
+    found.ok_or(io::ErrorKind::NotFound.into())
+}
+
+/// A published file that says what is revoked, and until when it may be used.
+struct StatusFile {
+    path: PathBuf,
+    media: &'static str,
+    until: Option<Time>,
+}
+
+/// The file is opened once: one published meanwhile replaces the name, and this answer goes on with
+/// the bytes that its headers describe.
+async fn send(engine: &Engine, status: StatusFile, asked: &HeaderMap) -> io::Result<Response> {
+    let file = File::open(&status.path).await?;
     let about = file.metadata().await?;
     let written = about.modified().unwrap_or(UNIX_EPOCH);
     let nanos = written
@@ -161,7 +222,7 @@ async fn crl(
         .unwrap_or_default()
         .as_nanos();
     let mut headers = HeaderMap::new();
-    put(&mut headers, CONTENT_TYPE, "application/pkix-crl");
+    put(&mut headers, CONTENT_TYPE, status.media);
     put(
         &mut headers,
         ETAG,
@@ -169,10 +230,9 @@ async fn crl(
     );
     headers.insert(LAST_MODIFIED, http_date(to_time(written)));
     let now = engine.clock().now();
-    let next_update = engine
-        .published_list(issuer, list)
-        .map(|published| published.next_update);
-    let left = next_update.map_or(0, |until| until.unix().saturating_sub(now.unix()));
+    let left = status
+        .until
+        .map_or(0, |until| until.unix().saturating_sub(now.unix()));
     let max_age = left.clamp(0, CRL_MAX_AGE_S);
     put(
         &mut headers,

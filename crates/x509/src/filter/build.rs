@@ -208,6 +208,12 @@ impl Body {
         }
     }
 
+    /// How many octets its systems take.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.approximate.bits().len() + self.exact.bits().len()
+    }
+
     /// What it speaks for.
     #[must_use]
     pub fn coverage(&self) -> Coverage {

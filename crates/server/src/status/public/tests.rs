@@ -15,6 +15,15 @@ fn a_path_names_one_thing_or_nothing() {
         crl("/crl/root/full.crl"),
         Some(Wanted::Crl(slug("root"), List::Full))
     );
+    let filter = |part| Some(Wanted::Filter(slug("issuing-1"), part));
+    assert_eq!(
+        crl("/filter/issuing-1/full.filter"),
+        filter(FilterPart::Full)
+    );
+    assert_eq!(
+        crl("/filter/issuing-1/1790000000.delta"),
+        filter(FilterPart::Delta(1_790_000_000))
+    );
     assert_eq!(crl("/ca/root.cer"), Some(Wanted::Certificate(slug("root"))));
     assert_eq!(crl("/log/checkpoint"), Some(Wanted::Checkpoint));
     assert!(matches!(
@@ -30,6 +39,10 @@ fn a_path_names_one_thing_or_nothing() {
         "/crl/issuing-1/07.crl",
         "/crl/issuing-1/+7.crl",
         "/crl/issuing-1/65536.crl",
+        "/filter/issuing-1/07.delta",
+        "/filter/issuing-1/.delta",
+        "/filter/issuing-1/full.filter.new",
+        "/filter/../full.filter",
         "/crl/issuing-1/full.crl/",
         "/crl//7.crl",
         "//crl/issuing-1/7.crl",
@@ -94,12 +107,16 @@ async fn a_file_never_looks_longer_or_shorter_than_announced() {
 proptest! {
     #[test]
     fn no_path_leads_out_of_the_published_files(
-        path in "/(crl|ca|log|log/tile)/[a-z0-9./%\\\\-]{0,40}"
+        path in "/(crl|filter|ca|log|log/tile)/[a-z0-9./%\\\\-]{0,40}"
     ) {
         match Wanted::parse(&path) {
             Some(Wanted::Crl(issuer, list)) => {
                 let file = crl_path(Path::new("/d"), issuer.as_str(), list);
                 prop_assert!(file.starts_with("/d/crl") && file.components().count() == 5);
+            }
+            Some(Wanted::Filter(issuer, part)) => {
+                let file = filter_path(Path::new("/d"), issuer.as_str(), part);
+                prop_assert!(file.starts_with("/d/filter") && file.components().count() == 5);
             }
             Some(Wanted::Tile(tile)) => prop_assert_eq!(format!("/log/{tile}"), path),
             Some(Wanted::Certificate(_) | Wanted::Checkpoint) | None => {}
