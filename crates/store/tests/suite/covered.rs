@@ -63,7 +63,7 @@ fn what_was_closed_is_in_the_snapshot_and_nothing_is_added() {
         let now = at(10 + DAY + 600 - 3600);
         house.enroll("pump-3", now).await;
         assert_eq!(closed_to(&house), begins, "the second itself is closed");
-        let mut serials = vec![first.row.serial.clone(), second.row.serial.clone()];
+        let mut serials = [first.row.serial.clone(), second.row.serial.clone()];
         let found = all(&house, coverage(&house, now));
         let found: Vec<Serial> = found.into_iter().map(|one| one.serial).collect();
         serials.sort();
