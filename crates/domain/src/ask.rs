@@ -79,6 +79,7 @@ pub struct SystemCeremony {
     profile: Slug,
     names: Vec<tenure_x509::SanName>,
     purpose: &'static str,
+    issuer: Option<Slug>,
 }
 
 impl SystemCeremony {
@@ -95,7 +96,21 @@ impl SystemCeremony {
             profile,
             names,
             purpose,
+            issuer: None,
         }
+    }
+
+    /// The same, to be signed by this issuer and no other.
+    pub fn by(self, issuer: Slug) -> SystemCeremony {
+        SystemCeremony {
+            issuer: Some(issuer),
+            ..self
+        }
+    }
+
+    /// The issuer that must sign; the newest that may if none is named.
+    pub fn issuer(&self) -> Option<&Slug> {
+        self.issuer.as_ref()
     }
 
     /// The system subject.

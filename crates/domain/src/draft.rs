@@ -126,7 +126,7 @@ impl Grant {
                 extensions.subject_key_id = None;
                 extensions.key_usage = KeyUsage::DIGITAL_SIGNATURE | encipherment;
             }
-            ProfileKind::LDevId => {
+            ProfileKind::LDevId | ProfileKind::Canary => {
                 extensions.key_usage = KeyUsage::DIGITAL_SIGNATURE | encipherment;
                 extensions.ext_key_usage = self.profile().usage.iter().map(|u| u.oid()).collect();
             }
@@ -176,6 +176,8 @@ impl ProfileKind {
             ProfileKind::OcspSigner => LintProfile::OcspSigner,
             ProfileKind::IssuingCa => LintProfile::Ca,
             ProfileKind::RootCa => LintProfile::RootCa,
+            // Relying parties are to see what they see of devices.
+            ProfileKind::Canary => LintProfile::LDevId,
         }
     }
 }

@@ -8,6 +8,7 @@
 use serde::Serialize;
 use tenure_x509::{KeyHash, Reason, Serial, Time};
 
+use crate::canary::{ProbeScope, ProbeVerdict};
 use crate::device::{Criticality, Standing};
 use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
 use crate::operator::{Actor, Role};
@@ -204,6 +205,15 @@ pub enum Event {
     RelyingPartyRemoved {
         name: String,
     },
+    /// One probe: what became of each canary, as `valid of issuing-1: accepted (HTTP 200)`.
+    RelyingPartyProbed {
+        enforced_ms: Option<i64>,
+        name: String,
+        probe: i64,
+        scope: ProbeScope,
+        trials: Vec<String>,
+        verdict: ProbeVerdict,
+    },
 
     // Issuers, policy, operators and the house itself.
     IssuerCreated {
@@ -377,6 +387,7 @@ kinds! {
     RelyingPartyAdded = "relying-party-added" = 80,
     RelyingPartyChanged = "relying-party-changed" = 81,
     RelyingPartyRemoved = "relying-party-removed" = 82,
+    RelyingPartyProbed = "relying-party-probed" = 83,
     IssuerCreated = "issuer-created" = 60,
     IssuerChanged = "issuer-changed" = 61,
     PolicyApplied = "policy-applied" = 62,

@@ -15,6 +15,14 @@ words! {
     FindingKind ("finding kind") {
         /// An incident waits for a decision; the cause is the incident's kind.
         Incident = "incident" = 1,
+        /// A relying party lets in what was revoked; the cause is the issuer.
+        AcceptsRevoked = "accepts-revoked" = 10,
+        /// A relying party lets in another certificate that it must refuse.
+        AcceptsUnfit = "accepts-unfit" = 11,
+        /// A relying party refuses a good certificate; the cause is the issuer.
+        RefusesValid = "refuses-valid" = 12,
+        /// A relying party cannot be asked.
+        NotReached = "not-reached" = 13,
         /// A rendering of an issuer's revocation sets is behind the record; the cause is which.
         PublicationLag = "publication-lag" = 16,
     }

@@ -43,6 +43,8 @@ numbers! {
     OperatorNo,
     /// An owner row.
     OwnerNo,
+    /// A probe of a relying party.
+    ProbeNo,
     /// A relying party row.
     RelyingPartyNo,
     /// A one-time secret row.

@@ -9,6 +9,7 @@
 
 pub mod ask;
 pub mod attention;
+pub mod canary;
 pub mod certificate;
 pub mod change;
 pub mod device;

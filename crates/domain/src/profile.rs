@@ -25,6 +25,8 @@ words! {
         IssuingCa = "issuing-ca" = 5,
         /// A trust anchor.
         RootCa = "root-ca" = 6,
+        /// A canary: an identity made to be tried, authorised for nothing.
+        Canary = "canary" = 7,
     }
     /// What a device certificate may be used for.
     Usage ("usage") {
@@ -50,7 +52,8 @@ impl ProfileKind {
             ProfileKind::Server
             | ProfileKind::OcspSigner
             | ProfileKind::IssuingCa
-            | ProfileKind::RootCa => false,
+            | ProfileKind::RootCa
+            | ProfileKind::Canary => false,
         }
     }
 }

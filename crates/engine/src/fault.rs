@@ -54,6 +54,14 @@ pub enum FaultCause {
     NoKey(String),
     /// The key under this name is not the one in its issuer's certificate.
     OtherKey(String),
+    /// A canary could not be made.
+    Canary(tenure_x509::Error),
+}
+
+impl From<tenure_x509::Error> for FaultCause {
+    fn from(error: tenure_x509::Error) -> FaultCause {
+        FaultCause::Canary(error)
+    }
 }
 
 impl fmt::Display for FaultCause {
@@ -71,6 +79,7 @@ impl fmt::Display for FaultCause {
             FaultCause::File { doing, .. } => write!(f, "{doing} failed"),
             FaultCause::NoChance => f.write_str("the system gave no random bytes"),
             FaultCause::Corrupt(what) => write!(f, "the stored {what} does not read back"),
+            FaultCause::Canary(_) => f.write_str("a canary was not made"),
             FaultCause::NoKey(name) => write!(f, "the key {name} is not in the keyring"),
             FaultCause::OtherKey(name) => write!(
                 f,
@@ -88,6 +97,7 @@ impl std::error::Error for FaultCause {
             FaultCause::Seal(error) => Some(error),
             FaultCause::Sign(error) => Some(error),
             FaultCause::Draft(error) => Some(error),
+            FaultCause::Canary(error) => Some(error),
             FaultCause::File { error, .. } => Some(error),
             FaultCause::ClockSetBack(_)
             | FaultCause::NoChance

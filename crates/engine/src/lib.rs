@@ -7,6 +7,7 @@
 //!
 //! Read first: [`Engine::enroll`], the story every protocol shares, and [`signer::Key`], the doors.
 
+mod canary;
 pub mod ceremony;
 mod chance;
 mod change;
@@ -31,6 +32,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+pub use canary::CanaryIdentity;
 pub use change::{Changed, NewSecretText, NewToken};
 pub use clock::Clock;
 pub use counters::Counters;

@@ -11,6 +11,7 @@ pub mod est;
 pub mod http;
 pub mod limits;
 pub mod peer;
+pub mod probe;
 pub mod renewal;
 pub mod revocation;
 pub mod slots;

@@ -14,6 +14,7 @@ use tenure_engine::store::{ReadTx, StoreError};
 use tenure_x509::Time;
 
 use crate::metrics::Metrics;
+use crate::prober::Prober;
 use crate::problem::Problem;
 
 mod as_of;
@@ -43,6 +44,7 @@ mod openapi;
 mod owner;
 pub(crate) mod page;
 mod policy;
+pub(crate) mod probe;
 mod refusal;
 pub(crate) mod relying_party;
 mod route;
@@ -71,6 +73,7 @@ struct Inside {
     metrics: Metrics,
     data: PathBuf,
     under_way: idempotency::UnderWay,
+    prober: Prober,
 }
 
 impl Desk {
@@ -79,6 +82,7 @@ impl Desk {
         metrics.register(Box::new(figures::Figures::new(engine.clone())));
         Desk {
             inside: Arc::new(Inside {
+                prober: Prober::new(engine.clone()),
                 engine,
                 metrics,
                 data: data.to_owned(),
@@ -90,6 +94,11 @@ impl Desk {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.inside.engine
+    }
+
+    /// Who visits relying parties.
+    pub fn prober(&self) -> &Prober {
+        &self.inside.prober
     }
 
     /// What is counted.
@@ -153,6 +162,7 @@ pub fn routes() -> Vec<Route> {
         class::routes(),
         service::routes(),
         relying_party::routes(),
+        probe::routes(),
         manufacturer::routes(),
         ask::routes(),
         incident::routes(),

@@ -23,6 +23,7 @@ mod issuer;
 mod key;
 mod log;
 mod policy;
+mod probe;
 mod record;
 mod registry;
 mod relying_party;
@@ -121,6 +122,12 @@ enum Noun {
     /// Where devices are let in or turned away.
     #[command(subcommand)]
     RelyingParty(relying_party::Verb),
+    /// What relying parties do with canaries: identities made to be tried.
+    #[command(subcommand)]
+    Probe(probe::Verb),
+    /// Rehearse what must work on the day it is needed.
+    #[command(subcommand)]
+    Drill(probe::Drill),
     /// Makers whose factory identities are accepted.
     #[command(subcommand)]
     Manufacturer(registry::ManufacturerVerb),
@@ -222,6 +229,8 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Class(verb) => registry::class(verb, &session, output).await,
         Noun::Service(verb) => registry::service(verb, &session, output).await,
         Noun::RelyingParty(verb) => relying_party::run(verb, &session, output).await,
+        Noun::Probe(verb) => probe::run(verb, &session, output).await,
+        Noun::Drill(which) => probe::drill(which, &session, output).await,
         Noun::Manufacturer(verb) => registry::manufacturer(verb, &session, output).await,
         Noun::Ask(verb) => ask::run(verb, &session, output).await,
         Noun::Incident(verb) => incident::run(verb, &session, output).await,

@@ -31,6 +31,8 @@ pub struct Config {
     pub keys: Keys,
     /// How devices are spoken to.
     pub est: Est,
+    /// How often relying parties are probed.
+    pub probe: Probe,
     /// What one client may use.
     pub limits: Limits,
     /// What is logged, and how.
@@ -123,6 +125,21 @@ pub struct Est {
     /// Labels whose answers are base64 in lines of 64 characters, as clients built on libest want
     /// them. All others get one line, as strongSwan wants it.
     pub wrapped_labels: Vec<String>,
+}
+
+/// Probes of relying parties.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probe {
+    /// Seconds from one probe of a relying party to the next, give or take a tenth. 0 probes only
+    /// when asked.
+    pub every_s: u64,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Probe { every_s: 3_600 }
+    }
 }
 
 /// Logging, to standard error.

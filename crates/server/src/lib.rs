@@ -25,6 +25,7 @@ pub mod log;
 pub mod metrics;
 pub mod passphrase;
 pub mod peer;
+pub mod prober;
 pub mod problem;
 pub mod run_file;
 pub mod serve;

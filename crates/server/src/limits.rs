@@ -31,6 +31,10 @@ pub const PAGE_MAX: u32 = 1_000;
 pub const PAGE_DEFAULT: u32 = 100;
 /// Largest answer the command line reads, in bytes.
 pub const CLI_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Relying parties probed in one round; the first by name.
+pub const PROBED_MAX: u32 = 10_000;
+/// Visits to relying parties under way at once.
+pub const VISITS_MAX: usize = 64;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use clap::Args;
@@ -153,18 +154,23 @@ impl Running {
         let (chain, key) = shown(&engine)?;
         let certificate = ServerCertificate::new(&chain, key).map_err(tls)?;
         let metrics = Metrics::new();
+        let desk = api::Desk::new(engine.clone(), metrics.clone(), engine.directory());
         let (switch, stop) = Stop::new();
         let duties = engine.start_duties();
         let mut listeners = JoinSet::new();
         let mut addresses = Vec::new();
         for bound in bound {
             addresses.push(bound.address());
-            let (transport, answers) = front(&bound, &engine, &config, &metrics, &certificate)?;
+            let (transport, answers) = front(&bound, &engine, &config, &desk, &certificate)?;
             let (limits, edge) = (config.limits.clone(), metrics.edge(bound.listener()));
             let stop = stop.clone();
             listeners.spawn(async move {
                 bound.serve(transport, answers, &limits, edge, stop).await;
             });
+        }
+        if config.probe.every_s > 0 {
+            let every = Duration::from_secs(config.probe.every_s);
+            listeners.spawn(desk.prober().clone().keep_on(every, stop.clone()));
         }
         listeners.spawn(follow_renewals(engine.clone(), certificate, stop));
         let [device, public, operator] = addresses[..] else {
@@ -217,7 +223,7 @@ fn front(
     bound: &Bound,
     engine: &Engine,
     config: &Config,
-    metrics: &Metrics,
+    desk: &api::Desk,
     certificate: &ServerCertificate,
 ) -> Result<(Transport, Answers), StartError> {
     Ok(match bound.listener() {
@@ -234,8 +240,7 @@ fn front(
             (Transport::Plain, Answers::with_ocsp(router, ocsp))
         }
         Listener::Operator => {
-            let desk = api::Desk::new(engine.clone(), metrics.clone(), engine.directory());
-            let router: Router = api::router(desk);
+            let router: Router = api::router(desk.clone());
             (
                 Transport::Tls(operator_config(certificate.clone()).map_err(tls)?),
                 router.into(),

@@ -192,9 +192,10 @@ impl From<Rejection> for StartError {
             FaultCause::File { doing, error } => {
                 StartError::file(doing, &PathBuf::from("a file"), &error)
             }
-            FaultCause::Sign(_) | FaultCause::NoKey(_) | FaultCause::OtherKey(_) => {
-                StartError::Key(Chain(&fault.cause).to_string())
-            }
+            FaultCause::Sign(_)
+            | FaultCause::NoKey(_)
+            | FaultCause::OtherKey(_)
+            | FaultCause::Canary(_) => StartError::Key(Chain(&fault.cause).to_string()),
             FaultCause::Corrupt(_) | FaultCause::Seal(_) => {
                 StartError::Data(Chain(&fault.cause).to_string())
             }

@@ -20,6 +20,7 @@ mod ask;
 mod certificate;
 mod chart;
 mod device;
+mod enforcement;
 mod fault;
 mod finding;
 mod fleet;
@@ -75,6 +76,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/findings/{no}/acknowledge", post(finding::acknowledge))
         .route("/relying-parties", get(relying_party::list))
         .route("/relying-parties/{name}", get(relying_party::show))
+        .route("/enforcement", get(enforcement::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
         .layer(map_response(sealed))

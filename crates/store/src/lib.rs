@@ -26,6 +26,7 @@ mod log_state;
 mod migrate;
 pub mod pending;
 pub mod policy;
+pub mod probe;
 mod reader;
 pub mod registry;
 pub mod relying_party;

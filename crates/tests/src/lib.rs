@@ -8,6 +8,7 @@
 pub mod api;
 pub mod http;
 pub mod pki;
+pub mod relying;
 pub mod shim;
 
 use std::ffi::OsStr;

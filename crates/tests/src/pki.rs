@@ -13,14 +13,14 @@ pub struct Maker {
     root: Cert,
 }
 
-fn serial() -> Serial {
+pub(crate) fn serial() -> Serial {
     // Serials need only differ, and these keys are random already.
     let key = KeyPair::generate(KeyKind::Ed25519).unwrap();
     let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _] = key.public().hash().0;
     Serial::from_random(bytes)
 }
 
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap();

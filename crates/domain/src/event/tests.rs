@@ -198,6 +198,14 @@ fn every_kind() -> Vec<Event> {
         Event::RelyingPartyRemoved {
             name: s("broker-3"),
         },
+        Event::RelyingPartyProbed {
+            enforced_ms: Some(412),
+            name: s("broker-3"),
+            probe: 7,
+            scope: ProbeScope::Matrix,
+            trials: vec![s("valid of issuing-1: accepted (MQTT CONNACK 0)")],
+            verdict: ProbeVerdict::Proven,
+        },
         Event::IssuerCreated {
             algorithm: s("ecdsa-p256"),
             certificate_hash: s("00"),

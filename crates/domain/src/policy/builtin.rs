@@ -6,7 +6,7 @@ use tenure_x509::KeyKind;
 
 use crate::duration::{DAY_S, HOUR_S, YEAR_S};
 use crate::ids::Slug;
-use crate::profile::{Life, Profile, ProfileKind, RevocationPath, SubjectAttribute};
+use crate::profile::{Life, Profile, ProfileKind, RevocationPath, SubjectAttribute, Usage};
 
 /// Names that begin so are ours.
 pub(super) const RESERVED_PREFIX: &str = "tenure-";
@@ -19,7 +19,7 @@ const KEYS: [KeyKind; 4] = [
 ];
 
 /// The built-in profiles, by name: `tenure-server`, `tenure-ocsp`, `tenure-issuing-ca`,
-/// `tenure-idevid-ca`, `tenure-root-ca`.
+/// `tenure-idevid-ca`, `tenure-root-ca`, and those of the canaries.
 pub(super) fn profiles() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
     use RevocationPath::{Crl, Ocsp};
     [
@@ -76,6 +76,55 @@ pub(super) fn profiles() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
         };
         Some((name, Arc::new(profile)))
     })
+    .chain(canaries())
+}
+
+/// How long a canary lives, how far the expired one lies in the past, and the early one ahead. All
+/// stay within an hour, by which the first issuer of a house is backdated.
+const CANARY_LIFE_S: i64 = HOUR_S;
+
+/// The profiles of canaries: as a device's, but for what makes each unfit. The expired one is dead
+/// when it is born; the early one has ten minutes of life, and is revoked before they come.
+fn canaries() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
+    use Usage::{Client, Server};
+    const MINUTE_S: i64 = 60;
+    [
+        ("tenure-canary", 5 * MINUTE_S, CANARY_LIFE_S, Client),
+        ("tenure-canary-usage", 5 * MINUTE_S, CANARY_LIFE_S, Server),
+        (
+            "tenure-canary-expired",
+            50 * MINUTE_S,
+            -30 * MINUTE_S,
+            Client,
+        ),
+        (
+            "tenure-canary-early",
+            -HOUR_S,
+            HOUR_S + 10 * MINUTE_S,
+            Client,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, backdate_s, life_s, usage)| {
+        let name: Slug = name.parse().ok()?;
+        let profile = Profile {
+            name: name.clone(),
+            kind: ProfileKind::Canary,
+            issuer: None,
+            life: Life::Seconds(life_s),
+            backdate_s,
+            renew_percent: 66,
+            keys: vec![KeyKind::P256],
+            usage: vec![usage],
+            subject: vec![
+                (SubjectAttribute::CommonName, "{device.id}".parse().ok()?),
+                (SubjectAttribute::Organization, "{owner}".parse().ok()?),
+            ],
+            san: Vec::new(),
+            revocation: vec![RevocationPath::Crl, RevocationPath::Ocsp],
+        };
+        Some((name, Arc::new(profile)))
+    })
 }
 
 #[cfg(test)]
@@ -92,7 +141,11 @@ mod tests {
                 "tenure-ocsp",
                 "tenure-issuing-ca",
                 "tenure-idevid-ca",
-                "tenure-root-ca"
+                "tenure-root-ca",
+                "tenure-canary",
+                "tenure-canary-usage",
+                "tenure-canary-expired",
+                "tenure-canary-early"
             ]
         );
         assert!(names.iter().all(|name| name.starts_with(RESERVED_PREFIX)));

@@ -22,11 +22,19 @@ pub(super) fn issuer(
         ProfileKind::RootCa => return itself(question),
         ProfileKind::IssuingCa => &[IssuerKind::Root],
         ProfileKind::IDevId => &[IssuerKind::IDevId, IssuerKind::Issuing],
-        ProfileKind::LDevId | ProfileKind::Server | ProfileKind::OcspSigner => {
-            &[IssuerKind::Issuing]
-        }
+        ProfileKind::LDevId
+        | ProfileKind::Server
+        | ProfileKind::OcspSigner
+        | ProfileKind::Canary => &[IssuerKind::Issuing],
     };
-    let named = |name: &Slug| profile.issuer.as_ref().is_none_or(|wanted| wanted == name);
+    let asked = match question.proof {
+        Proof::System(ceremony) => ceremony.issuer(),
+        Proof::Manufacturer | Proof::Current { .. } | Proof::Secret { .. } => None,
+    };
+    let named = |name: &Slug| {
+        let wanted = profile.issuer.as_ref().or(asked);
+        wanted.is_none_or(|wanted| wanted == name)
+    };
     let could =
         |kind: IssuerKind| move |issuer: &&Arc<Issuer>| issuer.kind == kind && named(&issuer.name);
     // A certificate without an end needs an issuer without one.

@@ -108,7 +108,17 @@ impl Engine {
             .parse()
             .map_err(|_| FaultCause::Corrupt("built-in profile's name"))?;
         let ceremony = SystemCeremony::danger_without_proof(device, profile, names, purpose);
-        let ask = Ask {
+        match self.enroll(self.own_ask(csr, ceremony)).await? {
+            Answer::Issued(certificate) => Ok(certificate),
+            Answer::Pending { .. } => {
+                Err(FaultCause::Corrupt("built-in rule: it does not hold our own asks").into())
+            }
+        }
+    }
+
+    /// An ask of our own.
+    pub(crate) fn own_ask(&self, csr: Csr, ceremony: SystemCeremony) -> Ask {
+        Ask {
             tenant: self.tenant(),
             via: Via {
                 protocol: Protocol::System,
@@ -121,12 +131,6 @@ impl Engine {
                 system: Some(ceremony),
                 ..Presented::default()
             },
-        };
-        match self.enroll(ask).await? {
-            Answer::Issued(certificate) => Ok(certificate),
-            Answer::Pending { .. } => {
-                Err(FaultCause::Corrupt("built-in rule: it does not hold our own asks").into())
-            }
         }
     }
 

@@ -13,7 +13,7 @@ mod url;
 pub use client::{Client, Response, Settings, Timeouts};
 pub use error::{Error, Stage};
 pub use tls::{Identity, Trust};
-pub(crate) use tls::{provider, root_store};
+pub(crate) use tls::{client_config, provider, root_store};
 pub use url::{Scheme, Url};
 
 #[cfg(test)]

@@ -129,6 +129,62 @@ pub(super) fn ends(bars: &[Bar]) -> Markup {
     }
 }
 
+/// A column of a histogram.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    /// What is counted in it.
+    pub(super) name: String,
+    /// How many.
+    pub(super) count: u64,
+}
+
+/// A histogram: a chart, and the same figures in a table.
+pub(super) fn columns(title: &str, said: &str, columns: &[Column]) -> Markup {
+    let count = u64::try_from(columns.len()).unwrap_or(u64::MAX).max(1);
+    let top = scale(columns.iter().map(|column| column.count).max().unwrap_or(0));
+    let (plot_height, base) = (HEIGHT - BELOW - ABOVE, HEIGHT - BELOW);
+    let step = (WIDTH - LEFT) / count;
+    let height = |n: u64| {
+        let exact = u128::from(n) * u128::from(plot_height) / u128::from(top.max(1));
+        u64::try_from(exact).unwrap_or(plot_height)
+    };
+    html! {
+        svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img"
+            aria-labelledby="columns-title columns-said" {
+            title #columns-title { (title) }
+            desc #columns-said { (said) }
+            @for mark in [0, top] {
+                @let y = base - height(mark);
+                line.rule x1=(LEFT) x2=(WIDTH) y1=(y) y2=(y) {}
+                text.mark x=(LEFT - 8) y=(y + 4) text-anchor="end" { (number(mark)) }
+            }
+            @for (i, column) in (0_u64..).zip(columns) {
+                @let tall = if column.count == 0 { 0 } else { height(column.count).max(2) };
+                @if tall > 0 {
+                    rect.bar x=(LEFT + i * step + 1) y=(base - tall)
+                        width=(step.saturating_sub(3).max(1)) height=(tall) rx="1" {
+                        title { (column.name) ": " (number(column.count)) }
+                    }
+                }
+                text.mark x=(LEFT + i * step) y=(HEIGHT - 6) { (column.name) }
+            }
+        }
+        p.hint { (said) }
+        details {
+            summary { "The same figures as a table" }
+            div.wide {
+                table {
+                    caption { (title) }
+                    thead { tr { th scope="col" { "Took" } th.n scope="col" { "How many" } } }
+                    tbody {
+                        @for column in columns { tr { td { (column.name) } td.n { (number(column.count)) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The same figures as a table; what is zero is left out.
 pub(super) fn table(bars: &[Bar]) -> Markup {
     html! {

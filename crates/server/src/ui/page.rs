@@ -16,10 +16,11 @@ pub(super) enum Part {
     Incidents,
     Findings,
     RelyingParties,
+    Enforcement,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 8] = [
+const PARTS: [(Part, &str, &str); 9] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
@@ -27,6 +28,7 @@ const PARTS: [(Part, &str, &str); 8] = [
     (Part::Incidents, "/incidents", "Incidents"),
     (Part::Findings, "/findings", "Findings"),
     (Part::RelyingParties, "/relying-parties", "Relying parties"),
+    (Part::Enforcement, "/enforcement", "Enforcement"),
     (Part::Issuers, "/issuers", "Issuers"),
 ];
 
@@ -132,9 +134,13 @@ pub(super) fn distance(from: Time, to: Time) -> String {
 /// A state, told apart by its word; the colour only helps.
 pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
-        "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "at hand" => "good",
-        "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" => "bad",
-        "held" | "suspended" | "waiting" | "acknowledged" | "in-transfer" => "wait",
+        "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand" => {
+            "good"
+        }
+        "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing" => {
+            "bad"
+        }
+        "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer" => "wait",
         _ => "plain",
     };
     html! { span class={ "tag " (tone) } { (word) } }

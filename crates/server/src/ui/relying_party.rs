@@ -10,11 +10,11 @@ use tenure_engine::store::finding;
 
 use super::device::paging;
 use super::fault::Fault;
-use super::page::{Part, Shown, empty, page, pager, tag};
+use super::page::{Part, Shown, empty, page, pager, stamp, tag};
 use super::session::SignedIn;
 use crate::api::Desk;
 use crate::api::body::Path;
-use crate::api::relying_party;
+use crate::api::{probe, relying_party};
 
 /// Which page.
 #[derive(Default, Deserialize)]
@@ -68,6 +68,11 @@ pub(super) async fn list(
     Ok(page(&who, Part::RelyingParties, "Relying parties", content))
 }
 
+/// The way to a relying party's page.
+pub(super) fn link(name: &str) -> Markup {
+    html! { a href={ "/relying-parties/" (name) } { (name) } }
+}
+
 fn services(party: &RelyingParty) -> Markup {
     let names: Vec<_> = party.services.iter().map(|name| name.as_str()).collect();
     html! { (names.join(", ")) }
@@ -78,7 +83,9 @@ pub(super) async fn show(
     who: SignedIn,
     Path(name): Path<String>,
 ) -> Result<Shown, Fault> {
-    let party = relying_party::known(&desk, &name)?.party;
+    let known = relying_party::known(&desk, &name)?;
+    let cells = probe::cells(&desk, &known)?;
+    let party = known.party;
     let subject = Subject::new(SubjectKind::RelyingParty, &name);
     let findings = desk.glance(|tx| finding::about(tx, TenantId::DEFAULT, &subject))?;
     let issuers: Vec<_> = party.issuers.iter().map(|issuer| issuer.as_str()).collect();
@@ -96,6 +103,26 @@ pub(super) async fn show(
             div { dt { "Site" } dd { (party.site) } }
             div { dt { "Says it checks" } dd { (party.checks) ", " (party.session) } }
             div { dt { "Enforces within" } dd { (party.enforce_within_s) " seconds" } }
+        }
+        section aria-labelledby="canaries" {
+            h2 #canaries { "Canaries" }
+            @if cells.is_empty() { p { "It was never tried. Try it with " code { "tenure probe run --relying-party " (name) } "." } }
+            @else {
+                div.wide {
+                    table {
+                        caption { "What it did with each the last time" }
+                        thead { tr { th scope="col" { "Canary" } th scope="col" { "Issuer" } th scope="col" { "It was" } th scope="col" { "How" } th scope="col" { "When (UTC)" } } }
+                        tbody {
+                            @for cell in &cells {
+                                tr {
+                                    th scope="row" { (cell.canary) } td { (cell.issuer) } td { (super::enforcement::reception(cell)) }
+                                    td { (cell.how) } td { (stamp(&cell.at)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
         (found(&findings))
     };

@@ -20,7 +20,7 @@ use super::session::LIFE_S;
 use crate::api::fleet::day_name;
 use crate::api::tests::house::{House, Reply};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
     "/devices",
     "/certificates",
@@ -28,6 +28,7 @@ const PAGES: [&str; 8] = [
     "/incidents",
     "/findings",
     "/relying-parties",
+    "/enforcement",
     "/issuers",
 ];
 

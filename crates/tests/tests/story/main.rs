@@ -3,6 +3,7 @@
 mod agent;
 mod broken;
 mod demo;
+mod enforce;
 mod enroll;
 mod factory;
 mod hsm;

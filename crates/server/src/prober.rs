@@ -1,0 +1,280 @@
+//! The prober: it visits relying parties with canaries, measures how long a revocation takes to be
+//! enforced, and keeps what came of it. Each relying party is probed once per interval, spread out,
+//! and whenever somebody asks.
+//!
+//! One round at a time: canaries are made for a round, live in memory, and are gone after it. A round
+//! that is cut off leaves certificates whose keys nobody has.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tenure_domain::canary::{Canary, ProbeScope, Reception, Round, Trial};
+use tenure_domain::ids::{ProbeNo, Slug};
+use tenure_domain::issuer::IssuerKind;
+use tenure_domain::relying_party::RelyingParty;
+use tenure_engine::store::relying_party::{self, Known};
+use tenure_engine::store::{StoreError, probe as stored};
+use tenure_engine::{CanaryIdentity, Engine, Rejection};
+use tenure_field::http::{Identity, Trust};
+use tenure_field::probe::{self, Target, Visit};
+use tenure_x509::Time;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::limits::{PROBED_MAX, VISITS_MAX};
+use crate::listen::Stop;
+
+/// The least and the most time between two tries of a revoked canary.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Visits relying parties. A cheap handle.
+#[derive(Clone)]
+pub struct Prober {
+    inside: Arc<Inside>,
+}
+
+struct Inside {
+    engine: Engine,
+    turn: Mutex<()>,
+    visits: Arc<Semaphore>,
+}
+
+/// One relying party with whom it is tried.
+struct Guest {
+    party: Known,
+    target: Target,
+    issuers: Vec<Slug>,
+}
+
+impl Prober {
+    /// A prober for the relying parties of one engine.
+    pub fn new(engine: Engine) -> Prober {
+        Prober {
+            inside: Arc::new(Inside {
+                engine,
+                turn: Mutex::new(()),
+                visits: Arc::new(Semaphore::new(VISITS_MAX)),
+            }),
+        }
+    }
+
+    /// Probes what is due until it is told to stop: each relying party once in `every`.
+    pub async fn keep_on(self, every: Duration, mut stop: Stop) {
+        let look = (every / 10).clamp(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            tokio::select! {
+                () = stop.asked() => return,
+                () = tokio::time::sleep(look) => {}
+            }
+            let due = match self.due(every).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::error!(duty = "probe", "{error}; it will be tried again");
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = stop.asked() => return,
+                () = self.round_and_report(due, ProbeScope::Matrix) => {}
+            }
+        }
+    }
+
+    /// A round, with what goes wrong in the log.
+    pub async fn round_and_report(&self, parties: Vec<Known>, scope: ProbeScope) {
+        if parties.is_empty() {
+            return;
+        }
+        if let Err(error) = self.round(parties, scope).await {
+            tracing::error!(duty = "probe", "{error}; it will be tried again");
+        }
+    }
+
+    /// The relying parties whose last probe is an interval ago, give or take a tenth.
+    async fn due(&self, every: Duration) -> Result<Vec<Known>, StoreError> {
+        let engine = &self.inside.engine;
+        let (tenant, now) = (engine.tenant(), engine.clock().now());
+        engine
+            .store()
+            .read(move |tx| {
+                let mut due = Vec::new();
+                for known in relying_party::list(tx, tenant, "", PROBED_MAX)? {
+                    let last = stored::last_verdict(tx, known.no)?;
+                    if last.is_none_or(|(_, at)| now >= next(&known, at, every)) {
+                        due.push(known);
+                    }
+                }
+                Ok(due)
+            })
+            .await
+    }
+
+    /// Probes these relying parties together. Answers when all are through and on record.
+    ///
+    /// # Errors
+    /// The canaries could not be made, or what came of a probe could not be kept.
+    pub async fn round(
+        &self,
+        parties: Vec<Known>,
+        scope: ProbeScope,
+    ) -> Result<Vec<ProbeNo>, Rejection> {
+        let _turn = self.inside.turn.lock().await;
+        let engine = &self.inside.engine;
+        let began = engine.clock().now();
+        let guests: Vec<_> = parties.into_iter().map(|party| self.guest(party)).collect();
+        let issuers: BTreeSet<Slug> = guests.iter().flat_map(|g| g.issuers.clone()).collect();
+        let mut canaries = Vec::new();
+        for issuer in &issuers {
+            canaries.extend(engine.make_canaries(issuer, scope).await?);
+        }
+        let canaries = Arc::new(canaries);
+
+        let mut first = JoinSet::new();
+        for guest in guests {
+            let (prober, canaries) = (self.clone(), Arc::clone(&canaries));
+            first.spawn(async move {
+                let trials = prober.try_all(&guest, &canaries).await;
+                (guest, trials)
+            });
+        }
+        let tried = first.join_all().await;
+        // From here on the valid ones are revoked. So are the early ones, before their time comes.
+        let revoked = Instant::now();
+        for canary in canaries.iter() {
+            if matches!(canary.canary, Canary::Valid | Canary::NotYetValid) {
+                engine.revoke_canary(canary).await?;
+            }
+        }
+        let mut second = JoinSet::new();
+        for (guest, trials) in tried {
+            let (prober, canaries) = (self.clone(), Arc::clone(&canaries));
+            second.spawn(async move {
+                let round = prober.enforced(&guest, &canaries, trials, scope, revoked);
+                let round = round.await;
+                let engine = &prober.inside.engine;
+                engine.record_probe(&guest.party, began, round).await
+            });
+        }
+        second.join_all().await.into_iter().collect()
+    }
+
+    fn guest(&self, party: Known) -> Guest {
+        let engine = &self.inside.engine;
+        Guest {
+            target: target(engine, &party.party),
+            issuers: engine.probed_issuers(&party.party.issuers),
+            party,
+        }
+    }
+
+    /// Tries each canary once.
+    async fn try_all(&self, guest: &Guest, canaries: &[CanaryIdentity]) -> Vec<Trial> {
+        let mut trials = Vec::new();
+        for canary in canaries
+            .iter()
+            .filter(|c| guest.issuers.contains(&c.issuer))
+        {
+            let visit = self.visit(guest, canary).await;
+            trials.push(trial(canary, canary.canary, visit));
+        }
+        trials
+    }
+
+    /// Tries the valid canaries again, now that they are revoked, until they are refused or the
+    /// relying party's time is over.
+    async fn enforced(
+        &self,
+        guest: &Guest,
+        canaries: &[CanaryIdentity],
+        mut trials: Vec<Trial>,
+        scope: ProbeScope,
+        revoked: Instant,
+    ) -> Round {
+        let within = u64::try_from(guest.party.party.enforce_within_s).unwrap_or(0);
+        let deadline = revoked + Duration::from_secs(within);
+        let mut slowest = Some(0);
+        let valid =
+            |c: &&CanaryIdentity| c.canary == Canary::Valid && guest.issuers.contains(&c.issuer);
+        for canary in canaries.iter().filter(valid) {
+            let was_let_in = trials.iter().any(|trial| {
+                trial.canary == Canary::Valid
+                    && trial.issuer == canary.issuer
+                    && trial.reception == Reception::Accepted
+            });
+            let mut visit = self.visit(guest, canary).await;
+            while was_let_in && !matches!(visit, Visit::Refused(_)) && Instant::now() < deadline {
+                let pause = (revoked.elapsed() / 8).clamp(PAUSES.0, PAUSES.1);
+                tokio::time::sleep_until((Instant::now() + pause).min(deadline).into()).await;
+                visit = self.visit(guest, canary).await;
+            }
+            let took = i64::try_from(revoked.elapsed().as_millis()).unwrap_or(i64::MAX);
+            let is_proof = was_let_in && matches!(visit, Visit::Refused(_));
+            slowest = slowest
+                .filter(|_| is_proof)
+                .map(|slowest: i64| slowest.max(took));
+            trials.push(trial(canary, Canary::Revoked, visit));
+        }
+        if guest.issuers.is_empty() {
+            slowest = None;
+        }
+        Round {
+            scope,
+            trials,
+            enforced_ms: slowest,
+        }
+    }
+
+    async fn visit(&self, guest: &Guest, canary: &CanaryIdentity) -> Visit {
+        // The semaphore is never closed; without a permit the visit is made all the same.
+        let _permit = self.inside.visits.acquire().await;
+        let identity = Identity {
+            chain: canary.chain.clone(),
+            key: canary.key.clone(),
+        };
+        probe::visit(&guest.target, identity).await
+    }
+}
+
+fn trial(canary: &CanaryIdentity, shown: Canary, visit: Visit) -> Trial {
+    let (reception, how) = match visit {
+        Visit::Accepted(how) => (Reception::Accepted, how),
+        Visit::Refused(refusal) => (Reception::Refused, refusal.to_string()),
+        Visit::Unreachable(why) => (Reception::Unreachable, why),
+    };
+    Trial {
+        canary: shown,
+        issuer: canary.issuer.clone(),
+        reception,
+        how: how.chars().take(200).collect(),
+    }
+}
+
+/// Where a relying party is, and how it is known to be the right one.
+fn target(engine: &Engine, party: &RelyingParty) -> Target {
+    let own = || {
+        let issuers = engine.snapshot();
+        let roots = issuers
+            .issuers
+            .iter()
+            .filter(|issuer| issuer.kind == IssuerKind::Root);
+        Trust::Anchors(roots.map(|root| root.certificate.der().to_vec()).collect())
+    };
+    Target {
+        address: party.address.to_string(),
+        server_name: party.expected_name().to_owned(),
+        trust: Trust::from_pem(&party.anchors_pem).unwrap_or_else(|_| own()),
+        protocol: party.protocol,
+    }
+}
+
+/// When a relying party is due again: after an interval, less or more a tenth, so that they spread.
+fn next(known: &Known, last: Time, every: Duration) -> Time {
+    let mut hasher = DefaultHasher::new();
+    (known.no.0, last.unix()).hash(&mut hasher);
+    let every = i64::try_from(every.as_secs()).unwrap_or(i64::MAX / 2);
+    // Between 90 and 110 hundredths.
+    let hundredths = 90 + i64::try_from(hasher.finish() % 21).unwrap_or(10);
+    last.plus(every.saturating_mul(hundredths) / 100)
+}

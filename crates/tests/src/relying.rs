@@ -1,0 +1,234 @@
+//! Real relying parties for the stories: servers of other people that let devices in or turn them
+//! away, with and without checking revocation.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tenure_x509::{
+    CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Name,
+    NameAttribute, SanName, oid,
+};
+
+use crate::http::Caller;
+use crate::pki::{now, serial};
+use crate::{House, listens, until};
+
+/// Whether a relying party looks at revocation lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checking {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// The server certificate of a relying party, from a CA of its own.
+pub struct ServerPki {
+    /// What its certificate leads to, PEM.
+    pub anchor: PathBuf,
+    /// Its certificate, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+}
+
+impl ServerPki {
+    /// Makes one for `127.0.0.1`, in a directory.
+    pub fn new(directory: &Path) -> ServerPki {
+        let (top, own) = (key(), key());
+        let named = |name| Name::build(&[(NameAttribute::CommonName, name)]).unwrap();
+        let (above, below) = (named("Plant server CA"), named("relying party"));
+        let spec = |subject: &Name, key: &KeyPair, extensions: Extensions| CertificateSpec {
+            serial: serial(),
+            signature: top.signature_algorithm(),
+            issuer: above.clone(),
+            validity: tenure_x509::Validity {
+                not_before: now().plus(-3_600),
+                not_after: now().plus(86_400),
+            },
+            subject: subject.clone(),
+            public_key: key.public().clone(),
+            extensions,
+        };
+        let sign = |spec: CertificateSpec| {
+            let tbs = spec.tbs().unwrap();
+            let signature = top.sign(tbs.as_der()).unwrap();
+            Cert::from_der(&tbs.with_signature(&signature)).unwrap()
+        };
+        let root = sign(spec(
+            &above,
+            &top,
+            Extensions {
+                ca: CaConstraint::Ca { path_len: Some(0) },
+                key_usage: KeyUsage::KEY_CERT_SIGN,
+                subject_key_id: Some(top.public().key_id().to_vec()),
+                ..Extensions::default()
+            },
+        ));
+        let leaf = sign(spec(
+            &below,
+            &own,
+            Extensions {
+                ca: CaConstraint::NotCa,
+                key_usage: KeyUsage::DIGITAL_SIGNATURE,
+                ext_key_usage: vec![oid::SERVER_AUTH],
+                authority_key_id: Some(top.public().key_id().to_vec()),
+                san: vec![SanName::Ip(Ipv4Addr::LOCALHOST.into())],
+                ..Extensions::default()
+            },
+        ));
+        let file = |name: &str, content: &str| {
+            let path = directory.join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        ServerPki {
+            anchor: file("server-ca.pem", &root.pem()),
+            cert: file("server.pem", &leaf.pem()),
+            key: file("server.key", &own.to_pem().unwrap()),
+        }
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate(KeyKind::P256).unwrap()
+}
+
+/// What a house publishes for relying parties, kept fresh in files beside them.
+pub struct Trust {
+    directory: PathBuf,
+    addresses: Vec<String>,
+}
+
+impl Trust {
+    /// Fetches the CA certificates and the revocation lists of a house into a directory.
+    pub fn fetch(house: &House, directory: &Path) -> Trust {
+        let lists = ["issuing-1", "root"];
+        let addresses = lists.map(|issuer| house.public(&format!("/crl/{issuer}/full.crl")));
+        let issuing = Caller::plain().get(&house.public("/ca/issuing-1.cer"));
+        let issuing = Cert::from_der(&issuing.body).unwrap();
+        let root = fs::read_to_string(house.root()).unwrap();
+        fs::write(directory.join("ca.pem"), issuing.pem() + &root).unwrap();
+        let trust = Trust {
+            directory: directory.to_owned(),
+            addresses: addresses.to_vec(),
+        };
+        trust.refresh();
+        trust
+    }
+
+    /// The issuing CA and the root, PEM.
+    pub fn anchors(&self) -> PathBuf {
+        self.directory.join("ca.pem")
+    }
+
+    /// The lists of both, PEM.
+    pub fn lists(&self) -> PathBuf {
+        self.directory.join("crl.pem")
+    }
+
+    /// Fetches the lists again; whether they are new.
+    pub fn refresh(&self) -> bool {
+        let caller = Caller::plain();
+        let pem: String = self
+            .addresses
+            .iter()
+            .map(|address| tenure_x509::pem_encode("X509 CRL", &caller.get(address).body))
+            .collect();
+        if fs::read_to_string(self.lists()).is_ok_and(|known| known == pem) {
+            return false;
+        }
+        let draft = self.directory.join("crl.new");
+        fs::write(&draft, pem).unwrap();
+        fs::rename(&draft, self.lists()).unwrap();
+        true
+    }
+}
+
+/// A relying party that runs.
+pub struct Relying {
+    /// Where it listens.
+    pub address: SocketAddr,
+    children: Vec<Child>,
+    over: Arc<AtomicBool>,
+    refreshing: Option<JoinHandle<()>>,
+}
+
+impl Relying {
+    /// A port that is free now.
+    pub fn port() -> u16 {
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.local_addr().unwrap().port()
+    }
+
+    /// Starts a program that listens on `port`, and waits until it does.
+    pub fn start(port: u16, command: &mut Command) -> Relying {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        until("the relying party listens", || listens(address));
+        Relying {
+            address,
+            children: vec![child],
+            over: Arc::default(),
+            refreshing: None,
+        }
+    }
+
+    /// Fetches new lists as soon as there are any, and calls `reload` with each.
+    pub fn refreshed(mut self, trust: Trust, reload: impl Fn() + Send + 'static) -> Relying {
+        let over = Arc::clone(&self.over);
+        self.refreshing = Some(std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                if trust.refresh() {
+                    reload();
+                }
+                // How often a relying party of this kind looks for new lists.
+                std::thread::sleep(Duration::from_millis(250));
+            }
+        }));
+        self
+    }
+
+    /// The process that listens.
+    pub fn id(&self) -> u32 {
+        self.children[0].id()
+    }
+}
+
+impl Drop for Relying {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(refreshing) = self.refreshing.take() {
+            let _ = refreshing.join();
+        }
+        for child in &mut self.children {
+            // SIGTERM first: nginx takes its workers along only then.
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let deadline = std::time::Instant::now() + Duration::from_secs(5);
+            while child.try_wait().is_ok_and(|ended| ended.is_none()) {
+                if std::time::Instant::now() > deadline {
+                    let _ = child.kill();
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// Tells a process to read its files again.
+pub fn hang_up(id: u32) {
+    let sent = Command::new("kill")
+        .args(["-s", "HUP", &id.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
