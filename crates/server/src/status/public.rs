@@ -81,6 +81,7 @@ impl Wanted {
 pub(crate) fn file_named(directory: &Path, path: &str) -> Option<PathBuf> {
     match Wanted::parse(path)? {
         Wanted::Crl(issuer, list) => Some(crl_path(directory, issuer.as_str(), list)),
+        Wanted::Filter(issuer, part) => Some(filter_path(directory, issuer.as_str(), part)),
         Wanted::Certificate(_) => None,
         Wanted::Checkpoint => Some(log_directory(directory).join("checkpoint")),
         Wanted::Tile(tile) => Some(log_directory(directory).join(tile.to_string())),
