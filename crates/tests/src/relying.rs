@@ -10,10 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tenure_field::http::Identity;
+use tenure_field::peer::Acceptor;
+use tenure_field::revocation::{Checker, Freshness, Verdict};
+use tenure_x509::path::{self, Purpose};
 use tenure_x509::{
     CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Name,
     NameAttribute, SanName, oid,
 };
+
+use tokio::io::AsyncWriteExt;
 
 use crate::http::Caller;
 use crate::pki::{now, serial};
@@ -158,6 +164,8 @@ pub struct Relying {
     children: Vec<Child>,
     over: Arc<AtomicBool>,
     refreshing: Option<JoinHandle<()>>,
+    /// Where one of our own making runs; it ends when this is dropped.
+    _runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Relying {
@@ -181,6 +189,58 @@ impl Relying {
             children: vec![child],
             over: Arc::default(),
             refreshing: None,
+            _runtime: None,
+        }
+    }
+
+    /// Starts a service of our own making: rustls, with the means that a device's peer has.
+    pub fn rustls(port: u16, pki: &ServerPki, anchors: &Path, checking: Checking) -> Relying {
+        let anchors = tenure_x509::pem_certificates(&fs::read_to_string(anchors).unwrap()).unwrap();
+        let ders: Vec<_> = anchors.iter().map(|anchor| anchor.der().to_vec()).collect();
+        let own = tenure_x509::pem_certificates(&fs::read_to_string(&pki.cert).unwrap());
+        let own = own.unwrap().remove(0);
+        let key = KeyPair::from_pem(&fs::read_to_string(&pki.key).unwrap()).unwrap();
+        let identity = Identity {
+            chain: vec![own.der().to_vec()],
+            key: key.to_pkcs8().unwrap(),
+        };
+        let acceptor = Acceptor::new(identity, &ders, Duration::from_secs(5)).unwrap();
+        let checker = Arc::new(Checker::new(Freshness::Made, Duration::ZERO).unwrap());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = runtime
+            .block_on(tokio::net::TcpListener::bind(address))
+            .unwrap();
+        runtime.spawn(async move {
+            while let Ok((tcp, _)) = socket.accept().await {
+                let (acceptor, checker) = (acceptor.clone(), Arc::clone(&checker));
+                let anchors = anchors.clone();
+                tokio::spawn(async move {
+                    let Ok(mut peer) = acceptor.accept(tcp).await else {
+                        return;
+                    };
+                    let answer = match checking {
+                        Checking::Off => "welcome\n",
+                        Checking::On if is_good(&peer.chain, &anchors, &checker).await => {
+                            "welcome\n"
+                        }
+                        Checking::On => "refused\n",
+                    };
+                    let _ = peer.stream.write_all(answer.as_bytes()).await;
+                    let _ = peer.stream.shutdown().await;
+                });
+            }
+        });
+        Relying {
+            address,
+            children: Vec::new(),
+            over: Arc::default(),
+            refreshing: None,
+            _runtime: Some(runtime),
         }
     }
 
@@ -202,6 +262,22 @@ impl Relying {
     /// The process that listens.
     pub fn id(&self) -> u32 {
         self.children[0].id()
+    }
+}
+
+/// Whether the status of a certificate is good this moment.
+async fn is_good(chain: &[Vec<u8>], anchors: &[Cert], checker: &Checker) -> bool {
+    let certs: Vec<_> = chain
+        .iter()
+        .map(|der| Cert::from_der(der).unwrap())
+        .collect();
+    let (leaf, between) = certs.split_first().unwrap();
+    match path::validate(leaf, between, anchors, now(), Purpose::ClientAuth) {
+        Ok(chain) => match checker.check(&chain).await {
+            Ok(checked) => checked.verdict() == Verdict::Good,
+            Err(_) => false,
+        },
+        Err(_) => false,
     }
 }
 

@@ -15,6 +15,18 @@ use super::TENURE;
 struct Kind {
     protocol: &'static str,
     start: fn(&Place, u16, Checking) -> Relying,
+    lists: Lists,
+}
+
+/// How a relying party comes to new lists.
+#[derive(PartialEq, Eq)]
+enum Lists {
+    /// Somebody fetches them and sends it SIGHUP.
+    HangUp,
+    /// Somebody fetches them; it watches the file.
+    Watched,
+    /// It fetches them itself.
+    Fetched,
 }
 
 /// Where a relying party keeps its files.
@@ -120,9 +132,18 @@ fn proves_and_catches(kind: &Kind) {
         "30",
     );
 
-    let running = (kind.start)(&place, port, Checking::On);
-    let id = running.id();
-    let running = running.refreshed(trust(), move || hang_up(id));
+    let start = |checking| {
+        let running = (kind.start)(&place, port, checking);
+        match kind.lists {
+            Lists::HangUp => {
+                let id = running.id();
+                running.refreshed(trust(), move || hang_up(id))
+            }
+            Lists::Watched => running.refreshed(trust(), || {}),
+            Lists::Fetched => running,
+        }
+    };
+    let running = start(Checking::On);
     let probed = house.tenure(&["--json", "probe", "run", "--relying-party", "party"]);
     let shown = row(&house);
     assert!(probed.status.success(), "{}{shown:#}", text(&probed.stderr));
@@ -141,7 +162,7 @@ fn proves_and_catches(kind: &Kind) {
     drop(running);
 
     house.tell(&["relying-party", "edit", "party", "--enforce-within", "2"]);
-    let running = (kind.start)(&place, port, Checking::Off);
+    let running = start(Checking::Off);
     let probed = house.tenure(&["probe", "run"]);
     assert_eq!(probed.status.code(), Some(1), "{}", text(&probed.stdout));
     assert!(text(&probed.stderr).contains("revoked of issuing-1 is accepted"));
@@ -151,9 +172,7 @@ fn proves_and_catches(kind: &Kind) {
     drop(running);
 
     house.tell(&["relying-party", "edit", "party", "--enforce-within", "30"]);
-    let running = (kind.start)(&place, port, Checking::On);
-    let id = running.id();
-    let _running = running.refreshed(trust(), move || hang_up(id));
+    let _running = start(Checking::On);
     let drilled = house.ask(&["drill", "revoke"]);
     assert_eq!(drilled[0]["verdict"], "proven", "{drilled:#}");
     assert_eq!(open_findings(&house), [""; 0]);
@@ -172,6 +191,7 @@ fn g7_nginx_is_proven_and_caught() {
     proves_and_catches(&Kind {
         protocol: "https",
         start: nginx,
+        lists: Lists::HangUp,
     });
 }
 
@@ -219,6 +239,7 @@ fn g7_mosquitto_is_proven_and_caught() {
     proves_and_catches(&Kind {
         protocol: "mqtt",
         start: mosquitto,
+        lists: Lists::HangUp,
     });
 }
 
@@ -238,4 +259,132 @@ fn mosquitto(place: &Place, port: u16, checking: Checking) -> Relying {
         ),
     );
     Relying::start(port, Command::new("mosquitto").arg("-c").arg(file))
+}
+
+/// The commands of docs/relying-parties/openssl.md.
+#[test]
+fn g7_openssl_is_proven_and_caught() {
+    if !have("openssl") {
+        return;
+    }
+    proves_and_catches(&Kind {
+        protocol: "tls",
+        start: openssl,
+        lists: Lists::Fetched,
+    });
+}
+
+fn openssl(place: &Place, port: u16, checking: Checking) -> Relying {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_server", "-accept", &format!("127.0.0.1:{port}")])
+        .args(["-Verify", "2", "-verify_return_error", "-www", "-no_ticket"])
+        .arg("-verifyCAfile")
+        .arg(place.path("ca.pem"))
+        .arg("-cert")
+        .arg(&place.pki.cert)
+        .arg("-key")
+        .arg(&place.pki.key);
+    if checking == Checking::On {
+        command.args(["-crl_check", "-crl_download"]);
+    }
+    Relying::start(port, &mut command)
+}
+
+/// What docs/relying-parties/rustls.md describes.
+#[test]
+fn g7_a_rustls_service_is_proven_and_caught() {
+    proves_and_catches(&Kind {
+        protocol: "tls",
+        start: |place, port, checking| {
+            let anchors = PathBuf::from(place.path("ca.pem"));
+            Relying::rustls(port, &place.pki, &anchors, checking)
+        },
+        lists: Lists::Fetched,
+    });
+}
+
+/// The configuration of docs/relying-parties/envoy.md.
+#[test]
+fn g7_envoy_is_proven_and_caught() {
+    if !have("envoy") {
+        return;
+    }
+    proves_and_catches(&Kind {
+        protocol: "https",
+        start: envoy,
+        lists: Lists::Watched,
+    });
+}
+
+fn envoy(place: &Place, port: u16, checking: Checking) -> Relying {
+    let crl = match checking {
+        Checking::On => format!(
+            "crl: {{ filename: {} }}, watched_directory: {{ path: {} }}",
+            place.path("crl.pem"),
+            place.directory.display()
+        ),
+        Checking::Off => String::new(),
+    };
+    let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
+    let sds = place.write(
+        "devices.yaml",
+        &format!(
+            "resources:
+- {{ \"@type\": {tls}.Secret, name: devices, validation_context: {{
+    trusted_ca: {{ filename: {} }}, {crl} }} }}
+",
+            place.path("ca.pem"),
+        ),
+    );
+    let http = "type.googleapis.com/envoy.extensions.filters";
+    let file = place.write(
+        "envoy.yaml",
+        &format!(
+            "static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+    filter_chains:
+    - transport_socket:
+        name: tls
+        typed_config:
+          \"@type\": {tls}.DownstreamTlsContext
+          require_client_certificate: true
+          disable_stateless_session_resumption: true
+          disable_stateful_session_resumption: true
+          common_tls_context:
+            tls_certificates:
+            - certificate_chain: {{ filename: {cert} }}
+              private_key: {{ filename: {key} }}
+            validation_context_sds_secret_config:
+              name: devices
+              sds_config: {{ path_config_source: {{ path: {sds} }}, resource_api_version: V3 }}
+      filters:
+      - name: http
+        typed_config:
+          \"@type\": {http}.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: devices
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: [\"*\"]
+              routes: [{{ match: {{ prefix: / }}, direct_response: {{ status: 200 }} }}]
+          http_filters:
+          - {{ name: router, typed_config: {{ \"@type\": {http}.http.router.v3.Router }} }}
+",
+            cert = place.pki.cert.display(),
+            key = place.pki.key.display(),
+            sds = sds.display(),
+        ),
+    );
+    let mut command = Command::new("envoy");
+    command.args(["--disable-hot-restart", "--concurrency", "1", "-l", "error"]);
+    command.args([
+        "--service-node",
+        "gateway",
+        "--service-cluster",
+        "plant",
+        "-c",
+    ]);
+    Relying::start(port, command.arg(file))
 }
