@@ -8,6 +8,9 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest CRL fetched to check a peer: about a million entries.
 pub const CRL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Largest revocation filter fetched.
+pub const FILTER_BYTES_MAX: usize = tenure_x509::filter::FILTER_OCTETS_MAX;
+
 /// Largest OCSP answer read.
 pub const OCSP_BYTES_MAX: usize = 64 * 1024;
 

@@ -1,9 +1,12 @@
 //! Has this certificate been revoked? Asked as any relying party asks: at the addresses in the
-//! certificate, by OCSP (RFC 6960, RFC 9919) or from its CRL (RFC 5280 section 6.3).
+//! certificate, by OCSP (RFC 6960, RFC 9919) or from its CRL (RFC 5280 section 6.3); or, where the
+//! service was told of it, in the issuer's compact filter.
 //!
 //! Nothing is taken for "good" that is not signed by the issuer (or for it), current, and about
 //! this certificate. Not getting an answer is an error and never "good": what to do then is the
 //! service's decision.
+
+mod filter;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,11 +15,13 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tenure_x509::crl::{Crl, Holds};
+use tenure_x509::filter::Answer;
 use tenure_x509::ocsp::{CertStatus, HashKind, OcspRequest, OcspResponse};
 use tenure_x509::path::VerifiedChain;
 use tenure_x509::{Cert, KeyHash, KeyUsage, Reason, Time};
 use tokio::sync::Mutex;
 
+pub use self::filter::FilterSource;
 use crate::est::now;
 use crate::http::{Client, Error as HttpError, Settings, Url};
 use crate::limits::{CRL_BYTES_MAX, CRLS_KEPT_MAX, OCSP_BYTES_MAX};
@@ -49,6 +54,9 @@ pub enum Source {
     Ocsp,
     /// A revocation list.
     Crl,
+    /// A compact filter, which knows neither dates nor reasons: a revoked certificate is said to be
+    /// so since the filter was made, for a reason unspecified.
+    Filter,
 }
 
 /// A verdict that was checked: signed, current, and about the certificate asked for.
@@ -99,6 +107,8 @@ pub enum Error {
     },
     /// This machine has no randomness to give.
     NoRandomness,
+    /// The file that remembers how new the filter was cannot be read or written.
+    Memory,
 }
 
 impl fmt::Display for Error {
@@ -111,6 +121,10 @@ impl fmt::Display for Error {
             Error::Outdated => write!(f, "its CRL has run out"),
             Error::NotCovered { what } => write!(f, "its CRL does not speak for it: {what}"),
             Error::NoRandomness => write!(f, "this machine has no randomness to give"),
+            Error::Memory => write!(
+                f,
+                "the file that remembers the newest filter cannot be read or written"
+            ),
         }
     }
 }
@@ -124,6 +138,7 @@ impl std::error::Error for Error {
             | Error::Outdated
             | Error::Refused { .. }
             | Error::NotCovered { .. }
+            | Error::Memory
             | Error::NoRandomness => None,
         }
     }
@@ -146,6 +161,8 @@ pub struct Checker {
     freshness: Freshness,
     refresh: Duration,
     lists: std::sync::Mutex<HashMap<ListKey, Arc<Mutex<Option<Kept>>>>>,
+    filter: Client,
+    filters: HashMap<KeyHash, Mutex<filter::Kept>>,
 }
 
 /// A list's address, and whose key signs it.
@@ -173,10 +190,25 @@ impl Checker {
             freshness,
             refresh,
             lists: Default::default(),
+            filter: filter::client()?,
+            filters: HashMap::new(),
         })
     }
 
-    /// The status of a chain: of the leaf by OCSP, or by CRL where OCSP gives no answer; and of
+    /// The same, with an issuer's compact filter: it is asked first, and OCSP and CRL only where it
+    /// does not cover a certificate or cannot be had.
+    ///
+    /// # Errors
+    /// `NoAddress` if the address is not plain HTTP with a slash at its end, `Memory` if what was
+    /// accepted before cannot be read.
+    pub fn with_filter(mut self, source: FilterSource) -> Result<Checker, Error> {
+        let kept = filter::Kept::open(source)?;
+        self.filters.insert(kept.issuer(), Mutex::new(kept));
+        Ok(self)
+    }
+
+    /// The status of a chain: of the leaf by its issuer's filter, by OCSP where that says nothing of
+    /// it, or by CRL where OCSP gives no answer; and of
     /// each CA below the anchor that names a CRL. A CA that is not good decides for all below it.
     pub async fn check(&self, chain: &VerifiedChain) -> Result<Checked, Error> {
         for pair in chain.chain().windows(2).skip(1) {
@@ -190,6 +222,9 @@ impl Checker {
             }
         }
         let (leaf, issuer) = (chain.leaf(), chain.issuer());
+        if let Some(checked) = self.filter(leaf, issuer).await {
+            return Ok(checked);
+        }
         match self.ocsp(leaf, issuer).await {
             Ok(checked) => Ok(checked),
             Err(unanswered) => match self.crl(leaf, issuer).await {
@@ -197,6 +232,27 @@ impl Checker {
                 other => other,
             },
         }
+    }
+
+    /// The status of one certificate by its issuer's filter: no answer if there is none, it does not
+    /// cover the certificate, or cannot be believed. `issuer` has been found by path validation.
+    pub async fn filter(&self, cert: &Cert, issuer: &Cert) -> Option<Checked> {
+        let kept = self.filters.get(&issuer.public_key().hash())?;
+        let mut kept = kept.lock().await;
+        let (answer, known_at) = kept.ask(&self.filter, cert, self.refresh).await.ok()?;
+        let verdict = match answer {
+            Answer::NotCovered => return None,
+            Answer::Good => Verdict::Good,
+            Answer::Revoked => Verdict::Revoked {
+                at: known_at,
+                reason: Reason::Unspecified,
+            },
+        };
+        Some(Checked {
+            verdict,
+            source: Source::Filter,
+            known_at,
+        })
     }
 
     /// The status of one certificate by OCSP. `issuer` has been found by path validation.
