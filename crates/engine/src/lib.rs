@@ -20,6 +20,7 @@ mod fault;
 mod finding;
 mod lists;
 mod observe;
+pub mod origin;
 mod relying_party;
 mod revoke;
 pub mod signer;

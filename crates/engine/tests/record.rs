@@ -6,6 +6,8 @@ use house::{House, outsider};
 use tenure_domain::change::Change;
 use tenure_domain::registry::Site;
 use tenure_engine::duty::integrate::{log_directory, read_tile};
+use tenure_engine::store::{Options, Store, backup, begun_anew_at, event, log_state};
+use tenure_engine::{Engine, Settings};
 use tenure_tlog::{EntryBundle, TilePath, bundles_between, consistency, verify_consistency};
 
 async fn sites(house: &House, from: usize, to: usize) {
@@ -124,4 +126,79 @@ async fn whatever_a_lost_power_supply_leaves_of_the_tiles_they_are_made_again() 
         assert_eq!(after.size(), before.size() + 1, "tear {n}");
         before = after;
     }
+}
+
+#[tokio::test]
+async fn an_older_database_under_a_newer_checkpoint_goes_on_under_another_name() {
+    let house = House::found().await;
+    sites(&house, 0, 5).await;
+    house.engine.integrate().await.unwrap();
+    let kept = outsider(&house);
+    let state = house.engine.store().glance(log_state).unwrap().unwrap();
+    let copy = house.directory.path().join("copy.db");
+    house.engine.store().copy_to(&copy).await.unwrap();
+    sites(&house, 5, 9).await;
+    house.engine.integrate().await.unwrap();
+    let lost = outsider(&house);
+    let note = std::fs::read(log_directory(house.directory.path()).join("checkpoint")).unwrap();
+
+    // Somebody stops the server and puts the older database in its place.
+    let keys: Vec<_> = [
+        "root",
+        "issuing-1",
+        "ocsp-issuing-1",
+        "log",
+        "tenure-server",
+    ]
+    .iter()
+    .map(|name| house.engine.key(name).unwrap())
+    .collect();
+    let House {
+        directory,
+        engine,
+        clock,
+        root,
+        admin,
+    } = house;
+    engine.store().close();
+    drop(engine);
+    backup::restore(&copy, directory.path()).unwrap();
+    let store = Store::open(directory.path(), Options::default()).unwrap();
+    let settings = Settings::default();
+    let engine = Engine::start(store, keys, directory.path(), clock.clone(), settings).unwrap();
+    let house = House {
+        directory,
+        engine,
+        clock,
+        root,
+        admin,
+    };
+    house.engine.integrate().await.unwrap();
+    let now = house.engine.store().glance(log_state).unwrap().unwrap();
+    assert_ne!(now.origin, state.origin);
+    let begun = begun_anew_at(&now.origin).unwrap();
+    let event = house.engine.store().glance(|tx| event::at(tx, begun));
+    let leaf = event.unwrap().unwrap().leaf;
+    let leaf: serde_json::Value = serde_json::from_slice(&leaf).unwrap();
+    let said = &leaf["event"]["log-origin-changed"];
+    assert_eq!(said["new"], now.origin.as_str());
+    assert_eq!(said["old"], String::from_utf8(note).unwrap());
+    // The tree is the former one's up to the copy; the former one's later checkpoint is of another.
+    let after = outsider(&house);
+    assert_eq!(after.size(), kept.size() + 1);
+    assert!(after.size() < lost.size());
+    let directory = house.directory.path();
+    let read = |path: &TilePath| read_tile(directory, path);
+    let proof = consistency(kept.size(), after.size(), read).unwrap();
+    verify_consistency(kept.size(), kept.root(), after.size(), after.root(), &proof).unwrap();
+    // Once is enough, and a second time is told apart from the first.
+    house.engine.integrate().await.unwrap();
+    let again = house.engine.store().glance(log_state).unwrap().unwrap();
+    assert_eq!(again.origin, now.origin);
+    let anew =
+        tenure_engine::origin::restored(house.engine.store(), "00".into(), house.clock.now());
+    let second = anew.await.unwrap();
+    let (base, _) = now.origin.rsplit_once('/').unwrap();
+    assert!(second.starts_with(&format!("{base}/")) && second != now.origin);
+    assert_eq!(base, state.origin);
 }

@@ -216,7 +216,12 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
     let session = Session::find(reach)?;
     match noun {
         // Done before a session was looked for.
-        Noun::Login(_) | Noun::Init(_) | Noun::Serve(_) | Noun::Demo(_) | Noun::Key(_) => Ok(()),
+        Noun::Login(_)
+        | Noun::Init(_)
+        | Noun::Serve(_)
+        | Noun::Demo(_)
+        | Noun::Key(_)
+        | Noun::Backup(backup::Verb::Verify { .. } | backup::Verb::Restore { .. }) => Ok(()),
         Noun::Device(verb) => device::run(verb, &session, output).await,
         Noun::Cert(verb) => cert::run(verb, &session, output).await,
         Noun::Issuer(verb) => issuer::run(verb, &session, output).await,
@@ -236,7 +241,9 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Incident(verb) => incident::run(verb, &session, output).await,
         Noun::Finding(verb) => finding::run(verb, &session, output).await,
         Noun::Token(verb) => token::run(verb, &session, output).await,
-        Noun::Backup(_) => backup::create(&session, output).await,
+        Noun::Backup(backup::Verb::Create { to }) => {
+            backup::create(to.as_deref(), &session, output).await
+        }
         Noun::Doctor => record::doctor(&session, output).await,
     }
 }

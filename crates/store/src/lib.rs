@@ -42,7 +42,7 @@ pub mod withdrawal;
 mod writer;
 
 pub use error::{OpenError, StoreError};
-pub use log_state::{LogState, SealError, log_state};
+pub use log_state::{LogState, SealError, begin_anew, begun_anew_at, log_state};
 pub use migrate::{Create, Migrated, SCHEMA};
 pub use store::{Options, Store};
 pub use tx::{ReadTx, Tx};

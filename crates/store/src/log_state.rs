@@ -2,18 +2,20 @@
 
 use std::fmt;
 
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::{Actor, EventSeq};
 use tenure_x509::Time;
 
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tx::ReadTx;
+use crate::tx::{ReadTx, Tx};
 
 /// The newest checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogState {
     /// The log's name.
     pub origin: String,
-    /// How many leaves it covers: the events 1 to `size`, and any that an earlier origin left.
+    /// How many leaves it covers: the events 1 to `size`.
     pub size: u64,
     /// The root of the tree.
     pub root: [u8; 32],
@@ -79,6 +81,57 @@ fn unsigned(n: i64) -> u64 {
 
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Gives the log another name, under which its next checkpoint will be signed. Its leaves stay. For a
+/// record that may be shorter than what was signed under the former name: going on under that one
+/// would make two histories of one log.
+///
+/// The event that says so holds the newest checkpoint that the former name is known to have: `known`,
+/// or our own. The new name ends in that event's number and `chance`. Answers the new name.
+pub fn begin_anew(
+    tx: &mut Tx<'_>,
+    known: Option<&str>,
+    chance: [u8; 4],
+    actor: &Actor,
+    now: Time,
+) -> Result<String, StoreError> {
+    let what = "log_state";
+    let state = log_state(tx)?.ok_or(StoreError::Unreadable { what })?;
+    let own = String::from_utf8(state.checkpoint);
+    let own = own.map_err(|_| StoreError::Unreadable { what })?;
+    let new = format!(
+        "{}/{}-{:08x}",
+        first_name(&state.origin),
+        tx.sequence.event + 1,
+        u32::from_be_bytes(chance)
+    );
+    let said = Event::LogOriginChanged {
+        new: new.clone(),
+        old: known.map_or(own, str::to_owned),
+    };
+    tx.log(&Entry::new(actor.clone(), now, said))?;
+    tx.run(
+        "UPDATE log_state SET origin = $1, checkpoint = $2 WHERE one = 1",
+        &[&new, &[0_u8; 0].as_slice()],
+    )?;
+    Ok(new)
+}
+
+/// The event by which a log of this name began, if it did not begin with the house.
+pub fn begun_anew_at(origin: &str) -> Option<EventSeq> {
+    let (_, last) = origin.rsplit_once('/')?;
+    let (event, chance) = last.split_once('-')?;
+    let is_ours = chance.len() == 8 && chance.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_ours.then(|| event.parse().ok().map(EventSeq)).flatten()
+}
+
+/// The name that the log was given when the house was founded.
+fn first_name(origin: &str) -> &str {
+    match (begun_anew_at(origin), origin.rsplit_once('/')) {
+        (Some(_), Some((first, _))) => first,
+        _ => origin,
+    }
 }
 
 impl Store {

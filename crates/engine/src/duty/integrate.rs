@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tenure_domain::ids::EventSeq;
+use tenure_store::LogState;
 use tenure_store::event::{self, StoredEvent};
-use tenure_store::{LogState, log_state};
 use tenure_tlog::{
     Checkpoint, EntryBundle, Frontier, Hash, Note, TilePath, VerifierKey, bundles_between,
 };
@@ -20,7 +20,7 @@ use tenure_x509::KeyAlgorithm;
 
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::{Key, SignError};
-use crate::{Engine, Step};
+use crate::{Engine, Step, origin};
 
 /// The name of the log's key in the keyring.
 pub const LOG_KEY: &str = "log";
@@ -90,11 +90,10 @@ impl Engine {
         let key = self
             .key(LOG_KEY)
             .ok_or_else(|| FaultCause::NoKey(LOG_KEY.to_owned()))?;
+        self.keep_to_one_history(&key, &origin::state(self.store())?)
+            .await?;
         loop {
-            let state = self
-                .store()
-                .glance(log_state)?
-                .ok_or(FaultCause::Corrupt("log state: the log was never started"))?;
+            let state = origin::state(self.store())?;
             let after = EventSeq(i64::try_from(state.size).unwrap_or(i64::MAX));
             let events = self
                 .store()

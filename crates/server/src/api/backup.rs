@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::Path as FilePath;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path as FilePath, PathBuf};
 
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::operator::Permission::Administer;
 use tenure_engine::store::{OperationId, StoreError, Tx, backup};
@@ -19,8 +20,9 @@ use crate::problem::Problem;
 pub const DIRECTORY: &str = "backups";
 /// The database in a backup.
 pub const DATABASE: &str = "tenure.db";
-/// What else is in a backup, besides the database. No token is.
-pub const KEPT: [&str; 4] = ["keys", "log", "tenure.toml", "root.pem"];
+/// What else is in a backup, besides the database. No token is. The lists are there for the root's,
+/// which only the root's key could make again.
+pub const KEPT: [&str; 5] = ["keys", "log", "crl", "tenure.toml", "root.pem"];
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -30,8 +32,19 @@ pub(super) fn routes() -> Vec<Route> {
             "Make a backup and verify it",
             create,
         )
+        .takes::<BackupAsked>()
         .answers::<BackupMade>(),
     ]
+}
+
+/// Where a backup is wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BackupAsked {
+    /// A directory on the server that does not exist yet, by its absolute path; its parent must
+    /// exist. Left out: one named after the time, below `backups` in the data directory.
+    #[serde(default)]
+    to: Option<String>,
 }
 
 /// A backup that was made and verified.
@@ -49,9 +62,18 @@ struct BackupMade {
     hash: String,
 }
 
-async fn create(State(desk): State<Desk>, caller: Caller) -> Result<Json<BackupMade>, Problem> {
-    let stamp = desk.now().to_string().replace([':', '-'], "");
-    let target = desk.data().join(DIRECTORY).join(&stamp);
+async fn create(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Json(asked): Json<BackupAsked>,
+) -> Result<Json<BackupMade>, Problem> {
+    let target = match asked.to {
+        Some(to) => elsewhere(desk.data(), &to)?,
+        None => {
+            let stamp = desk.now().to_string().replace([':', '-'], "");
+            desk.data().join(DIRECTORY).join(stamp)
+        }
+    };
     let (data, to) = (desk.data().to_owned(), target.clone());
     // The tiles first: those in a backup must never say more than its database.
     let copied = tokio::task::spawn_blocking(move || surroundings(&data, &to)).await;
@@ -101,8 +123,36 @@ fn cannot(target: &FilePath, error: &io::Error) -> Problem {
     ))
 }
 
+/// A place that the caller named: nothing that is there is ever written over, and what the server
+/// works with stays free of copies.
+fn elsewhere(data: &FilePath, to: &str) -> Result<PathBuf, Problem> {
+    let target = PathBuf::from(to);
+    let no = |why: &str| Problem::bad_request(format!("to: {to:?} {why}"));
+    if !target.is_absolute() {
+        return Err(no("is not an absolute path"));
+    }
+    if target.symlink_metadata().is_ok() {
+        return Err(no("exists already; name a directory that does not"));
+    }
+    let parent = target.parent().map(FilePath::canonicalize);
+    let Some(Ok(parent)) = parent else {
+        return Err(no(
+            "lies in a directory that does not exist; make that first",
+        ));
+    };
+    let data = data.canonicalize().map_err(|_| Problem::internal())?;
+    match parent.starts_with(&data) && !parent.starts_with(data.join(DIRECTORY)) {
+        true => Err(no(
+            "lies in the data directory; only its `backups` may hold copies",
+        )),
+        false => Ok(target),
+    }
+}
+
 fn surroundings(data: &FilePath, to: &FilePath) -> io::Result<()> {
-    fs::create_dir_all(to)?;
+    // Nobody else reads the keys, encrypted as they are, nor the fleet.
+    let mut directory = fs::DirBuilder::new();
+    directory.recursive(true).mode(0o700).create(to)?;
     for name in KEPT {
         let from = data.join(name);
         if from.exists() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::Permission::ReadFleet;
 use tenure_engine::duty::publish::{LAG_MAX_S, Lag, List};
-use tenure_engine::store::event;
+use tenure_engine::store::{begun_anew_at, event, log_state};
 use tenure_x509::Time;
 use utoipa::ToSchema;
 
@@ -22,6 +22,8 @@ const ROOT_LIST_WARNING_DAYS: i64 = 60;
 const ISSUER_WARNING_DAYS: i64 = 180;
 /// How old the bootstrap token's file may grow, in days.
 const TOKEN_FILE_DAYS: u64 = 30;
+/// How long a restored record is worth a thought, in days.
+const RESTORED_WARNING_DAYS: i64 = 30;
 /// How many events may wait to be sealed before something must be wrong.
 const LAG_EVENTS: u64 = 20_000;
 
@@ -100,6 +102,7 @@ async fn doctor(State(desk): State<Desk>) -> Result<Json<Examined>, Problem> {
     for lag in desk.engine().publication_lag()? {
         checks.push(rendering(&lag));
     }
+    checks.extend(restored(&desk, now)?);
     checks.push(identity(&desk, now)?);
     checks.push(root_key(&desk));
     checks.extend(token_file(&desk));
@@ -143,6 +146,35 @@ async fn record(desk: &Desk) -> Result<Check, Problem> {
             "Sealing fails; look in the log for `integrate`.",
         ),
     })
+}
+
+/// Whether the record was put back from a copy: what was withdrawn after the copy is not known here.
+fn restored(desk: &Desk, now: Time) -> Result<Option<Check>, Problem> {
+    let Some(state) = desk.glance(log_state)? else {
+        return Ok(None);
+    };
+    let Some(begun) = begun_anew_at(&state.origin) else {
+        return Ok(None);
+    };
+    let Some(event) = desk.glance(|tx| event::at(tx, begun))? else {
+        return Ok(None);
+    };
+    let check = good(
+        "restore",
+        format!(
+            "put back from a copy at {}, event {}; the log is {} since",
+            event.at, begun.0, state.origin
+        ),
+    );
+    let is_old = days_between(event.at, now) >= RESTORED_WARNING_DAYS;
+    Ok(Some(match is_old {
+        true => check,
+        false => check.but(
+            Verdict::Warning,
+            "What was issued and revoked after the copy was made is not known here: compare with \
+             what you know and revoke again. Tell whoever keeps checkpoints.",
+        ),
+    }))
 }
 
 fn days_between(now: Time, end: Time) -> i64 {

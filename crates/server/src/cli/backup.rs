@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use tenure_domain::event::{Entry, Event};
-use tenure_domain::operator::Actor;
 use tenure_domain::text::hex;
-use tenure_engine::Clock;
 use tenure_engine::store::backup::{self, Copied};
-use tenure_engine::store::{OperationId, Options, Store, StoreError, Tx};
+use tenure_engine::store::{Options, Store};
+use tenure_engine::{Clock, origin};
 
 use super::exit::Failure;
 use super::output::Output;
@@ -19,8 +17,13 @@ use crate::api::backup::{DATABASE, KEPT, copy};
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Have the running server copy everything below DIR/backups, and verify the copy.
-    Create,
+    /// Have the running server copy everything, and verify the copy.
+    Create {
+        /// Where to, on the server: a directory that does not exist yet, by its absolute path.
+        /// Usually one below DIR/backups.
+        #[arg(long, value_name = "PATH")]
+        to: Option<PathBuf>,
+    },
     /// Read a backup whole: every page and every event must be what it was.
     Verify {
         /// The backup's directory.
@@ -40,7 +43,7 @@ pub async fn offline(
     output: &Output,
 ) -> Result<Option<Verb>, Failure> {
     match verb {
-        Verb::Create => return Ok(Some(verb)),
+        Verb::Create { .. } => return Ok(Some(verb)),
         Verb::Verify { path } => {
             let found = verified(&path)?;
             let sentence = format!("OK: {}", described(&found));
@@ -50,23 +53,34 @@ pub async fn offline(
             let data = data.ok_or_else(|| {
                 Failure::Usage("say where to: --data DIR, which must be empty or absent".into())
             })?;
-            let found = restore(&path, data).await?;
+            let (found, origin) = restore(&path, data).await?;
             let sentence = format!(
-                "restored into {}: {}\nWhatever happened after the last event is lost: compare with \
-                 what you know. Start it with `tenure serve --data {}`.",
+                "restored into {}: {}\nWhatever happened after the last event is lost. Compare with \
+                 what you know, and revoke again what was revoked since.\nThe log goes on as \
+                 {origin}, for {} may have been seen to be longer.\nStart it with `tenure serve \
+                 --data {}`.",
                 data.display(),
                 described(&found),
+                found.origin,
                 data.display()
             );
-            output.done(&sentence, &shown(&path, &found))?;
+            let mut shown = shown(&path, &found);
+            if let Some(fields) = shown.as_object_mut() {
+                fields.insert("new_origin".to_owned(), json!(origin));
+            }
+            output.done(&sentence, &shown)?;
         }
     }
     Ok(None)
 }
 
 /// `tenure backup create`
-pub async fn create(session: &Session, output: &Output) -> Result<(), Failure> {
-    let made = session.api().post("/backups", &json!({})).await?;
+pub async fn create(to: Option<&Path>, session: &Session, output: &Output) -> Result<(), Failure> {
+    let asked = match to {
+        Some(to) => json!({ "to": to.display().to_string() }),
+        None => json!({}),
+    };
+    let made = session.api().post("/backups", &asked).await?;
     let path = made.get("path").and_then(Value::as_str).unwrap_or_default();
     output.done(path, &made)
 }
@@ -104,7 +118,7 @@ fn shown(path: &Path, found: &Copied) -> Value {
     })
 }
 
-async fn restore(path: &Path, data: &Path) -> Result<Copied, Failure> {
+async fn restore(path: &Path, data: &Path) -> Result<(Copied, String), Failure> {
     verified(path)?;
     let failed = |error: &dyn std::fmt::Display| {
         Failure::failed(format!("cannot restore into {}: {error}", data.display()))
@@ -127,30 +141,22 @@ async fn restore(path: &Path, data: &Path) -> Result<Copied, Failure> {
             copy(&from, &data.join(name)).map_err(|error| failed(&error))?;
         }
     }
+    // It bears the former name; the server signs the first one of the new name when it starts.
+    match fs::remove_file(data.join("log").join("checkpoint")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&error)),
+        _ => {}
+    }
     let found = backup::restore(&path.join(DATABASE), data).map_err(|error| failed(&error))?;
-    record(path, data).await.map_err(|error| failed(&error))?;
-    Ok(found)
+    let origin = record(path, data).await.map_err(|error| failed(&error))?;
+    Ok((found, origin))
 }
 
-/// The restored record says that it was restored, and from which copy.
-async fn record(path: &Path, data: &Path) -> Result<(), Failure> {
+/// The restored record says that it was restored, and from which copy. Answers the log's new name.
+async fn record(path: &Path, data: &Path) -> Result<String, Failure> {
     let copied = fs::read(path.join(DATABASE)).map_err(Failure::failed)?;
     let from = hex(&tenure_x509::sha256(&copied));
     let store = Store::open(data, Options::default()).map_err(Failure::failed)?;
-    let now = Clock::system().now();
-    let entry = Entry::new(
-        Actor::system("restore"),
-        now,
-        Event::BackupRestored { from },
-    );
-    let mut operation = [0; 16];
-    aws_lc_rs::rand::fill(&mut operation)
-        .map_err(|_| Failure::failed("the system gave no random bytes"))?;
-    let said = move |tx: &mut Tx<'_>| -> Result<(), StoreError> { tx.log(&entry).map(|_| ()) };
-    store
-        .record(OperationId(operation), said)
-        .await
-        .map_err(Failure::failed)?;
+    let origin = origin::restored(&store, from, Clock::system().now()).await;
     store.close();
-    Ok(())
+    origin.map_err(Failure::failed)
 }

@@ -15,7 +15,10 @@ use super::exit::Failure;
 use super::output::Output;
 use super::session::Session;
 
+mod past;
 mod seen;
+
+use past::Renamed;
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -52,6 +55,10 @@ pub struct Verify {
     /// Keep nothing and remember nothing.
     #[arg(long, conflicts_with = "seen")]
     forget: bool,
+    /// Accept that the record was put back from a copy and lost events that were seen: the log's
+    /// present name, as the refusal to accept it shows it.
+    #[arg(long, value_name = "NAME")]
+    restored: Option<String>,
 }
 
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
@@ -67,7 +74,8 @@ async fn prove(event: i64, trust: &Key, api: &Api, output: &Output) -> Result<()
     let key = trust.key(api).await?;
     let answer = api.get(&format!("/log/prove/{event}")).await?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-    let checkpoint = open(text("checkpoint").as_bytes(), &key)?;
+    let note = text("checkpoint");
+    let checkpoint = open(note.as_bytes(), &past::named_as(note, &key)?)?;
     let index = answer
         .get("index")
         .and_then(Value::as_u64)
@@ -103,40 +111,61 @@ async fn verify(asked: &Verify, session: &Session, output: &Output) -> Result<()
     };
     let kept = place.as_deref().map(seen::read).transpose()?.flatten();
     let pinned = kept.as_ref().map(|kept| kept.key.clone());
-    let key = Key {
+    let pinned = Key {
         key: asked.trust.key.clone().or(pinned),
     }
     .key(api)
     .await?;
     let note = api.get_text("/log/checkpoint").await?;
+    let key = past::named_as(&note, &pinned)?;
     let checkpoint = open(note.as_bytes(), &key)?;
-    let seen = match &kept {
-        Some(kept) => Some(open(kept.checkpoint.as_bytes(), &key)?),
-        None => None,
-    };
-    if let Some(seen) = seen.as_ref().filter(|seen| seen.size() > checkpoint.size()) {
+    let lineage = past::lineage(api, &key, &checkpoint).await?;
+    let (origin, size) = (checkpoint.origin(), checkpoint.size());
+    if pinned.name() != origin && !lineage.iter().any(|change| change.was(pinned.name())) {
         return Err(Failure::failed(format!(
-            "the record has shrunk: {} events were seen, now there are {}",
-            seen.size(),
-            checkpoint.size()
+            "this is another log: you know {}, this one is {origin} and does not come from it",
+            pinned.name()
         )));
     }
-    rebuild(api, &checkpoint, seen.as_ref(), output).await?;
+    let accepted = asked.restored.as_deref() == Some(origin);
+    let seen = match &kept {
+        Some(kept) if !accepted => Some(open(
+            kept.checkpoint.as_bytes(),
+            &past::named_as(&kept.checkpoint, &pinned)?,
+        )?),
+        _ => None,
+    };
+    let old_size = seen.as_ref().map_or(0, Checkpoint::size);
+    let stops = stops(&checkpoint, &lineage, seen)?;
+    rebuild(api, &checkpoint, &stops, &lineage, output).await?;
     if let Some(place) = &place {
         seen::write(
             place,
             &seen::Seen {
                 key: key.to_string(),
-                checkpoint: note,
+                checkpoint: note.clone(),
             },
         )?;
     }
-    let old_size = seen.as_ref().map_or(0, Checkpoint::size);
-    let (origin, size) = (checkpoint.origin(), checkpoint.size());
     let mut sentence =
         format!("OK: the record {origin} is whole: {size} events, signed checkpoint");
     if old_size > 0 {
         sentence += &format!(", grown from the {old_size} seen last");
+    }
+    for change in &lineage {
+        sentence += &format!(
+            "\nPlease note: event {} says that the record was put back from a copy. {}",
+            change.event,
+            match &change.old {
+                Some(old) => format!(
+                    "Whoever holds a checkpoint of {} over more than {} events saw some that are \
+                     lost",
+                    old.origin(),
+                    change.shared()
+                ),
+                None => "Nothing was sealed before".to_owned(),
+            }
+        );
     }
     let found = json!({
         "ok": true,
@@ -144,19 +173,89 @@ async fn verify(asked: &Verify, session: &Session, output: &Output) -> Result<()
         "size": size,
         "root": checkpoint.root().to_string(),
         "grown_from": old_size,
+        "begun_anew": lineage.iter().map(Renamed::to_json).collect::<Vec<_>>(),
     });
     output.done(&sentence, &found)
 }
 
+/// A checkpoint through which the tree must pass, and what it means if it does not.
+struct Stop {
+    checkpoint: Checkpoint,
+    otherwise: String,
+}
+
+/// The checkpoints through which the tree must pass, smallest first: those that its own events name,
+/// and the one seen last.
+fn stops(
+    checkpoint: &Checkpoint,
+    lineage: &[Renamed],
+    seen: Option<Checkpoint>,
+) -> Result<Vec<Stop>, Failure> {
+    let mut stops = Vec::new();
+    for change in lineage {
+        if let Some(old) = &change.old
+            && old.size() <= change.shared()
+        {
+            stops.push(Stop {
+                checkpoint: old.clone(),
+                otherwise: format!(
+                    "the record does not contain the checkpoint of {} that its event {} names",
+                    old.origin(),
+                    change.event
+                ),
+            });
+        }
+    }
+    if let Some(seen) = seen {
+        stops.push(seen_last(seen, checkpoint, lineage)?);
+    }
+    stops.retain(|stop| stop.checkpoint.size() > 0);
+    stops.sort_by_key(|stop| stop.checkpoint.size());
+    Ok(stops)
+}
+
+fn seen_last(
+    seen: Checkpoint,
+    checkpoint: &Checkpoint,
+    lineage: &[Renamed],
+) -> Result<Stop, Failure> {
+    let (size, origin) = (seen.size(), checkpoint.origin());
+    let (end, otherwise) = match lineage.iter().find(|change| change.was(seen.origin())) {
+        Some(change) => (
+            change.shared(),
+            format!(
+                "the record was put back from a copy (event {}) and does not contain the {size} \
+                 events seen last: some of them are lost. If you know of it, accept the record as \
+                 it is now: `tenure log verify --restored {origin}`",
+                change.event
+            ),
+        ),
+        None => (
+            checkpoint.size(),
+            "the record was rewritten before the checkpoint seen last".to_owned(),
+        ),
+    };
+    match (size <= end, end == checkpoint.size()) {
+        (true, _) => Ok(Stop {
+            checkpoint: seen,
+            otherwise,
+        }),
+        (false, true) => Err(Failure::failed(format!(
+            "the record has shrunk: {size} events were seen, now there are {end}"
+        ))),
+        (false, false) => Err(Failure::failed(otherwise)),
+    }
+}
+
 /// Rebuilds the tree from every entry. Each published hash tile must be the one that follows from
-/// the entries, the tree must pass through the checkpoint seen last, and end at the signed one.
+/// the entries, and the tree must pass through every stop and end at the signed checkpoint.
 async fn rebuild(
     api: &Api,
     checkpoint: &Checkpoint,
-    seen: Option<&Checkpoint>,
+    stops: &[Stop],
+    lineage: &[Renamed],
     output: &Output,
 ) -> Result<(), Failure> {
-    let old_size = seen.map_or(0, Checkpoint::size);
     let mut tree = Frontier::new();
     // The right edge: tiles that are not full yet, by the path they will have.
     let mut edge: BTreeMap<String, Tile> = BTreeMap::new();
@@ -177,10 +276,25 @@ async fn rebuild(
                 path.width()
             )));
         }
-        let until_seen = usize::try_from(old_size.saturating_sub(tree.size())).unwrap_or(0);
-        let (before, after) = leaves.split_at(until_seen.min(leaves.len()));
-        for (leaves, is_seen) in [(before, true), (after, false)] {
-            for tile in append(&mut tree, leaves)? {
+        for change in lineage {
+            let place = change.shared().checked_sub(tree.size());
+            let read = place.and_then(|place| leaves.get(usize::try_from(place).ok()?));
+            if read.is_some_and(|read| *read != change.leaf) {
+                return Err(Failure::failed(format!(
+                    "event {} was shown in two versions",
+                    change.event
+                )));
+            }
+        }
+        let mut rest = leaves.as_slice();
+        while !rest.is_empty() {
+            let ahead = stops.iter().map(|stop| stop.checkpoint.size());
+            let next = ahead.filter(|size| *size > tree.size()).min();
+            let until = next.map_or(u64::MAX, |size| size - tree.size());
+            let count = usize::try_from(until).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at(count.min(rest.len()));
+            rest = later;
+            for tile in append(&mut tree, now)? {
                 let full = tile.path.full().to_string();
                 if tile.path.is_partial() {
                     edge.insert(full, tile);
@@ -189,12 +303,10 @@ async fn rebuild(
                     compare(api, &tile).await?;
                 }
             }
-            if let Some(seen) = seen.filter(|_| is_seen && tree.size() == old_size) {
-                same(
-                    &tree,
-                    seen,
-                    "the record was rewritten before the checkpoint seen last",
-                )?;
+            for stop in stops {
+                if stop.checkpoint.size() == tree.size() {
+                    same(&tree, &stop.checkpoint, &stop.otherwise)?;
+                }
             }
         }
         bar.set_position(tree.size());

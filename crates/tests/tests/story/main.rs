@@ -11,6 +11,7 @@ mod kill;
 mod operate;
 mod registry;
 mod require;
+mod restore;
 mod run;
 mod status;
 mod strongswan;
