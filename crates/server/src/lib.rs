@@ -31,5 +31,6 @@ pub mod run_file;
 pub mod serve;
 pub mod start;
 pub mod status;
+mod sums;
 pub mod tls;
 pub mod ui;

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::body::Json;
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
+use crate::sums;
 
 /// Where backups are made, below the data directory; may be a link to another disk.
 pub const DIRECTORY: &str = "backups";
@@ -82,13 +83,12 @@ async fn create(
         .map_err(|error| cannot(&target, &error))?;
     let database = target.join(DATABASE);
     desk.engine().store().copy_to(&database).await?;
+    let whole = target.clone();
     let read = tokio::task::spawn_blocking(move || {
         let verified = backup::verify(&database).map_err(|error| error.to_string())?;
-        let bytes = fs::read(&database).map_err(|error| error.to_string())?;
-        Ok::<_, String>((
-            verified,
-            tenure_domain::text::hex(&tenure_x509::sha256(&bytes)),
-        ))
+        let hash = sums::of_file(&database).map_err(|error| error.to_string())?;
+        sums::write(&whole).map_err(|error| error.to_string())?;
+        Ok::<_, String>((verified, hash))
     });
     let (verified, hash) = read
         .await

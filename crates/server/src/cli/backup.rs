@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use tenure_domain::text::hex;
 use tenure_engine::store::backup::{self, Copied};
 use tenure_engine::store::{Options, Store};
 use tenure_engine::{Clock, origin};
@@ -14,6 +13,7 @@ use super::exit::Failure;
 use super::output::Output;
 use super::session::Session;
 use crate::api::backup::{DATABASE, KEPT, copy};
+use crate::sums;
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -24,7 +24,7 @@ pub enum Verb {
         #[arg(long, value_name = "PATH")]
         to: Option<PathBuf>,
     },
-    /// Read a backup whole: every page and every event must be what it was.
+    /// Read a backup whole: every file, every page and every event must be what it was.
     Verify {
         /// The backup's directory.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub async fn create(to: Option<&Path>, session: &Session, output: &Output) -> Re
 }
 
 fn verified(path: &Path) -> Result<Copied, Failure> {
-    let missing: Vec<_> = ["keys", "tenure.toml", "root.pem"]
+    let missing: Vec<_> = ["keys", "tenure.toml", "root.pem", sums::FILE]
         .into_iter()
         .filter(|name| !path.join(name).exists())
         .collect();
@@ -97,6 +97,8 @@ fn verified(path: &Path) -> Result<Copied, Failure> {
             missing.join(", ")
         )));
     }
+    sums::check(path)
+        .map_err(|error| Failure::failed(format!("{} does not verify: {error}", path.display())))?;
     backup::verify(&path.join(DATABASE))
         .map_err(|error| Failure::failed(format!("{} does not verify: {error}", path.display())))
 }
@@ -153,8 +155,7 @@ async fn restore(path: &Path, data: &Path) -> Result<(Copied, String), Failure> 
 
 /// The restored record says that it was restored, and from which copy. Answers the log's new name.
 async fn record(path: &Path, data: &Path) -> Result<String, Failure> {
-    let copied = fs::read(path.join(DATABASE)).map_err(Failure::failed)?;
-    let from = hex(&tenure_x509::sha256(&copied));
+    let from = sums::of_file(&path.join(DATABASE)).map_err(Failure::failed)?;
     let store = Store::open(data, Options::default()).map_err(Failure::failed)?;
     let origin = origin::restored(&store, from, Clock::system().now()).await;
     store.close();

@@ -37,7 +37,7 @@ fn log_of(directory: &Path) -> std::path::PathBuf {
 #[test]
 fn what_was_acknowledged_survives_wherever_the_log_is_cut_and_the_rest_is_absent_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let (house, acknowledged) = runtime().block_on(fill(directory.path()));
+    let (house, reader, acknowledged) = runtime().block_on(fill(directory.path()));
     let log = std::fs::read(log_of(directory.path())).unwrap();
     let frames = (log.len() - HEADER) / FRAME;
     assert!(frames > 20, "{frames} frames say too little");
@@ -68,20 +68,25 @@ fn what_was_acknowledged_survives_wherever_the_log_is_cut_and_the_rest_is_absent
             &format!("{rest:?} after byte {cut}"),
         );
     }
+    drop(reader);
     house.store.close();
 }
 
 /// A house with everything in its database file, and then enrollments of which only the log knows.
-async fn fill(directory: &Path) -> (House, Vec<Acknowledged>) {
+async fn fill(directory: &Path) -> (House, rusqlite::Connection, Vec<Acknowledged>) {
     let house = House::new(directory).await;
     for n in 0..4 {
         house.device(&format!("pump-{n}")).await;
     }
-    let moved: i64 = rusqlite::Connection::open(directory.join("tenure.db"))
-        .unwrap()
+    let reader = rusqlite::Connection::open(directory.join("tenure.db")).unwrap();
+    let moved: i64 = reader
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .unwrap();
     assert_eq!(moved, 0, "somebody was in the way");
+    // As long as this snapshot is open, nothing newer is moved from the log into the file.
+    reader.execute_batch("BEGIN").unwrap();
+    let events = "SELECT count(*) FROM event";
+    reader.query_row(events, [], |_| Ok(())).unwrap();
     let mut acknowledged = Vec::new();
     for n in 0..4 {
         let issued = house.enroll(&format!("pump-{n}"), at(10 + n)).await;
@@ -92,7 +97,7 @@ async fn fill(directory: &Path) -> (House, Vec<Acknowledged>) {
             events: last.0.0,
         });
     }
-    (house, acknowledged)
+    (house, reader, acknowledged)
 }
 
 fn check(directory: &Path, acknowledged: &[Acknowledged], cut: usize, what: &str) {
