@@ -7,7 +7,7 @@ use crate::ask::{Ask, Operation};
 use crate::certificate::{CertificateRow, Revocation};
 use crate::device::Device;
 use crate::evidence::{Evidence, Unproved};
-use crate::ids::{CertificateNo, DeviceId};
+use crate::ids::{CertificateNo, DeviceId, Title};
 use crate::issuer::Issuer;
 use crate::registry::Class;
 use crate::text::hex;
@@ -62,6 +62,8 @@ pub struct Subject {
     pub device: Device,
     /// Its class.
     pub class: Arc<Class>,
+    /// The sites around its own, nearest first. Left empty where no rule speaks of sites.
+    pub around: Vec<Title>,
     /// Its newest certificate, if it ever had one.
     pub head: Option<CertificateRow>,
     /// Renewals with a changed key forgiven since the head was last seen in use.

@@ -1,5 +1,7 @@
 //! What surrounds a device: owners, sites, classes, services and manufacturers.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Slug, Title};
@@ -25,6 +27,34 @@ pub struct Site {
     /// The site around it.
     #[serde(default)]
     pub parent: Option<Title>,
+}
+
+/// Which site lies in which.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SiteTree(HashMap<Title, Title>);
+
+/// The deepest nesting followed; the store refuses circles, and no plant is built deeper.
+pub const SITE_DEPTH_MAX: usize = 64;
+
+impl SiteTree {
+    /// The sites around one, nearest first.
+    pub fn around(&self, site: &Title) -> Vec<Title> {
+        std::iter::successors(self.0.get(site), |outer| self.0.get(*outer))
+            .take(SITE_DEPTH_MAX)
+            .cloned()
+            .collect()
+    }
+}
+
+impl FromIterator<Site> for SiteTree {
+    fn from_iter<T: IntoIterator<Item = Site>>(sites: T) -> SiteTree {
+        let inner = sites.into_iter();
+        SiteTree(
+            inner
+                .filter_map(|site| Some((site.name, site.parent?)))
+                .collect(),
+        )
+    }
 }
 
 /// A kind of device: what it can do and what its loss would mean.

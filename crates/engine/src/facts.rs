@@ -54,8 +54,13 @@ pub fn about(
     if let Some(class) = class {
         let head = certificate::head(tx, device.no)?;
         let (head, forgiven) = head.map_or((None, 0), |(row, forgiven)| (Some(row), forgiven));
+        let around = match snapshot.policy.speaks_of_sites() {
+            true => registry::site::around(tx, ask.tenant, &device.site)?,
+            false => Vec::new(),
+        };
         facts.subject = Some(Subject {
             class,
+            around,
             device,
             head,
             forgiven,

@@ -12,6 +12,7 @@ use tenure_x509::{Reason, Time};
 use crate::certificate::{columns, day, row_of};
 use crate::error::StoreError;
 use crate::event;
+use crate::registry;
 use crate::tx::{ReadTx, Row};
 
 /// What a certificate was at a time.
@@ -185,7 +186,8 @@ fn state_of(row: &Row<'_>, at: Time) -> Result<Option<StateAt>, StoreError> {
     }))
 }
 
-/// What the certificates of the devices that stood at a site then were.
+/// What the certificates of the devices that stood then at a site, or at one that is inside it now,
+/// were.
 pub fn site(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<CountsAt, StoreError> {
     let mut counts = CountsAt::default();
     each_at_site(tx, site, at, |_, _, state| {
@@ -218,16 +220,18 @@ fn each_at_site(
     at: Time,
     mut visit: impl FnMut(&ReadTx<'_>, &Row<'_>, StateAt) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let devices = tx.all(
-        "SELECT device.last_cert FROM device_assign
-         JOIN device ON device.no = device_assign.device
-         WHERE device_assign.site = $1 AND device_assign.until > $2 AND device_assign.since <= $2
-         ORDER BY device_assign.device",
-        &[&site.0, &at.unix()],
-        |row| row.get::<i64>(0),
-    )?;
-    for first in devices {
-        chain(tx, first, at, &mut visit)?;
+    for SiteNo(site) in registry::site::inside(tx, site)? {
+        let devices = tx.all(
+            "SELECT device.last_cert FROM device_assign
+             JOIN device ON device.no = device_assign.device
+             WHERE device_assign.site = $1 AND device_assign.until > $2
+             AND device_assign.since <= $2 ORDER BY device_assign.device",
+            &[&site, &at.unix()],
+            |row| row.get::<i64>(0),
+        )?;
+        for first in devices {
+            chain(tx, first, at, &mut visit)?;
+        }
     }
     Ok(())
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use tenure_domain::device::Criticality;
 use tenure_domain::event::Event;
-use tenure_domain::registry::{Class, Manufacturer, Owner, Service, Site};
+use tenure_domain::registry::{
+    Class, Manufacturer, Owner, SITE_DEPTH_MAX, Service, Site, SiteTree,
+};
 use tenure_domain::text::hex;
 use tenure_domain::{
     Actor, ClassNo, DeviceId, ManufacturerNo, OwnerNo, ServiceNo, SiteNo, Slug, TenantId, Title,
@@ -413,6 +415,30 @@ pub mod site {
         };
         tx.log(&stamp.entry(event))?;
         Ok((SiteNo(number), put))
+    }
+
+    /// The whole tree.
+    pub fn tree(tx: &ReadTx<'_>, tenant: TenantId) -> Result<SiteTree, StoreError> {
+        let all = list(tx, tenant, SiteNo(0), u32::MAX)?;
+        Ok(all.into_iter().map(|(_, site)| site).collect())
+    }
+
+    /// The sites around one, nearest first.
+    pub fn around(
+        tx: &ReadTx<'_>,
+        tenant: TenantId,
+        site: &Title,
+    ) -> Result<Vec<Title>, StoreError> {
+        let deepest = i64::try_from(SITE_DEPTH_MAX).unwrap_or(i64::MAX);
+        tx.all(
+            "WITH RECURSIVE up(no, depth) AS (
+               SELECT parent, 1 FROM site WHERE tenant = $1 AND name = $2
+               UNION SELECT site.parent, depth + 1 FROM site JOIN up ON site.no = up.no
+                 WHERE depth < $3)
+             SELECT site.name FROM up JOIN site ON site.no = up.no ORDER BY depth",
+            &[&tenant.0, &site.as_str(), &deepest],
+            |row| title(row, 0),
+        )
     }
 
     /// A site and every site inside it.

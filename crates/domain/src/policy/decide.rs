@@ -184,6 +184,7 @@ impl<'a> Question<'a> {
             evidence,
             protocol: self.protocol,
             device: &subject.device,
+            around: &subject.around,
             profile: self.profile_name(subject),
         })
     }

@@ -78,6 +78,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether any rule looks at where a device stands.
+    pub fn speaks_of_sites(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.sites.is_empty())
+    }
+
     /// A profile by name.
     pub fn profile(&self, name: &Slug) -> Option<&Arc<Profile>> {
         self.profiles.get(name)

@@ -17,7 +17,7 @@ use crate::policy::explain::Said;
 use crate::policy::test::imagined_row;
 use crate::policy::{Action, DescribedAsk, EvidenceKind, Policy};
 use crate::profile::Profile;
-use crate::registry::Class;
+use crate::registry::{Class, SiteTree};
 
 /// How many device ids a change lists.
 pub const LISTED_MAX: usize = 20;
@@ -99,6 +99,7 @@ struct Look {
 struct Alike {
     device: Device,
     class: Arc<Class>,
+    around: Vec<Title>,
     count: u64,
     first: Vec<DeviceId>,
 }
@@ -112,6 +113,7 @@ pub fn plan(
     old: &Policy,
     new: &Policy,
     population: impl IntoIterator<Item = (Device, Arc<Class>)>,
+    sites: &SiteTree,
 ) -> Plan {
     let mut labels: Vec<Option<Slug>> = vec![None];
     for profile in profiles(old).chain(profiles(new)) {
@@ -130,7 +132,7 @@ pub fn plan(
         changes: Vec::new(),
     };
     let mut changes: BTreeMap<ChangeKey, PlannedChange> = BTreeMap::new();
-    for alike in grouped(old, new, population) {
+    for alike in grouped(old, new, population, sites) {
         plan.devices += alike.count;
         let mut touched = false;
         for (operation, evidence) in CASES {
@@ -173,6 +175,7 @@ fn grouped(
     old: &Policy,
     new: &Policy,
     population: impl IntoIterator<Item = (Device, Arc<Class>)>,
+    sites: &SiteTree,
 ) -> Vec<Alike> {
     let mut shapes: Vec<&Profile> = profiles(old).map(|profile| &**profile).collect();
     for profile in profiles(new) {
@@ -197,6 +200,7 @@ fn grouped(
         };
         let id = device.id.clone();
         let group = alike.entry(look).or_insert_with(|| Alike {
+            around: sites.around(&device.site),
             device,
             class,
             count: 0,
@@ -226,6 +230,7 @@ fn treated(policy: &Policy, asked: &DescribedAsk, alike: &Alike) -> Treatment {
     let subject = Subject {
         device: alike.device.clone(),
         class: Arc::clone(&alike.class),
+        around: alike.around.clone(),
         head,
         forgiven: 0,
     };

@@ -19,7 +19,7 @@ pub struct Rule {
     pub protocols: Vec<Protocol>,
     /// Which classes.
     pub classes: Vec<Title>,
-    /// Which sites.
+    /// Which sites, with all that is inside them.
     pub sites: Vec<Title>,
     /// Which owners.
     pub owners: Vec<Title>,
@@ -66,6 +66,8 @@ pub struct Asked<'a> {
     pub protocol: Protocol,
     /// The device it is about.
     pub device: &'a Device,
+    /// The sites around the device's own.
+    pub around: &'a [Title],
     /// The profile, by label or by class.
     pub profile: &'a Slug,
 }
@@ -101,7 +103,10 @@ impl Rule {
             Condition::Evidence => listed(&self.evidence, &asked.evidence),
             Condition::Protocol => listed(&self.protocols, &asked.protocol),
             Condition::Class => listed(&self.classes, &asked.device.class),
-            Condition::Site => listed(&self.sites, &asked.device.site),
+            Condition::Site => {
+                listed(&self.sites, &asked.device.site)
+                    || asked.around.iter().any(|site| self.sites.contains(site))
+            }
             Condition::Owner => listed(&self.owners, &asked.device.owner),
             Condition::Criticality => listed(&self.criticality, &asked.device.criticality),
             Condition::Profile => listed(&self.profiles, asked.profile),

@@ -199,6 +199,8 @@ impl Example {
         Some(Subject {
             device,
             class: Arc::new(class),
+            // An example has no site tree: it stands at the very site it names.
+            around: Vec::new(),
             head,
             forgiven: 0,
         })

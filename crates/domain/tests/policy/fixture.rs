@@ -183,6 +183,7 @@ pub fn subject(device: Device) -> Subject {
     Subject {
         device,
         class: Arc::new(class),
+        around: Vec::new(),
         head: None,
         forgiven: 0,
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tenure_domain::device::{Criticality, Device};
 use tenure_domain::policy::{Action, EvidenceKind, Plan, Policy, document, plan};
-use tenure_domain::registry::Class;
+use tenure_domain::registry::{Class, SiteTree};
 use tenure_domain::{Operation, Standing};
 
 use crate::fixture::*;
@@ -35,7 +35,12 @@ fn fleet() -> Vec<(Device, Arc<Class>)> {
 }
 
 fn planned(to: &str) -> Plan {
-    plan(&policy(document::DEFAULT_DOCUMENT), &policy(to), fleet())
+    plan(
+        &policy(document::DEFAULT_DOCUMENT),
+        &policy(to),
+        fleet(),
+        &SiteTree::default(),
+    )
 }
 
 #[test]
@@ -117,7 +122,12 @@ fn a_device_whose_names_no_longer_fit_is_told_apart() {
     );
     let mut fleet = fleet();
     fleet[50].0.id = "pump_50".parse().unwrap();
-    let plan = plan(&policy(document::DEFAULT_DOCUMENT), &policy(&text), fleet);
+    let plan = plan(
+        &policy(document::DEFAULT_DOCUMENT),
+        &policy(&text),
+        fleet,
+        &SiteTree::default(),
+    );
     let lost: Vec<_> = plan
         .changes
         .iter()

@@ -37,7 +37,7 @@ struct Asked {
     at: Option<String>,
     /// The certificates of this device.
     device: Option<String>,
-    /// Those of the devices that were at this site then, up to the limit.
+    /// Those of the devices that were then at this site or at one that is in it now, up to the limit.
     site: Option<String>,
     /// For a device: `now` (if left out) tells what is known about that time now, so that a key
     /// thought bad since before it counts as revoked; `then` what was known at that time.

@@ -7,6 +7,7 @@ use tenure_domain::device::{Device, DeviceSpec, Standing};
 use tenure_domain::ids::DeviceId;
 use tenure_domain::operator::Permission::{Approve, ChangeFleet, ReadFleet, ReadRecord, Withdraw};
 use tenure_engine::Changed;
+use tenure_engine::ceremony::HOUSE;
 use tenure_engine::store::{StoreError, certificate, device, secret, view};
 use utoipa::{IntoParams, ToSchema};
 
@@ -255,7 +256,7 @@ pub(crate) struct Filter {
     /// Only those of this standing.
     #[serde(alias = "state")]
     pub(crate) standing: Option<String>,
-    /// Only those at this site, without the sites in it.
+    /// Only those at this site and the sites in it.
     pub(crate) site: Option<String>,
     /// Only those of this class.
     pub(crate) class: Option<String>,
@@ -263,6 +264,9 @@ pub(crate) struct Filter {
     pub(crate) owner: Option<String>,
     /// Only those that talk to this service.
     pub(crate) service: Option<String>,
+    /// Whether the house's own subjects (class `tenure`: servers, responders, authorities) are listed
+    /// too: `all` lists them; they are left out otherwise, unless their class is asked for.
+    pub(crate) show: Option<String>,
 }
 
 /// An empty field of a form is one that was left out.
@@ -273,6 +277,11 @@ fn given(text: &Option<String>) -> Option<String> {
 impl Filter {
     /// The filter as the store knows it.
     pub(crate) fn read(&self) -> Result<view::DeviceFilter, Problem> {
+        let without_class = match given(&self.show).as_deref() {
+            None => given(&self.class).is_none_or(|class| class != HOUSE),
+            Some("all") => false,
+            Some(_) => return Err(Problem::bad_request("show: use all, or leave it out")),
+        };
         Ok(view::DeviceFilter {
             text: given(&self.search),
             standing: some_word("standing", self.standing.as_deref())?,
@@ -280,6 +289,7 @@ impl Filter {
             class: given(&self.class),
             owner: given(&self.owner),
             service: given(&self.service),
+            without_class: without_class.then(|| HOUSE.to_owned()),
         })
     }
 }

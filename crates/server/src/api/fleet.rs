@@ -9,6 +9,7 @@ use tenure_domain::finding::FindingState;
 use tenure_domain::incident::IncidentState;
 use tenure_domain::operator::Permission::ReadFleet;
 use tenure_domain::{Standing, Title};
+use tenure_engine::ceremony::HOUSE;
 use tenure_engine::store::{StoreError, finding, view};
 use tenure_x509::Time;
 use utoipa::{IntoParams, ToSchema};
@@ -46,11 +47,11 @@ pub(super) fn routes() -> Vec<Route> {
 /// The fleet in numbers.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Fleet {
-    /// All devices.
+    /// All devices, without the house's own subjects (class `tenure`).
     pub(crate) devices: u64,
     /// Devices by standing.
     pub(crate) by_standing: BTreeMap<String, u64>,
-    /// Devices by site, each without those below it.
+    /// Devices by site, each without those at the sites in it.
     pub(crate) by_site: BTreeMap<String, u64>,
     /// Devices by class.
     pub(crate) by_class: BTreeMap<String, u64>,
@@ -73,6 +74,22 @@ fn words<T: ToString>(counted: BTreeMap<T, u64>) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// The counts without the house's own subjects, which no list shows unasked either. They are all at
+/// the house's own site; of an owner that answers for them and for devices, both are counted.
+fn without_house(mut counts: view::DeviceCounts) -> view::DeviceCounts {
+    let is_house = |name: &Title| name.as_str() == HOUSE;
+    let house = counts.by_class.iter().find(|(name, _)| is_house(name));
+    for (standing, n) in house.into_iter().flat_map(|(_, standings)| standings) {
+        if let Some(all) = counts.by_standing.get_mut(standing) {
+            *all = all.saturating_sub(*n);
+        }
+    }
+    counts.by_standing.retain(|_, n| *n > 0);
+    counts.by_class.retain(|name, _| !is_house(name));
+    counts.by_site.retain(|name, _| !is_house(name));
+    counts
+}
+
 /// Counts the fleet.
 pub(crate) async fn count(desk: &Desk) -> Result<Fleet, Problem> {
     let tenant = desk.engine().tenant();
@@ -85,6 +102,7 @@ pub(crate) async fn count(desk: &Desk) -> Result<Fleet, Problem> {
             ))
         })
         .await?;
+    let devices = without_house(devices);
     let summed = |counted: BTreeMap<Title, BTreeMap<Standing, u64>>| {
         let each = counted.into_iter();
         each.map(|(name, standings)| (name.to_string(), standings.values().sum()))

@@ -9,8 +9,8 @@ use tenure_domain::facts::{Facts, Subject};
 use tenure_domain::operator::Permission::{ChangePolicy, ReadFleet};
 use tenure_domain::policy::{self, DescribedAsk, Policy, document};
 use tenure_engine::Changed;
-use tenure_engine::store::certificate;
 use tenure_engine::store::view::{self, ListError};
+use tenure_engine::store::{certificate, registry};
 use utoipa::ToSchema;
 
 use super::body::{Json, Text, some_word, word};
@@ -218,7 +218,8 @@ async fn plan(State(desk): State<Desk>, Text(document): Text) -> Result<Json<Pla
                     break;
                 }
             }
-            Ok::<_, ListError>(policy::plan(&snapshot.policy, &new, population))
+            let sites = registry::site::tree(tx, tenant)?;
+            Ok::<_, ListError>(policy::plan(&snapshot.policy, &new, population, &sites))
         })
         .await?;
     let treated = |treatment: &policy::Treatment| {
@@ -337,6 +338,7 @@ async fn explain(
     };
     let snapshot = desk.engine().snapshot();
     let head = desk.glance(|tx| certificate::head(tx, device.no))?;
+    let around = desk.glance(|tx| registry::site::around(tx, device.tenant, &device.site))?;
     let (head, forgiven) = head.map_or((None, 0), |(row, forgiven)| (Some(row), forgiven));
     let class = snapshot
         .classes
@@ -345,6 +347,7 @@ async fn explain(
     let facts = Facts {
         issuers: Arc::clone(&snapshot.issuers),
         subject: Some(Subject {
+            around,
             class: Arc::clone(class),
             device,
             head,

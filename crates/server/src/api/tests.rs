@@ -3,6 +3,7 @@ mod life;
 mod relying_party;
 mod resources;
 mod roles;
+mod sites;
 mod twice;
 
 use super::*;

@@ -155,6 +155,9 @@ pub struct Filter {
     /// Only devices of this standing.
     #[arg(long)]
     standing: Option<String>,
+    /// `all` lists the house's own subjects too: servers, responders, authorities.
+    #[arg(long, value_parser = ["all"])]
+    show: Option<String>,
     #[command(flatten)]
     limit: Limit,
 }
@@ -351,6 +354,7 @@ impl Filter {
             ("owner", &self.owner),
             ("service", &self.service),
             ("standing", &self.standing),
+            ("show", &self.show),
         ];
         named
             .into_iter()

@@ -43,6 +43,7 @@ impl Asked {
             class: given(&self.class),
             owner: given(&self.owner),
             service: None,
+            show: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::tx::{Property, ReadTx};
 pub struct DeviceFilter {
     /// The beginning of the id, the serial number or the model; case-sensitive.
     pub text: Option<String>,
-    /// The site, without those inside it.
+    /// The site, with those inside it.
     pub site: Option<String>,
     /// The class.
     pub class: Option<String>,
@@ -26,13 +26,17 @@ pub struct DeviceFilter {
     pub standing: Option<Standing>,
     /// A service they talk to.
     pub service: Option<String>,
+    /// A class that is left out, if there is one of this name.
+    pub without_class: Option<String>,
 }
 
 /// The filter with the registry's numbers in place of names.
 struct Wanted {
     tenant: i64,
-    site: Option<i64>,
+    /// The site and those inside it, in the order they were added.
+    sites: Option<Vec<i64>>,
     class: Option<i64>,
+    without_class: Option<i64>,
     owner: Option<i64>,
     standing: Option<Standing>,
     service: Option<(i64, String)>,
@@ -48,15 +52,25 @@ impl Wanted {
         };
         let mut wanted = Wanted {
             tenant: tenant.0,
-            site: None,
+            sites: None,
             class: None,
+            without_class: None,
             owner: None,
             standing: filter.standing,
             service: None,
         };
         if let Some(name) = &filter.site {
             let no = registry::site::no(tx, tenant, name)?;
-            wanted.site = Some(known("site", name, no.map(|SiteNo(no)| no))?);
+            let site = SiteNo(known("site", name, no.map(|SiteNo(no)| no))?);
+            let mut sites: Vec<i64> = registry::site::inside(tx, site)?
+                .into_iter()
+                .map(|SiteNo(no)| no)
+                .collect();
+            sites.sort_unstable();
+            wanted.sites = Some(sites);
+        }
+        if let Some(name) = &filter.without_class {
+            wanted.without_class = registry::class::no(tx, tenant, name)?.map(|no| no.0);
         }
         if let Some(name) = &filter.class {
             let no = registry::class::no(tx, tenant, name)?;
@@ -75,8 +89,11 @@ impl Wanted {
     }
 
     fn takes(&self, raw: &Raw) -> bool {
-        self.site.is_none_or(|site| site == raw.site)
+        self.sites
+            .as_ref()
+            .is_none_or(|sites| sites.binary_search(&raw.site).is_ok())
             && self.class.is_none_or(|class| class == raw.class)
+            && self.without_class.is_none_or(|class| class != raw.class)
             && self.owner.is_none_or(|owner| owner == raw.owner)
             && self
                 .standing
@@ -89,8 +106,12 @@ impl Wanted {
             })
     }
 
-    /// The index that leaves the fewest rows to look at, by the counters.
-    fn way(&self, tx: &ReadTx<'_>) -> Result<Way, StoreError> {
+    /// The index that leaves the fewest rows to look at, by the counters. A later page goes on as its
+    /// cursor was made: site by site if it names a site, in the order of registration if not.
+    fn way(&self, tx: &ReadTx<'_>, begun: Option<Option<i64>>) -> Result<Way, StoreError> {
+        if let (Some(Some(_)), Some(_)) = (begun, &self.sites) {
+            return Ok(Way::Sites);
+        }
         if let Some((service, _)) = self.service {
             return Ok(Way::Service(service));
         }
@@ -102,8 +123,12 @@ impl Wanted {
             )
         };
         let mut ways = Vec::new();
-        if let Some(site) = self.site {
-            ways.push((counted(Property::Site, site)?, Way::Site(site)));
+        if let (Some(sites), None) = (&self.sites, begun) {
+            let mut n = 0;
+            for site in sites {
+                n += counted(Property::Site, *site)?;
+            }
+            ways.push((n, Way::Sites));
         }
         if let Some(class) = self.class {
             ways.push((counted(Property::Class, class)?, Way::Class(class)));
@@ -127,14 +152,15 @@ impl Wanted {
 #[derive(Debug, Clone, Copy)]
 enum Way {
     All,
-    Site(i64),
+    Sites,
     Class(i64),
     Owner(i64),
     Standing(i64),
     Service(i64),
 }
 
-/// One page of devices, in the order of registration; with a text, in the order of what matched.
+/// One page of devices, in the order of registration, or site by site where that is found sooner;
+/// with a text, in the order of what matched.
 pub fn devices(
     tx: &ReadTx<'_>,
     tenant: TenantId,
@@ -187,9 +213,9 @@ fn by_property(
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<Page<Device>, ListError> {
-    let after: i64 = match cursor {
-        None => 0,
-        Some(cursor) => cursor.parse().map_err(|_| ListError::BadCursor)?,
+    let (from_site, after) = match cursor {
+        None => (None, 0),
+        Some(cursor) => read_place(cursor)?,
     };
     let mut walk = Walk {
         wanted,
@@ -200,18 +226,18 @@ fn by_property(
         full: ControlFlow::Continue(()),
     };
     let tenant = wanted.tenant;
+    let way = wanted.way(tx, cursor.map(|_| from_site))?;
+    if matches!(way, Way::Sites) {
+        return site_by_site(tx, wanted, from_site.unwrap_or(0), after, walk);
+    }
     let visit = |row: &crate::tx::Row<'_>| Ok(walk.take(raw(row)?, true));
-    match wanted.way(tx)? {
+    match way {
+        Way::Sites => Ok(()),
         Way::All => tx.walk(
             // The sign keeps the planner from an index that begins with the tenant and would have to
             // be sorted whole.
             select_device!("WHERE +tenant = $1 AND no > $2 ORDER BY no"),
             &[&tenant, &after],
-            visit,
-        ),
-        Way::Site(site) => tx.walk(
-            select_device!("WHERE tenant = $1 AND site = $3 AND no > $2 ORDER BY no"),
-            &[&tenant, &after, &site],
             visit,
         ),
         Way::Class(class) => tx.walk(
@@ -241,6 +267,47 @@ fn by_property(
     }?;
     let next = match (walk.full, &walk.last) {
         (ControlFlow::Break(()), Some(last)) => Some(last.device.no.to_string()),
+        _ => None,
+    };
+    Ok(Page {
+        items: named(tx, walk.found)?,
+        next,
+    })
+}
+
+/// A cursor: a device, or a site and a device in it.
+fn read_place(cursor: &str) -> Result<(Option<i64>, i64), ListError> {
+    let number = |text: &str| text.parse().map_err(|_| ListError::BadCursor);
+    match cursor.split_once('.') {
+        Some((site, device)) => Ok((Some(number(site)?), number(device)?)),
+        None => Ok((None, number(cursor)?)),
+    }
+}
+
+/// The devices of one site after the other; each has its own index, so none is sorted.
+fn site_by_site(
+    tx: &ReadTx<'_>,
+    wanted: &Wanted,
+    from: i64,
+    mut after: i64,
+    mut walk: Walk<'_>,
+) -> Result<Page<Device>, ListError> {
+    let sites = wanted.sites.iter().flatten();
+    for site in sites.filter(|site| **site >= from) {
+        if *site != from {
+            after = 0;
+        }
+        tx.walk(
+            select_device!("WHERE tenant = $1 AND site = $3 AND no > $2 ORDER BY no"),
+            &[&wanted.tenant, &after, site],
+            |row| Ok(walk.take(raw(row)?, true)),
+        )?;
+        if walk.full.is_break() {
+            break;
+        }
+    }
+    let next = match (walk.full, &walk.last) {
+        (ControlFlow::Break(()), Some(last)) => Some(format!("{}.{}", last.site, last.device.no)),
         _ => None,
     };
     Ok(Page {
