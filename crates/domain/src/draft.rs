@@ -156,6 +156,7 @@ impl Grant {
                         extensions.crl_urls = vec![issuer.crl_url(&issuer.base_url, shard)];
                     }
                     RevocationPath::Ocsp => extensions.ocsp_urls = vec![issuer.ocsp_url()],
+                    RevocationPath::NoneShortLived => extensions.no_rev_avail = Presence::Present,
                 }
             }
             if kind != ProfileKind::IDevId && kind != ProfileKind::OcspSigner {

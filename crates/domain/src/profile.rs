@@ -41,6 +41,8 @@ words! {
         Crl = "crl" = 1,
         /// The issuer's OCSP responder, named in the certificate.
         Ocsp = "ocsp" = 2,
+        /// None: the certificate lives too briefly to be withdrawn, and says so (RFC 9608).
+        NoneShortLived = "none-short-lived" = 3,
     }
 }
 
@@ -90,6 +92,11 @@ impl std::str::FromStr for Life {
 /// The most a certificate may begin before it is made, in seconds, whatever a policy says. What is
 /// published of an interval of beginnings relies on it.
 pub const BACKDATE_S_MAX: i64 = crate::duration::DAY_S;
+
+/// The longest life of a certificate that nobody can ask about, with what it is back-dated by, in
+/// seconds. RFC 9608 leaves it to the issuer; within a week a list, whose life is a day, would have
+/// been fetched a few times, and the CA/Browser Forum calls the same week short-lived.
+pub const SHORT_LIFE_S_MAX: i64 = 7 * crate::duration::DAY_S;
 
 /// One profile.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use house::House;
 use tenure_domain::certificate::StatusChange;
+use tenure_domain::change::Change;
 use tenure_domain::finding::{FindingKind, FindingState};
 use tenure_engine::duty::publish::{
     FULL_EVERY_S, FilterPart, LAG_MAX_S, List, Rendering, crl_path, filter_path,
@@ -16,7 +17,7 @@ use tenure_engine::store::finding;
 use tenure_engine::{RevokeAsk, Target};
 use tenure_x509::crl::Crl;
 use tenure_x509::filter::{Answer, Delta, Full, Held};
-use tenure_x509::{Cert, Reason, Serial};
+use tenure_x509::{Cert, Reason, Serial, oid};
 
 const DAY: i64 = 86_400;
 const ISSUER: &str = "issuing-1";
@@ -225,4 +226,40 @@ async fn a_rendering_that_lags_is_a_finding_until_it_does_not() {
     assert_eq!(lag(Rendering::Filter), 0);
     assert_eq!(open(), Vec::<String>::new());
     assert_eq!(ask(&house, &certs[0]), Answer::Revoked);
+}
+
+/// B4: too short-lived to be withdrawn, as the certificate says (RFC 9608); withdrawn all the same,
+/// it is let in nowhere that asks us.
+#[tokio::test]
+async fn b4_a_short_lived_certificate_points_nowhere_and_can_still_be_withdrawn() {
+    let house = House::found().await;
+    let document = tenure_domain::policy::document::DEFAULT_DOCUMENT
+        .replace("life = \"90d\"", "life = \"6d\"")
+        .replace(
+            "revocation = [\"crl\", \"ocsp\"]",
+            "revocation = [\"none-short-lived\"]",
+        );
+    house
+        .change(Change::ApplyPolicy { document })
+        .await
+        .unwrap();
+    let made = house.enrolled("pump-1").await;
+    assert!(made.cert.extension(&oid::NO_REV_AVAIL).is_some());
+    assert!(made.cert.crl_urls().is_empty() && made.cert.ocsp_urls().is_empty());
+
+    change(&house, made.cert.serial(), revoke()).await;
+    house.engine.publish().await.unwrap();
+    for list in [List::Shard(made.row.shard), List::Full] {
+        let list = fs::read(crl_path(house.directory.path(), ISSUER, list)).unwrap();
+        let found = Crl::from_der(&list).unwrap().find(made.cert.serial());
+        assert!(found.unwrap().is_some());
+    }
+    assert_eq!(
+        house::refusal(house.renew(&made.cert, &house::pair()).await),
+        tenure_domain::Refusal::BadCredential
+    );
+    house.pass(2 * DAY);
+    house.device("later").await;
+    house.engine.publish().await.unwrap();
+    assert_eq!(ask(&house, &made.cert), Answer::Revoked);
 }

@@ -14,11 +14,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use tenure_domain::profile::SHORT_LIFE_S_MAX;
 use tenure_x509::crl::{Crl, Holds};
 use tenure_x509::filter::Answer;
 use tenure_x509::ocsp::{CertStatus, HashKind, OcspRequest, OcspResponse};
 use tenure_x509::path::VerifiedChain;
-use tenure_x509::{Cert, KeyHash, KeyUsage, Reason, Time};
+use tenure_x509::{Cert, KeyHash, KeyUsage, Reason, Time, Validity, oid};
 use tokio::sync::Mutex;
 
 pub use self::filter::FilterSource;
@@ -57,6 +58,9 @@ pub enum Source {
     /// A compact filter, which knows neither dates nor reasons: a revoked certificate is said to be
     /// so since the filter was made, for a reason unspecified.
     Filter,
+    /// The certificate itself: it says that nobody can be asked about it (RFC 9608), and lives for a
+    /// week at most.
+    ShortLife,
 }
 
 /// A verdict that was checked: signed, current, and about the certificate asked for.
@@ -207,8 +211,8 @@ impl Checker {
         Ok(self)
     }
 
-    /// The status of a chain: of the leaf by its issuer's filter, by OCSP where that says nothing of
-    /// it, or by CRL where OCSP gives no answer; and of
+    /// The status of a chain: of the leaf by its issuer's filter, by its own word that it is too
+    /// short-lived to be withdrawn where that says nothing of it, by OCSP, or by CRL where OCSP gives no answer; and of
     /// each CA below the anchor that names a CRL. A CA that is not good decides for all below it.
     pub async fn check(&self, chain: &VerifiedChain) -> Result<Checked, Error> {
         for pair in chain.chain().windows(2).skip(1) {
@@ -223,6 +227,9 @@ impl Checker {
         }
         let (leaf, issuer) = (chain.leaf(), chain.issuer());
         if let Some(checked) = self.filter(leaf, issuer).await {
+            return Ok(checked);
+        }
+        if let Some(checked) = short_lived(leaf) {
             return Ok(checked);
         }
         match self.ocsp(leaf, issuer).await {
@@ -436,6 +443,23 @@ fn look_up(list: &Crl, cert: &Cert) -> Result<Checked, Error> {
         verdict,
         source: Source::Crl,
         known_at: list.this_update(),
+    })
+}
+
+/// A certificate with noRevAvail that names no place to ask is good for its short life, which is
+/// over before a withdrawal would have been noticed. One that lives longer has no business to say so.
+fn short_lived(cert: &Cert) -> Option<Checked> {
+    let Validity {
+        not_before,
+        not_after,
+    } = cert.validity();
+    let says_so = cert.extension(&oid::NO_REV_AVAIL).is_some();
+    let is_short = not_after.unix().saturating_sub(not_before.unix()) <= SHORT_LIFE_S_MAX;
+    let has_no_address = cert.crl_urls().is_empty() && cert.ocsp_urls().is_empty();
+    (says_so && is_short && has_no_address).then_some(Checked {
+        verdict: Verdict::Good,
+        source: Source::ShortLife,
+        known_at: not_before,
     })
 }
 

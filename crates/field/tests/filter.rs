@@ -16,7 +16,7 @@ use tenure_field::revocation::{Checked, Checker, Error, FilterSource, Freshness,
 use tenure_x509::crl::{CrlSpec, Entry, Scope, ToSign};
 use tenure_x509::filter::{Coverage, Delta, DeltaSpec, Fewer, Full, FullSpec, Listing, delta_key};
 use tenure_x509::path::{self, Purpose, VerifiedChain};
-use tenure_x509::{Cert, Reason};
+use tenure_x509::{Cert, Presence, Reason};
 
 const FULL: &str = "/filter/i/full.filter";
 
@@ -292,4 +292,27 @@ async fn an_address_that_is_no_directory_is_refused() {
         let checker = Checker::new(Freshness::Made, Duration::ZERO).unwrap();
         assert!(checker.with_filter(at(bad)).is_err(), "{bad}");
     }
+}
+
+/// RFC 9608: nobody can be asked, and the filter still says what it knows.
+#[tokio::test]
+async fn a_short_lived_certificate_is_good_unless_the_filter_knows_better() {
+    let mut plant = Plant::start().await;
+    let sign = |life: i64| {
+        let mut extensions = pki::leaf(pki::CLIENT_AUTH, Vec::new());
+        extensions.no_rev_avail = Presence::Present;
+        let (name, key) = (pki::name("pump-9"), pki::key());
+        plant
+            .issuing
+            .sign(&name, key.public(), extensions, days(life))
+    };
+    plant.devices = vec![sign(6), sign(6), sign(30)];
+    let plain = Checker::new(Freshness::Made, Duration::ZERO).unwrap();
+    let checked = plant.check(&plain, 0).await.unwrap();
+    assert_eq!(checked, (true, Source::ShortLife));
+    let long = plant.check(&plain, 2).await;
+    assert!(matches!(long, Err(Error::NoAddress)), "{long:?}");
+    plant.put(FULL, Some(plant.full(10, &[1], Covers::All)));
+    let checked = plant.check(&plant.checker(None), 1).await.unwrap();
+    assert_eq!(checked, (false, Source::Filter));
 }

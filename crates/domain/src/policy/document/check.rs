@@ -12,8 +12,8 @@ use crate::policy::builtin::{self, RESERVED_PREFIX};
 use crate::policy::document::{Found, Mistake, Written};
 use crate::policy::{EvidenceKind, Example, Rule};
 use crate::profile::{
-    BACKDATE_S_MAX, Life, Profile, ProfileKind, RevocationPath, SanTemplate, SubjectAttribute,
-    TemplateError,
+    BACKDATE_S_MAX, Life, Profile, ProfileKind, RevocationPath, SHORT_LIFE_S_MAX, SanTemplate,
+    SubjectAttribute, TemplateError,
 };
 use crate::words::nearest;
 
@@ -218,6 +218,9 @@ fn check_profile(found: &Found<Profile>, faults: &mut Faults) {
                     or both";
         wrong("revocation", what.to_owned());
     }
+    if profile.revocation.contains(&RevocationPath::NoneShortLived) {
+        check_short_lived(profile, &mut wrong);
+    }
     match profile.kind {
         ProfileKind::IDevId => {
             if !profile.usage.is_empty() {
@@ -246,6 +249,23 @@ fn check_profile(found: &Found<Profile>, faults: &mut Faults) {
         }
     }
     check_names(profile, &mut wrong);
+}
+
+/// Nobody can ask about it (RFC 9608): it ends before that matters, and points nowhere.
+fn check_short_lived(profile: &Profile, wrong: &mut impl FnMut(&str, String)) {
+    if profile.revocation.len() > 1 {
+        let what =
+            "\"none-short-lived\" stands alone: the certificate says that there is nothing to ask";
+        wrong("revocation", what.to_owned());
+    }
+    let is_short = match profile.life {
+        Life::Seconds(seconds) => seconds.saturating_add(profile.backdate_s) <= SHORT_LIFE_S_MAX,
+        Life::Forever => false,
+    };
+    if !is_short {
+        let what = "is too long for revocation \"none-short-lived\": with backdate at most 7d";
+        wrong("life", what.to_owned());
+    }
 }
 
 /// A certificate names one device: the subject or an alternative name says which, and no

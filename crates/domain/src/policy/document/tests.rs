@@ -223,6 +223,14 @@ fn a_document_that_cannot_mean_anything_good_is_refused() {
         ),
         (with("usage = [\"client\"]", ""), "usage: is missing"),
         (with("revocation = [\"crl\"]", ""), "revocation: is missing"),
+        (
+            with("[\"crl\"]", "[\"none-short-lived\"]"),
+            "too long for revocation",
+        ),
+        (
+            with("[\"crl\"]", "[\"crl\", \"none-short-lived\"]").replace("90d", "6d"),
+            "stands alone",
+        ),
         (with("keys = [\"p256\"]", ""), "keys: is missing"),
         (
             with("subject = [\"common-name:{device.id}\"]", ""),
