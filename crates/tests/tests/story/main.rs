@@ -15,6 +15,7 @@ mod restore;
 mod run;
 mod status;
 mod strongswan;
+mod upgrade;
 mod walk;
 
 /// The program under test.
