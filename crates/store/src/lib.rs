@@ -23,6 +23,7 @@ pub mod incident;
 pub mod issuer;
 mod lock;
 mod log_state;
+mod lookup;
 mod migrate;
 pub mod pending;
 pub mod policy;

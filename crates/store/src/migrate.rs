@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0003_identity.sql"),
     include_str!("../schema/sqlite/0004_relying_party.sql"),
     include_str!("../schema/sqlite/0005_probe.sql"),
+    include_str!("../schema/sqlite/0006_lookup.sql"),
 ];
 
 /// The schema this release reads and writes.

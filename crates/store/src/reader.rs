@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::cache::Cache;
-use crate::driver::sqlite::{Purpose, connect, said};
+use crate::driver::sqlite::{Purpose, connect};
 use crate::error::StoreError;
+use crate::lookup::Lookup;
 use crate::tx::{Link, ReadTx};
 
 /// Runs `body` on one snapshot of `link`.
@@ -15,21 +16,13 @@ pub(crate) fn snapshot<T, E: From<StoreError>>(
     link: &Link,
     body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    execute(link, "BEGIN")?;
+    link.execute("BEGIN")?;
     let value = catch_unwind(AssertUnwindSafe(|| body(&ReadTx::new(link))));
-    execute(link, "COMMIT")?;
+    link.execute("COMMIT")?;
     match value {
         Ok(value) => value,
         Err(_) => Err(StoreError::Panicked("a read panicked".to_owned()).into()),
     }
-}
-
-fn execute(link: &Link, sql: &'static str) -> Result<(), StoreError> {
-    link.db
-        .prepare_cached(sql)
-        .and_then(|mut s| s.execute([]))
-        .map_err(said)?;
-    Ok(())
 }
 
 type Work = Box<dyn FnOnce(&Link) + Send>;
@@ -101,15 +94,22 @@ pub(crate) struct Pool {
     file: PathBuf,
     cache_kib: u32,
     cache: Arc<Cache>,
+    lookup: Arc<Lookup>,
     idle: Mutex<Vec<Link>>,
 }
 
 impl Pool {
-    pub(crate) fn new(file: PathBuf, cache_kib: u32, cache: Arc<Cache>) -> Pool {
+    pub(crate) fn new(
+        file: PathBuf,
+        cache_kib: u32,
+        cache: Arc<Cache>,
+        lookup: Arc<Lookup>,
+    ) -> Pool {
         Pool {
             file,
             cache_kib,
             cache,
+            lookup,
             idle: Mutex::new(Vec::new()),
         }
     }
@@ -127,7 +127,7 @@ impl Pool {
             Some(link) => link,
             None => {
                 let db = connect(&self.file, Purpose::Read, self.cache_kib)?;
-                Link::new(db, Arc::clone(&self.cache))
+                Link::new(db, Arc::clone(&self.cache), Arc::clone(&self.lookup))
             }
         };
         let value = snapshot(&link, body);

@@ -8,7 +8,8 @@ use tenure_x509::{Reason, Serial, Time};
 use crate::certificate::serial_hash;
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tx::{ReadTx, Tx};
+use crate::lookup::{By, candidates};
+use crate::tx::{Row, Touched, ReadTx, Tx};
 
 /// One entry of a revocation set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,31 +141,36 @@ pub fn count(
 
 /// The state of one serial of one issuer.
 pub fn state(tx: &ReadTx<'_>, issuer: IssuerNo, serial: &Serial) -> Result<CertState, StoreError> {
-    let found = tx.one(
-        "SELECT status, rev_at, reason, invalidity FROM cert
-         WHERE serial_h = $1 AND serial = $2 AND issuer = $3",
-        &[&serial_hash(serial), &serial.as_bytes(), &issuer.0],
-        |row| {
-            let status = Status::from_code(row.get(0)?).ok_or(StoreError::Unreadable {
-                what: "cert.status",
-            })?;
-            let at = row.time(1)?;
-            Ok(match status {
-                Status::Issued | Status::Replaced => CertState::Good,
-                Status::Held => CertState::Held { at },
-                Status::Revoked | Status::Voided => CertState::Revoked {
-                    at,
-                    reason: Reason::from_code(u8::try_from(row.get::<i64>(2)?).unwrap_or(u8::MAX))
-                        .ok_or(StoreError::Unreadable {
-                            what: "cert.reason",
-                        })?,
-                    invalidity: row.some_time(3)?,
-                },
-                Status::Reserved => CertState::NeverIssued,
-            })
+    for no in candidates(tx, By::Serial, serial_hash(serial))? {
+        let found = tx.peek(
+            Touched::Certificate(no),
+            "SELECT status, rev_at, reason, invalidity FROM cert
+             WHERE no = $1 AND serial = $2 AND issuer = $3",
+            &[&no, &serial.as_bytes(), &issuer.0],
+            state_of,
+        )?;
+        if let Some(state) = found {
+            return Ok(state);
+        }
+    }
+    Ok(CertState::NeverIssued)
+}
+
+fn state_of(row: &Row<'_>) -> Result<CertState, StoreError> {
+    let unreadable = |what| StoreError::Unreadable { what };
+    let status = Status::from_code(row.get(0)?).ok_or(unreadable("cert.status"))?;
+    let at = row.time(1)?;
+    Ok(match status {
+        Status::Issued | Status::Replaced => CertState::Good,
+        Status::Held => CertState::Held { at },
+        Status::Revoked | Status::Voided => CertState::Revoked {
+            at,
+            reason: Reason::from_code(u8::try_from(row.get::<i64>(2)?).unwrap_or(u8::MAX))
+                .ok_or(unreadable("cert.reason"))?,
+            invalidity: row.some_time(3)?,
         },
-    )?;
-    Ok(found.unwrap_or(CertState::NeverIssued))
+        Status::Reserved => CertState::NeverIssued,
+    })
 }
 
 /// Gives a shard's set its next epoch: later than the last, and not before the clock, so that a

@@ -14,6 +14,7 @@ use crate::checkpoint::{self, Mark};
 use crate::driver::sqlite::{FILE, Purpose, connect, said};
 use crate::error::{OpenError, StoreError};
 use crate::lock::DirectoryLock;
+use crate::lookup::Lookup;
 use crate::migrate::{self, Create, Migrated};
 use crate::reader::{Desk, Pool, snapshot};
 use crate::tx::{Link, ReadTx, Sequence, Tx};
@@ -104,7 +105,9 @@ impl Store {
                 .map_err(said)?;
         }
         let cache = Arc::new(Cache::default());
-        let link = Link::new(db, Arc::new(Cache::default()));
+        let lookup = Arc::new(Lookup::default());
+        let link = Link::new(db, Arc::new(Cache::default()), Arc::clone(&lookup));
+        lookup.reload(&link)?;
         let sequence = last_numbers(&link)?;
         let queue = Arc::new(Queue::new());
         let desk = Arc::new(Desk::new());
@@ -116,12 +119,12 @@ impl Store {
         threads.start_writer(link, &queue, &mark, sequence, &recorded, &options)?;
         for number in 0..options.readers.max(1) {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
-            threads.start_reader(number, Link::new(db, Arc::clone(&cache)), &desk)?;
+            threads.start_reader(number, Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)), &desk)?;
         }
         threads.start_checkpointer(&file, &mark, &options)?;
         Ok(Store {
             inside: Arc::new(Inside {
-                pool: Pool::new(file.clone(), options.read_cache_kib, cache),
+                pool: Pool::new(file.clone(), options.read_cache_kib, cache, lookup),
                 file,
                 migrated,
                 queue,
@@ -325,6 +328,7 @@ impl Threads {
                 if mark.take_last().is_some() {
                     checkpoint::checkpoint(&link.db, &fatal);
                 }
+                link.lookup.spill_if_due(link);
             };
             writer::run(link, &queue, grouping, sequence, &fatal, committed, between);
         })

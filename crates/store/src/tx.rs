@@ -18,24 +18,35 @@ use crate::cache::Cache;
 use crate::driver::numbered;
 use crate::driver::sqlite::said;
 use crate::error::StoreError;
+use crate::lookup::{By, Known, Lookup};
 
 /// A connection and the rewritten texts of the statements that ran on it.
 pub(crate) struct Link {
     pub(crate) db: Connection,
     texts: RefCell<HashMap<(usize, usize), Arc<str>>>,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) lookup: Arc<Lookup>,
 }
 
 impl Link {
-    pub(crate) fn new(db: Connection, cache: Arc<Cache>) -> Link {
+    pub(crate) fn new(db: Connection, cache: Arc<Cache>, lookup: Arc<Lookup>) -> Link {
         Link {
             db,
             texts: RefCell::default(),
             cache,
+            lookup,
         }
     }
 
-    fn prepare(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
+    /// Runs a statement without arguments.
+    pub(crate) fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.prepare(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map_err(said)?;
+        Ok(())
+    }
+
+    pub(crate) fn prepare(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'_>> {
         // A static text is known by where it is, so finding its rewriting costs one small hash.
         let key = (sql.as_ptr() as usize, sql.len());
         let mut texts = self.texts.borrow_mut();
@@ -54,7 +65,6 @@ pub(crate) enum Touched {
     Certificate(i64),
     Reservation(i64),
     Secret(i64),
-    Key(i64),
 }
 
 struct Deferred {
@@ -113,9 +123,12 @@ pub(crate) enum DayColumn {
 pub(crate) struct Pending {
     writes: Vec<Deferred>,
     counts: Vec<(Counter, i64)>,
-    /// Where the writes and counts of the present closure begin.
+    /// Entries of the lookup for rows of this group.
+    known: Vec<Known>,
+    /// Where the writes, counts and entries of the present closure begin.
     own_writes: usize,
     own_counts: usize,
+    own_known: usize,
     touched: HashSet<Touched>,
     savepoint: Savepoint,
 }
@@ -132,6 +145,8 @@ pub struct ReadTx<'c> {
     link: &'c Link,
     pending: RefCell<Pending>,
     memory: Memory,
+    /// How many spills of the lookup there were before this snapshot was taken.
+    spills: u64,
 }
 
 /// Whether rows of this transaction may be remembered beyond it.
@@ -149,7 +164,26 @@ impl<'c> ReadTx<'c> {
             link,
             pending: RefCell::default(),
             memory: Memory::Committed,
+            spills: link.lookup.spills(),
         }
+    }
+
+    pub(crate) fn lookup(&self) -> &Lookup {
+        &self.link.lookup
+    }
+
+    pub(crate) fn spills(&self) -> u64 {
+        self.spills
+    }
+
+    /// Candidates among the rows that this group has not committed.
+    pub(crate) fn unwritten(&self, by: By, value: i64) -> Vec<i64> {
+        let pending = self.pending.borrow();
+        let known = pending.known.iter();
+        known
+            .filter(|known| known.by == by && known.value == value)
+            .map(|known| known.cert)
+            .collect()
     }
 
     /// Whether what was read here may be kept in memory for other transactions.
@@ -222,9 +256,19 @@ impl<'c> ReadTx<'c> {
         &self,
         sql: &'static str,
         args: &[&dyn ToSql],
-        mut visit: impl FnMut(&Row<'_>) -> Result<(), E>,
+        visit: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.settle()?;
+        self.each_settled(sql, args, visit)
+    }
+
+    /// The same for rows that are never deferred.
+    pub(crate) fn each_settled<E: From<StoreError>>(
+        &self,
+        sql: &'static str,
+        args: &[&dyn ToSql],
+        mut visit: impl FnMut(&Row<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut statement = self.link.prepare(sql).map_err(said)?;
         let mut rows = statement.query(args).map_err(said)?;
         while let Some(row) = rows.next().map_err(said)? {
@@ -504,6 +548,16 @@ impl<'c> Tx<'c> {
         self.read.pending.borrow_mut().counts.push((counter, by));
     }
 
+    /// Adds an entry to the lookup when the group is committed.
+    pub(crate) fn index(&self, known: Known) {
+        self.read.pending.borrow_mut().known.push(known);
+    }
+
+    /// The entries to be learnt now that the group is written.
+    pub(crate) fn take_known(&mut self) -> Vec<Known> {
+        std::mem::take(&mut self.read.pending.borrow_mut().known)
+    }
+
     /// Sixteen bytes nobody could have guessed.
     pub(crate) fn salt(&mut self) -> Result<[u8; 16], StoreError> {
         self.chance.salt()
@@ -518,6 +572,7 @@ impl<'c> Tx<'c> {
         let mut pending = self.read.pending.borrow_mut();
         pending.own_writes = pending.writes.len();
         pending.own_counts = pending.counts.len();
+        pending.own_known = pending.known.len();
     }
 
     /// Keeps what the present closure wrote.
@@ -534,6 +589,8 @@ impl<'c> Tx<'c> {
     pub(crate) fn discard(&mut self) -> Result<(), StoreError> {
         self.sequence = self.before;
         let mut pending = self.read.pending.borrow_mut();
+        let known = pending.own_known;
+        pending.known.truncate(known);
         if pending.savepoint == Savepoint::Open {
             // Everything deferred by others was written before the savepoint.
             pending.writes.clear();

@@ -292,6 +292,7 @@ fn commit(
     let mut tx = Tx::new(link, *sequence, chance);
     let written = run_closures(&mut tx, group);
     let after = tx.sequence;
+    let known = tx.take_known();
     drop(tx);
     let committed = written.and_then(|()| {
         execute(link, "COMMIT").map(|_| ()).map_err(|error| {
@@ -306,6 +307,7 @@ fn commit(
     match committed {
         Ok(()) => {
             *sequence = after;
+            link.lookup.learn(known);
             Ok(())
         }
         Err(error) => {

@@ -13,6 +13,7 @@ use super::find::{CLASS_OF, other_holder};
 use super::reserve::{OpenReservation, Signed, entry, void};
 use super::{Certificate, day, find, key_prefix, serial_hash};
 use crate::error::StoreError;
+use crate::lookup::Known;
 use crate::tx::{Counter, DayColumn, Touched, Tx};
 use crate::{device, identity, pending, withdrawal};
 
@@ -343,7 +344,7 @@ fn write_certificate(
     );
     tx.touch(Touched::Reservation(row.no.0));
     tx.touch(Touched::Certificate(row.no.0));
-    tx.touch(Touched::Key(key_prefix(&row.key.0)));
+    tx.index(Known::key(&row.key.0, row.no.0));
     let (tenant, class) = (row.tenant.0, hot.class);
     let (issuer, status) = (row.issuer.0, row.status.code());
     tx.count(

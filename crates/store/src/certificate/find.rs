@@ -9,6 +9,7 @@ use super::{Certificate, key_prefix, serial_hash};
 use crate::device::device_id;
 use crate::error::StoreError;
 use crate::issuer::name_of;
+use crate::lookup::{By, candidates};
 use crate::registry::slug;
 use crate::tx::{ReadTx, Row, Touched};
 
@@ -113,20 +114,23 @@ pub fn by_serial(
     issuer: IssuerNo,
     serial: &Serial,
 ) -> Result<Option<CertificateRow>, StoreError> {
-    tx.one(
-        select!("WHERE cert.serial_h = $1 AND cert.serial = $2 AND cert.issuer = $3"),
-        &[&serial_hash(serial), &serial.as_bytes(), &issuer.0],
-        |row| row_of(tx, row),
-    )
+    let found = find_serial(tx, serial)?;
+    Ok(found.into_iter().find(|row| row.issuer == issuer))
 }
 
 /// The certificates of any issuer with this serial.
 pub fn find_serial(tx: &ReadTx<'_>, serial: &Serial) -> Result<Vec<CertificateRow>, StoreError> {
-    tx.all(
-        select!("WHERE cert.serial_h = $1 AND cert.serial = $2"),
-        &[&serial_hash(serial), &serial.as_bytes()],
-        |row| row_of(tx, row),
-    )
+    let mut found = Vec::new();
+    for no in candidates(tx, By::Serial, serial_hash(serial))? {
+        let read = tx.peek(
+            Touched::Certificate(no),
+            select!("WHERE cert.no = $1 AND cert.serial = $2"),
+            &[&no, &serial.as_bytes()],
+            |row| row_of(tx, row),
+        )?;
+        found.extend(read);
+    }
+    Ok(found)
 }
 
 /// A device's newest certificate, and how many changed keys were forgiven since one was seen in use.
@@ -192,13 +196,19 @@ pub(crate) fn other_holder(
     key: KeyHash,
     except: DeviceNo,
 ) -> Result<Option<DeviceId>, StoreError> {
-    tx.peek(
-        Touched::Key(key_prefix(&key.0)),
-        "SELECT device.id FROM cert JOIN device ON device.no = cert.device
-         WHERE cert.key_h = $1 AND cert.key = $2 AND cert.device <> $3 LIMIT 1",
-        &[&key_prefix(&key.0), &key.0.as_slice(), &except.0],
-        |row| device_id(row, 0),
-    )
+    for no in candidates(tx, By::Key, key_prefix(&key.0))? {
+        let holder = tx.peek(
+            Touched::Certificate(no),
+            "SELECT device.id FROM cert JOIN device ON device.no = cert.device
+             WHERE cert.no = $1 AND cert.key = $2 AND cert.device <> $3",
+            &[&no, &key.0.as_slice(), &except.0],
+            |row| device_id(row, 0),
+        )?;
+        if holder.is_some() {
+            return Ok(holder);
+        }
+    }
+    Ok(None)
 }
 
 /// The answer already given to the same ask: it can only be the device's newest certificate.

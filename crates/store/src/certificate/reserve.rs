@@ -15,6 +15,7 @@ use tenure_x509::{Cert, KeyHash, PublicKey, Serial, Tbs, Time, Validity, sha256}
 use super::{key_prefix, serial_hash};
 use crate::device::device_id;
 use crate::error::StoreError;
+use crate::lookup::{By, Known, candidates};
 use crate::registry::slug;
 use crate::tx::{Counter, ReadTx, Touched, Tx};
 use crate::{covered, issuer, policy, revocation};
@@ -168,12 +169,7 @@ pub fn reserve(
         return Err(ReserveError::Stale);
     }
     let serial = draft.serial();
-    let taken = tx.first(
-        "SELECT no FROM cert WHERE serial_h = $1",
-        &[&serial_hash(serial)],
-        |row| row.get::<i64>(0),
-    )?;
-    if taken.is_some() {
+    if !candidates(tx, By::Serial, serial_hash(serial))?.is_empty() {
         return Err(ReserveError::SerialTaken);
     }
     if let Some(secret) = grant.spends() {
@@ -214,6 +210,7 @@ pub fn reserve(
         ],
     );
     tx.touch(Touched::Reservation(no.0));
+    tx.index(Known::serial(serial, no.0));
     Ok(Reserved { no, event, draft })
 }
 
@@ -367,6 +364,7 @@ pub fn void(
             &open.profile.as_str(),
         ],
     )?;
+    tx.index(Known::key(&open.key.0, open.no.0));
     tx.run(
         "UPDATE device SET last_cert = $2 WHERE no = $1",
         &[&open.device.0, &open.no.0],

@@ -1,0 +1,266 @@
+//! Finding certificates by serial and by key without writing an index page for each of them.
+//!
+//! Both values look random: an ordinary index dirties one page of its own per certificate, which
+//! at a million certificates is most of what an issuance writes. Here the newest entries are in
+//! memory only. The certificate rows are what makes them durable: when the store is opened they
+//! are made again from the rows after the number that `spilled` tells. Once [`SPILL`] have come
+//! together they are written to the tables `serial_lookup` and `key_lookup`, sorted.
+//!
+//! What a lookup answers are *candidates*: the caller reads the row and compares the whole value.
+//! An entry may be there before its row (of a reservation) or twice (in memory and in the table).
+//!
+//! A snapshot older than a spill does not see what that wrote, so entries stay in memory until the
+//! next spill. A snapshot older than that as well looks through the rows themselves.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tenure_x509::Serial;
+
+use crate::certificate::{key_prefix, serial_hash};
+use crate::driver::sqlite::said;
+use crate::error::StoreError;
+use crate::tx::{Link, ReadTx};
+
+/// How many entries come together before they are written.
+pub(crate) const SPILL: usize = 8192;
+
+/// What a certificate is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// [`serial_hash`] of its serial.
+    Serial,
+    /// The first eight bytes of its key's hash.
+    Key,
+}
+
+/// One certificate under one of its two values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) by: By,
+    pub(crate) value: i64,
+    pub(crate) cert: i64,
+}
+
+/// The entries of one time between two spills, as (value, certificate).
+#[derive(Default)]
+struct Young {
+    serials: BTreeSet<(i64, i64)>,
+    keys: BTreeSet<(i64, i64)>,
+}
+
+impl Young {
+    fn of(&self, by: By) -> &BTreeSet<(i64, i64)> {
+        match by {
+            By::Serial => &self.serials,
+            By::Key => &self.keys,
+        }
+    }
+
+    fn insert(&mut self, known: Known) {
+        match known.by {
+            By::Serial => self.serials.insert((known.value, known.cert)),
+            By::Key => self.keys.insert((known.value, known.cert)),
+        };
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// How many spills there were since the store was opened.
+    spills: u64,
+    /// Not in the tables.
+    current: Young,
+    /// Written by the latest spill.
+    previous: Young,
+}
+
+/// The newest entries, shared by everything that reads or writes one store.
+#[derive(Default)]
+pub(crate) struct Lookup {
+    state: RwLock<State>,
+}
+
+impl Lookup {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        // Every change is made by insertions that cannot panic, so a poisoned lock holds a whole state.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many spills there were: a snapshot taken after this was asked sees what they wrote.
+    pub(crate) fn spills(&self) -> u64 {
+        self.read().spills
+    }
+
+    /// Adds the entries of rows that are now committed.
+    pub(crate) fn learn(&self, known: impl IntoIterator<Item = Known>) {
+        let mut state = self.write();
+        known
+            .into_iter()
+            .for_each(|known| state.current.insert(known));
+    }
+
+    /// Candidates that are in memory, and whether a snapshot taken after `spills` spills finds every
+    /// other one in the tables.
+    fn young(&self, by: By, value: i64, spills: u64, found: &mut Vec<i64>) -> Rest {
+        let state = self.read();
+        for young in [&state.current, &state.previous] {
+            let range = young.of(by).range((value, i64::MIN)..=(value, i64::MAX));
+            found.extend(range.map(|(_, cert)| *cert));
+        }
+        if state.spills <= spills + 1 {
+            Rest::InTables
+        } else {
+            Rest::InRows
+        }
+    }
+
+    /// Writes the current entries to the tables once there are enough of them. If that fails they
+    /// stay in memory and the next group's end tries again.
+    pub(crate) fn spill_if_due(&self, link: &Link) {
+        if self.read().current.serials.len() < SPILL {
+            return;
+        }
+        if let Err(error) = self.spill(link, i64::MAX) {
+            tracing::warn!(%error, "the lookup of serials and keys was not written; trying again");
+        }
+    }
+
+    /// Writes the current entries, which are those of every row up to `known` that is not written.
+    fn spill(&self, link: &Link, known: i64) -> Result<(), StoreError> {
+        link.execute("BEGIN IMMEDIATE")?;
+        let written = write(link, &self.read().current, known);
+        if let Err(error) = written.and_then(|()| link.execute("COMMIT")) {
+            // A full disk may already have ended the transaction.
+            let _ = link.execute("ROLLBACK");
+            return Err(error);
+        }
+        let mut state = self.write();
+        state.previous = mem::take(&mut state.current);
+        state.spills += 1;
+        Ok(())
+    }
+
+    /// Makes the entries again that were only in memory when the store was last open.
+    pub(crate) fn reload(&self, link: &Link) -> Result<(), StoreError> {
+        let tx = ReadTx::new(link);
+        let mut after = tx.number("SELECT cert FROM spilled", &[])?;
+        loop {
+            let mut known = Vec::new();
+            let mut last = None;
+            tx.each::<StoreError>(
+                "SELECT no, serial_h, key_h FROM cert WHERE no > $1 ORDER BY no LIMIT $2",
+                &[&after, &PAGE],
+                |row| {
+                    let cert = row.get(0)?;
+                    last = Some(cert);
+                    for (by, value) in [(By::Serial, row.get(1)?), (By::Key, row.get(2)?)] {
+                        known.push(Known { by, value, cert });
+                    }
+                    Ok(())
+                },
+            )?;
+            self.learn(known);
+            let Some(last) = last else { break };
+            after = last;
+            if self.read().current.serials.len() >= SPILL {
+                self.spill(link, last)?;
+            }
+        }
+        let mut known = Vec::new();
+        tx.each::<StoreError>("SELECT no, serial FROM reservation", &[], |row| {
+            let serial = Serial::from_der_value(row.blob(1)?);
+            known.push(Known::serial(&serial, row.get(0)?));
+            Ok(())
+        })?;
+        self.learn(known);
+        Ok(())
+    }
+}
+
+/// How many rows are read at a time when the entries are made again.
+const PAGE: i64 = 8192;
+
+enum Rest {
+    InTables,
+    InRows,
+}
+
+impl Known {
+    pub(crate) fn serial(serial: &Serial, cert: i64) -> Known {
+        Known {
+            by: By::Serial,
+            value: serial_hash(serial),
+            cert,
+        }
+    }
+
+    pub(crate) fn key(key: &[u8; 32], cert: i64) -> Known {
+        Known {
+            by: By::Key,
+            value: key_prefix(key),
+            cert,
+        }
+    }
+}
+
+/// The numbers of the certificates that may have this value, newest first, each once.
+pub(crate) fn candidates(tx: &ReadTx<'_>, by: By, value: i64) -> Result<Vec<i64>, StoreError> {
+    let mut found = tx.unwritten(by, value);
+    let rest = tx.lookup().young(by, value, tx.spills(), &mut found);
+    let sql = match (rest, by) {
+        (Rest::InTables, By::Serial) => "SELECT cert FROM serial_lookup WHERE serial_h = $1",
+        (Rest::InTables, By::Key) => "SELECT cert FROM key_lookup WHERE key_h = $1",
+        (Rest::InRows, By::Serial) => {
+            "SELECT cert FROM serial_lookup WHERE serial_h = $1
+             UNION SELECT no FROM cert WHERE no > (SELECT cert FROM spilled) AND serial_h = $1"
+        }
+        (Rest::InRows, By::Key) => {
+            "SELECT cert FROM key_lookup WHERE key_h = $1
+             UNION SELECT no FROM cert WHERE no > (SELECT cert FROM spilled) AND key_h = $1"
+        }
+    };
+    tx.each_settled::<StoreError>(sql, &[&value], |row| {
+        found.push(row.get(0)?);
+        Ok(())
+    })?;
+    found.sort_unstable_by_key(|cert| std::cmp::Reverse(*cert));
+    found.dedup();
+    Ok(found)
+}
+
+fn write(link: &Link, young: &Young, known: i64) -> Result<(), StoreError> {
+    for (entries, sql) in [
+        (
+            &young.serials,
+            "INSERT INTO serial_lookup(serial_h, cert) VALUES($1, $2) ON CONFLICT DO NOTHING",
+        ),
+        (
+            &young.keys,
+            "INSERT INTO key_lookup(key_h, cert) VALUES($1, $2) ON CONFLICT DO NOTHING",
+        ),
+    ] {
+        let mut statement = link.prepare(sql).map_err(said)?;
+        for (value, cert) in entries {
+            statement.execute([value, cert]).map_err(said)?;
+        }
+    }
+    // A reservation's row may yet come to a number below those of rows that are there already.
+    link.prepare(
+        "UPDATE spilled SET cert = max(cert, min(
+           $1,
+           (SELECT coalesce(max(no), 0) FROM cert),
+           (SELECT coalesce(min(no) - 1, $1) FROM reservation)))",
+    )
+    .and_then(|mut statement| statement.execute([known]))
+    .map_err(said)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
