@@ -1,5 +1,7 @@
 //! How the x509 crate's values look in JSON: `#[serde(with = "text::…")]` modules.
 
+use std::fmt;
+
 macro_rules! as_text {
     ($($(#[$doc:meta])* $module:ident, $type:ty, $parse:expr;)+) => {$(
         $(#[$doc])*
@@ -8,8 +10,7 @@ macro_rules! as_text {
 
             /// Writes the value as its display text.
             pub fn serialize<S: Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
-                // Escaping runs once over the whole text, not over each piece as it is formatted.
-                s.serialize_str(&value.to_string())
+                crate::text::short(value, |text| s.serialize_str(text))
             }
 
             /// Reads the value from its display text.
@@ -29,7 +30,7 @@ macro_rules! as_text {
                     s: S,
                 ) -> Result<S::Ok, S::Error> {
                     match value {
-                        Some(value) => s.serialize_str(&value.to_string()),
+                        Some(value) => crate::text::short(value, |text| s.serialize_str(text)),
                         None => s.serialize_none(),
                     }
                 }
@@ -58,6 +59,38 @@ as_text! {
     key_hash, tenure_x509::KeyHash, |text| crate::text::hex32(text).map(tenure_x509::KeyHash);
     /// A reason by its RFC 5280 name.
     reason, tenure_x509::Reason, |text| text.parse().ok();
+}
+
+/// The longest text that [`short`] keeps on the stack, in bytes.
+const SHORT: usize = 96;
+
+struct Short {
+    text: [u8; SHORT],
+    len: usize,
+}
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        let end = self.len + piece.len();
+        let room = self.text.get_mut(self.len..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(piece.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// Hands the display text of `value` over in one piece, so that whoever escapes it does so once, and
+/// without an allocation if it is short.
+fn short<T>(value: &impl fmt::Display, take: impl FnOnce(&str) -> T) -> T {
+    let mut short = Short {
+        text: [0; SHORT],
+        len: 0,
+    };
+    let written = fmt::write(&mut short, format_args!("{value}"));
+    match (written, short.text.get(..short.len).map(str::from_utf8)) {
+        (Ok(()), Some(Ok(text))) => take(text),
+        _ => take(&value.to_string()),
+    }
 }
 
 /// Bytes as lower-case hex.

@@ -13,7 +13,7 @@ use tenure_domain::operator::Actor;
 use tenure_domain::policy::{self, Consequence, Decision, GrantIssuer, HoldReason, Refused};
 use tenure_domain::{Evidence, Refusal, Standing};
 use tenure_store::certificate::{self, Certificate, Completed, Completion, ReserveError, Reserved};
-use tenure_store::{StoreError, Tx, device, incident, pending, secret};
+use tenure_store::{ReadTx, StoreError, Tx, device, incident, pending, secret};
 use tenure_x509::Time;
 
 use crate::fault::{FaultCause, Rejection};
@@ -50,10 +50,16 @@ impl Engine {
         for _ in 0..STALE_TRIES {
             let now = self.now_for_signing()?;
             let snapshot = self.snapshot();
-            let facts = self
-                .store()
-                .glance(|tx| facts::about(tx, &ask, &snapshot, now))?;
-            let grant = match policy::decide(&snapshot.policy, &ask, &facts, now) {
+            let about = |tx: &ReadTx<'_>| facts::about(tx, &ask, &snapshot, now);
+            // What is allowed is checked again by `reserve` and `complete`, so it may rest on facts a
+            // few milliseconds old. Any other answer is given on new ones.
+            let mut facts = self.store().glance_recent(about)?;
+            let mut decision = policy::decide(&snapshot.policy, &ask, &facts, now);
+            if !matches!(decision, Decision::Allow(_)) {
+                facts = self.store().glance(about)?;
+                decision = policy::decide(&snapshot.policy, &ask, &facts, now);
+            }
+            let grant = match decision {
                 Decision::Allow(grant) => *grant,
                 Decision::Replay(certificate) => return self.again(certificate),
                 Decision::Hold(why) => return self.hold(&ask, &facts, why, now).await,

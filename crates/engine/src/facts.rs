@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenure_domain::ask::{Ask, PresentedSecret};
 use tenure_domain::device::Device;
 use tenure_domain::evidence::{CurrentProof, Evidence, ManufacturerProof, Unproved};
-use tenure_domain::facts::{Facts, ReplayKey, Subject};
+use tenure_domain::facts::{Earlier, Facts, ReplayKey, Subject};
 use tenure_domain::issuer::Issuer;
 use tenure_domain::profile::ProfileKind;
 use tenure_domain::registry::{ChainTime, Class};
@@ -47,13 +47,19 @@ pub fn about(
     let replay = ReplayKey::of(ask, device.id.as_str());
     facts.key_use = certificate::key_use(tx, key, device.no)?;
     facts.ruling = pending::ruling(tx, replay)?;
-    facts.earlier = certificate::earlier(tx, device.no, replay)?;
+    let head = certificate::head(tx, device.no)?;
+    facts.earlier = head
+        .as_ref()
+        .filter(|head| head.replay == replay)
+        .map(|head| Earlier {
+            certificate: head.row.no,
+            row: head.row.clone(),
+        });
     if is_for_life(ask, class.as_deref(), snapshot) {
         facts.identity = identity::of(tx, &device)?;
     }
     if let Some(class) = class {
-        let head = certificate::head(tx, device.no)?;
-        let (head, forgiven) = head.map_or((None, 0), |(row, forgiven)| (Some(row), forgiven));
+        let (head, forgiven) = head.map_or((None, 0), |head| (Some(head.row), head.forgiven));
         let around = match snapshot.policy.speaks_of_sites() {
             true => registry::site::around(tx, ask.tenant, &device.site)?,
             false => Vec::new(),

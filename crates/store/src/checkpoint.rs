@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::driver::sqlite::is_fatal;
+use crate::reader::Pool;
 use crate::writer::Fatal;
 
 /// Pages in the write-ahead log at which a checkpoint begins (32 MB), and by which the log must have
@@ -118,8 +119,9 @@ impl Mark {
 }
 
 /// Runs until closed.
-pub(crate) fn run(db: &Connection, mark: &Mark, fatal: &Fatal) {
+pub(crate) fn run(db: &Connection, mark: &Mark, pool: &Pool, fatal: &Fatal) {
     while mark.next().is_some() {
+        pool.let_go();
         checkpoint(db, fatal);
         mark.moved();
     }

@@ -7,7 +7,6 @@
 //! that snapshot: nothing is ever added to it, under any policy and any clock.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use tenure_domain::IssuerNo;
 use tenure_domain::profile::BACKDATE_S_MAX;
@@ -15,6 +14,7 @@ use tenure_x509::filter::{Coverage, DeltaSpec};
 use tenure_x509::{Serial, Time, Validity};
 
 use crate::error::StoreError;
+use crate::lookup;
 use crate::tx::{ReadTx, Row};
 
 /// How long a draft may be on its way to its reservation, in seconds of recorded time.
@@ -140,23 +140,13 @@ pub fn for_each_suspect<E: From<StoreError>>(
 }
 
 /// How many of their first bits tell these keys ([`tenure_x509::filter::delta_key`]) from those of
-/// all other certificates: their neighbours in the index say. No two certificates share all 64.
+/// all other certificates: their neighbours among all serials say. No two certificates share all 64.
 pub fn width(tx: &ReadTx<'_>, changed: &BTreeSet<u64>) -> Result<u32, StoreError> {
+    let is_other = |value: i64| !changed.contains(&value.cast_unsigned());
     let mut neighbours = Vec::with_capacity(changed.len() * 2);
     for key in changed {
-        for sql in [
-            "SELECT serial_h FROM cert WHERE serial_h < $1 ORDER BY serial_h DESC",
-            "SELECT serial_h FROM cert WHERE serial_h > $1 ORDER BY serial_h",
-        ] {
-            tx.walk(sql, &[&key.cast_signed()], |row| {
-                let near = row.get::<i64>(0)?.cast_unsigned();
-                if changed.contains(&near) {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                neighbours.push(near);
-                Ok(ControlFlow::Break(()))
-            })?;
-        }
+        let near = lookup::neighbours(tx, key.cast_signed(), is_other)?;
+        neighbours.extend(near.into_iter().map(i64::cast_unsigned));
     }
     let keys: Vec<u64> = changed.iter().copied().collect();
     Ok(DeltaSpec::width(&keys, neighbours))

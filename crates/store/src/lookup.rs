@@ -14,6 +14,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::ops::ControlFlow;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tenure_x509::Serial;
@@ -76,6 +77,17 @@ struct State {
     previous: Young,
 }
 
+impl State {
+    /// Where a snapshot taken after `spills` spills finds what is not in memory.
+    fn rest(&self, spills: u64) -> Rest {
+        if self.spills <= spills + 1 {
+            Rest::InTables
+        } else {
+            Rest::InRows
+        }
+    }
+}
+
 /// The newest entries, shared by everything that reads or writes one store.
 #[derive(Default)]
 pub(crate) struct Lookup {
@@ -113,11 +125,30 @@ impl Lookup {
             let range = young.of(by).range((value, i64::MIN)..=(value, i64::MAX));
             found.extend(range.map(|(_, cert)| *cert));
         }
-        if state.spills <= spills + 1 {
-            Rest::InTables
-        } else {
-            Rest::InRows
+        state.rest(spills)
+    }
+
+    /// The values of serials in memory nearest below and above `value` that are wanted, and where the
+    /// rest is.
+    fn young_beside(
+        &self,
+        value: i64,
+        is_wanted: impl Fn(i64) -> bool,
+        spills: u64,
+    ) -> (Option<i64>, Option<i64>, Rest) {
+        let state = self.read();
+        let (mut below, mut above) = (None, None);
+        for young in [&state.current.serials, &state.previous.serials] {
+            let near = |(near, _): &(i64, i64)| is_wanted(*near).then_some(*near);
+            let lower = young.range(..(value, i64::MIN)).rev().find_map(near);
+            let higher = young.range((value, i64::MAX)..).find_map(near);
+            below = below.max(lower);
+            above = match (above, higher) {
+                (Some(one), Some(other)) => Some(i64::min(one, other)),
+                (one, other) => one.or(other),
+            };
         }
+        (below, above, state.rest(spills))
     }
 
     /// Writes the current entries to the tables once there are enough of them. If that fails they
@@ -232,6 +263,50 @@ pub(crate) fn candidates(tx: &ReadTx<'_>, by: By, value: i64) -> Result<Vec<i64>
     found.sort_unstable_by_key(|cert| std::cmp::Reverse(*cert));
     found.dedup();
     Ok(found)
+}
+
+/// The values of serials nearest below and above `value` for which `is_wanted`.
+pub(crate) fn neighbours(
+    tx: &ReadTx<'_>,
+    value: i64,
+    is_wanted: impl Fn(i64) -> bool,
+) -> Result<Vec<i64>, StoreError> {
+    let (mut below, mut above, rest) = tx.lookup().young_beside(value, &is_wanted, tx.spills());
+    let nearer = |sql, better: fn(i64, i64) -> i64, best: &mut Option<i64>| {
+        tx.walk(sql, &[&value], |row| {
+            let near = row.get::<i64>(0)?;
+            if !is_wanted(near) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            *best = Some(best.map_or(near, |best| better(best, near)));
+            Ok(ControlFlow::Break(()))
+        })
+    };
+    nearer(
+        "SELECT serial_h FROM serial_lookup WHERE serial_h < $1 ORDER BY serial_h DESC",
+        i64::max,
+        &mut below,
+    )?;
+    nearer(
+        "SELECT serial_h FROM serial_lookup WHERE serial_h > $1 ORDER BY serial_h",
+        i64::min,
+        &mut above,
+    )?;
+    if let Rest::InRows = rest {
+        nearer(
+            "SELECT serial_h FROM cert WHERE no > (SELECT cert FROM spilled) AND serial_h < $1
+             ORDER BY serial_h DESC",
+            i64::max,
+            &mut below,
+        )?;
+        nearer(
+            "SELECT serial_h FROM cert WHERE no > (SELECT cert FROM spilled) AND serial_h > $1
+             ORDER BY serial_h",
+            i64::min,
+            &mut above,
+        )?;
+    }
+    Ok(below.into_iter().chain(above).collect())
 }
 
 fn write(link: &Link, young: &Young, known: i64) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
@@ -17,9 +18,16 @@ pub(crate) fn snapshot<T, E: From<StoreError>>(
     body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     link.execute("BEGIN")?;
-    let value = catch_unwind(AssertUnwindSafe(|| body(&ReadTx::new(link))));
+    let value = guarded(&ReadTx::new(link), body);
     link.execute("COMMIT")?;
-    match value {
+    value
+}
+
+fn guarded<T, E: From<StoreError>>(
+    tx: &ReadTx<'_>,
+    body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    match catch_unwind(AssertUnwindSafe(|| body(tx))) {
         Ok(value) => value,
         Err(_) => Err(StoreError::Panicked("a read panicked".to_owned()).into()),
     }
@@ -89,13 +97,65 @@ impl Desk {
     }
 }
 
+/// How old the snapshot of a glance may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// It sees everything that was committed before.
+    New,
+    /// It may be a little older, at most [`RECENT`].
+    Recent,
+}
+
+/// A snapshot younger than this may serve another glance: beginning one means reading every page
+/// again that a commit has changed anywhere in the database.
+const RECENT: Duration = Duration::from_millis(5);
+
+/// A connection at rest, and the snapshot it still holds.
+struct Idle {
+    link: Link,
+    held: Option<Held>,
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    since: Instant,
+    /// Spills of the lookup before it began.
+    spills: u64,
+}
+
+impl Idle {
+    /// The connection in a snapshot of the wanted age.
+    fn begin(&mut self, age: Age) -> Result<Held, StoreError> {
+        match self.held {
+            Some(held) if age == Age::Recent && held.since.elapsed() < RECENT => Ok(held),
+            _ => {
+                self.let_go()?;
+                let held = Held {
+                    since: Instant::now(),
+                    spills: self.link.lookup.spills(),
+                };
+                self.link.execute("BEGIN")?;
+                self.held = Some(held);
+                Ok(held)
+            }
+        }
+    }
+
+    fn let_go(&mut self) -> Result<(), StoreError> {
+        match self.held.take() {
+            Some(_) => self.link.execute("COMMIT"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Idle connections for reads on the caller's own thread.
 pub(crate) struct Pool {
     file: PathBuf,
     cache_kib: u32,
     cache: Arc<Cache>,
     lookup: Arc<Lookup>,
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<Vec<Idle>>,
 }
 
 impl Pool {
@@ -114,34 +174,43 @@ impl Pool {
         }
     }
 
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        // Nothing that is done under this lock can panic halfway.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn with<T, E: From<StoreError>>(
         &self,
+        age: Age,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let link = match idle {
-            Some(link) => link,
-            None => {
-                let db = connect(&self.file, Purpose::Read, self.cache_kib)?;
-                Link::new(db, Arc::clone(&self.cache), Arc::clone(&self.lookup))
-            }
+        let taken = self.idle().pop();
+        let mut taken = match taken {
+            Some(idle) => idle,
+            None => self.open()?,
         };
-        let value = snapshot(&link, body);
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(link);
+        let held = taken.begin(age)?;
+        let value = guarded(&ReadTx::since(&taken.link, held.spills), body);
+        if age == Age::New {
+            taken.let_go()?;
+        }
+        self.idle().push(taken);
         value
     }
 
+    fn open(&self) -> Result<Idle, StoreError> {
+        let db = connect(&self.file, Purpose::Read, self.cache_kib)?;
+        let link = Link::new(db, Arc::clone(&self.cache), Arc::clone(&self.lookup));
+        Ok(Idle { link, held: None })
+    }
+
+    /// Ends every snapshot that a resting connection holds: it would keep the write-ahead log from
+    /// being used again from its beginning.
+    pub(crate) fn let_go(&self) {
+        self.idle().retain_mut(|idle| idle.let_go().is_ok());
+    }
+
     pub(crate) fn close(&self) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.idle().clear();
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{OpenError, StoreError};
 use crate::lock::DirectoryLock;
 use crate::lookup::Lookup;
 use crate::migrate::{self, Create, Migrated};
-use crate::reader::{Desk, Pool, snapshot};
+use crate::reader::{Age, Desk, Pool, snapshot};
 use crate::tx::{Link, ReadTx, Sequence, Tx};
 use crate::writer::{self, Closure, Fatal, Grouping, OperationId, Queue, Rule};
 
@@ -79,7 +79,7 @@ struct Inside {
     migrated: Migrated,
     queue: Arc<Queue>,
     desk: Arc<Desk>,
-    pool: Pool,
+    pool: Arc<Pool>,
     mark: Arc<Mark>,
     /// When the newest event was recorded, in Unix seconds.
     recorded: Arc<AtomicI64>,
@@ -116,15 +116,21 @@ impl Store {
             handles: Vec::new(),
         };
         let recorded = Arc::new(AtomicI64::new(sequence.recorded));
-        threads.start_writer(link, &queue, &mark, sequence, &recorded, &options)?;
+        let pool = Arc::new(Pool::new(
+            file.clone(),
+            options.read_cache_kib,
+            Arc::clone(&cache),
+            Arc::clone(&lookup),
+        ));
+        threads.start_writer(link, &queue, (&mark, &pool), sequence, &recorded, &options)?;
         for number in 0..options.readers.max(1) {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
             threads.start_reader(number, Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)), &desk)?;
         }
-        threads.start_checkpointer(&file, &mark, &options)?;
+        threads.start_checkpointer(&file, &mark, &pool, &options)?;
         Ok(Store {
             inside: Arc::new(Inside {
-                pool: Pool::new(file.clone(), options.read_cache_kib, cache, lookup),
+                pool,
                 file,
                 migrated,
                 queue,
@@ -175,7 +181,16 @@ impl Store {
         &self,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.inside.pool.with(body)
+        self.inside.pool.with(Age::New, body)
+    }
+
+    /// The same, a few milliseconds old at most: for what a decision rests on that is checked again
+    /// where it is recorded. Whatever comes of it without such a check needs a [`Store::glance`].
+    pub fn glance_recent<T, E: From<StoreError>>(
+        &self,
+        body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.inside.pool.with(Age::Recent, body)
     }
 
     /// Makes a change that the record will show. When this answers `Ok`, it is durable.
@@ -300,13 +315,13 @@ impl Threads {
         &mut self,
         link: Link,
         queue: &Arc<Queue>,
-        mark: &Arc<Mark>,
+        (mark, pool): (&Arc<Mark>, &Arc<Pool>),
         sequence: Sequence,
         recorded: &Arc<AtomicI64>,
         options: &Options,
     ) -> Result<(), OpenError> {
         let mut link = link;
-        let recorded = Arc::clone(recorded);
+        let (recorded, pool) = (Arc::clone(recorded), Arc::clone(pool));
         let told = Arc::clone(mark);
         link.db
             .wal_hook(Some(
@@ -326,6 +341,7 @@ impl Threads {
             let committed = |now: Sequence| recorded.store(now.recorded, Ordering::Release);
             let between = |link: &Link| {
                 if mark.take_last().is_some() {
+                    pool.let_go();
                     checkpoint::checkpoint(&link.db, &fatal);
                 }
                 link.lookup.spill_if_due(link);
@@ -348,13 +364,14 @@ impl Threads {
         &mut self,
         file: &Path,
         mark: &Arc<Mark>,
+        pool: &Arc<Pool>,
         options: &Options,
     ) -> Result<(), OpenError> {
         let db = connect(file, Purpose::Checkpoint, 256)?;
-        let mark = Arc::clone(mark);
+        let (mark, pool) = (Arc::clone(mark), Arc::clone(pool));
         let fatal: Fatal = Arc::clone(&options.fatal);
         self.spawn("store-checkpoint".to_owned(), move || {
-            checkpoint::run(&db, &mark, &fatal)
+            checkpoint::run(&db, &mark, &pool, &fatal)
         })
     }
 }

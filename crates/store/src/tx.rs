@@ -160,11 +160,16 @@ enum Memory {
 
 impl<'c> ReadTx<'c> {
     pub(crate) fn new(link: &'c Link) -> ReadTx<'c> {
+        ReadTx::since(link, link.lookup.spills())
+    }
+
+    /// A snapshot that was begun when there had been so many spills of the lookup.
+    pub(crate) fn since(link: &'c Link, spills: u64) -> ReadTx<'c> {
         ReadTx {
             link,
             pending: RefCell::default(),
             memory: Memory::Committed,
-            spills: link.lookup.spills(),
+            spills,
         }
     }
 

@@ -72,13 +72,18 @@ impl fmt::Debug for Serial {
 /// Writes octets as lower-case hex.
 pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(octets.len() * 2);
-    for octet in octets {
-        // A nibble is below 16, the length of the table.
-        text.push(char::from(DIGITS[usize::from(octet >> 4)]));
-        text.push(char::from(DIGITS[usize::from(octet & 15)]));
+    for chunk in octets.chunks(32) {
+        let mut text = [0; 64];
+        for (digits, octet) in text.chunks_exact_mut(2).zip(chunk) {
+            // A nibble is below 16, the length of the table.
+            digits[0] = DIGITS[usize::from(octet >> 4)];
+            digits[1] = DIGITS[usize::from(octet & 15)];
+        }
+        // A chunk has at most 32 octets, and digits are ASCII.
+        let text = text.get(..chunk.len() * 2).unwrap_or_default();
+        f.write_str(str::from_utf8(text).map_err(|_| fmt::Error)?)?;
     }
-    f.write_str(&text)
+    Ok(())
 }
 
 /// Reads an even number of hex digits.

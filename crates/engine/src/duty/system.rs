@@ -144,7 +144,7 @@ impl Engine {
                 return Ok(None);
             };
             match certificate::head(tx, device.no)? {
-                Some((head, _)) => certificate::by_no(tx, head.no),
+                Some(head) => certificate::by_no(tx, head.row.no),
                 None => Ok::<_, StoreError>(None),
             }
         })?)

@@ -339,7 +339,7 @@ async fn explain(
     let snapshot = desk.engine().snapshot();
     let head = desk.glance(|tx| certificate::head(tx, device.no))?;
     let around = desk.glance(|tx| registry::site::around(tx, device.tenant, &device.site))?;
-    let (head, forgiven) = head.map_or((None, 0), |(row, forgiven)| (Some(row), forgiven));
+    let (head, forgiven) = head.map_or((None, 0), |head| (Some(head.row), head.forgiven));
     let class = snapshot
         .classes
         .get(&device.class)

@@ -1,7 +1,7 @@
 //! Finding certificates.
 
 use tenure_domain::certificate::{CertificateRow, Revocation, Standstill, Status};
-use tenure_domain::facts::{Earlier, KeyUse, ReplayKey};
+use tenure_domain::facts::{KeyUse, ReplayKey};
 use tenure_domain::{CertificateNo, DeviceId, DeviceNo, IssuerNo, TenantId};
 use tenure_x509::{Cert, KeyHash, Reason, Serial, Time, Validity};
 
@@ -133,16 +133,34 @@ pub fn find_serial(tx: &ReadTx<'_>, serial: &Serial) -> Result<Vec<CertificateRo
     Ok(found)
 }
 
-/// A device's newest certificate, and how many changed keys were forgiven since one was seen in use.
-pub fn head(tx: &ReadTx<'_>, device: DeviceNo) -> Result<Option<(CertificateRow, u8)>, StoreError> {
+/// A device's newest certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The certificate.
+    pub row: CertificateRow,
+    /// What it was asked for by. The same ask again can only have been answered with this one.
+    pub replay: ReplayKey,
+    /// How many changed keys were forgiven since one was seen in use.
+    pub forgiven: u8,
+}
+
+/// A device's newest certificate, if it has one.
+pub fn head(tx: &ReadTx<'_>, device: DeviceNo) -> Result<Option<Head>, StoreError> {
     tx.one(
         concat!(
             "SELECT ",
             columns!(),
-            ", device.forgiven FROM device JOIN cert ON cert.no = device.head WHERE device.no = $1"
+            ", device.forgiven, cert.replay
+             FROM device JOIN cert ON cert.no = device.head WHERE device.no = $1"
         ),
         &[&device.0],
-        |row| Ok((row_of(tx, row)?, row.get(20)?)),
+        |row| {
+            Ok(Head {
+                row: row_of(tx, row)?,
+                forgiven: row.get(20)?,
+                replay: ReplayKey(row.get(21)?),
+            })
+        },
     )
 }
 
@@ -209,30 +227,6 @@ pub(crate) fn other_holder(
         }
     }
     Ok(None)
-}
-
-/// The answer already given to the same ask: it can only be the device's newest certificate.
-pub fn earlier(
-    tx: &ReadTx<'_>,
-    device: DeviceNo,
-    replay: ReplayKey,
-) -> Result<Option<Earlier>, StoreError> {
-    tx.one(
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM device JOIN cert ON cert.no = device.head
-             WHERE device.no = $1 AND cert.replay = $2"
-        ),
-        &[&device.0, &replay.0.as_slice()],
-        |row| {
-            let row = row_of(tx, row)?;
-            Ok(Earlier {
-                certificate: row.no,
-                row,
-            })
-        },
-    )
 }
 
 /// What was known when a certificate was granted, as JSON; none once erased.
