@@ -7,9 +7,9 @@ use tenure_x509::{Reason, Serial, Time};
 
 use crate::certificate::serial_hash;
 use crate::error::StoreError;
-use crate::store::Store;
 use crate::lookup::{By, candidates};
-use crate::tx::{Row, Touched, ReadTx, Tx};
+use crate::store::Store;
+use crate::tx::{ReadTx, Row, Touched, Tx};
 
 /// One entry of a revocation set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -125,7 +125,11 @@ impl Store {
         threads.start_writer(link, &queue, (&mark, &pool), sequence, &recorded, &options)?;
         for number in 0..options.readers.max(1) {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
-            threads.start_reader(number, Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)), &desk)?;
+            threads.start_reader(
+                number,
+                Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)),
+                &desk,
+            )?;
         }
         threads.start_checkpointer(&file, &mark, &pool, &options)?;
         Ok(Store {
