@@ -1,7 +1,7 @@
 //! What is published of each revocation list and filter, so that its file is not read again and
 //! again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use tenure_domain::Slug;
@@ -13,6 +13,8 @@ use crate::duty::publish::{Published, PublishedFilter};
 pub(crate) struct Lists {
     known: Mutex<HashMap<String, Published>>,
     filters: Mutex<HashMap<Slug, PublishedFilter>>,
+    /// Issuers whose last list from before the start was compared with the record.
+    compared: Mutex<HashSet<Slug>>,
 }
 
 impl Lists {
@@ -44,5 +46,15 @@ impl Lists {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(issuer, published);
+    }
+
+    pub(crate) fn is_first(&self, issuer: &Slug) -> bool {
+        let compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        !compared.contains(issuer)
+    }
+
+    pub(crate) fn compared(&self, issuer: Slug) {
+        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        compared.insert(issuer);
     }
 }

@@ -9,7 +9,7 @@ use tenure_x509::{Reason, Time};
 use crate::certificate::{CLASS_OF, day, of_device, row};
 use crate::error::StoreError;
 use crate::revocation;
-use crate::tx::{Counter, DayColumn, Tx};
+use crate::tx::{Counter, DayColumn, ReadTx, Tx};
 
 /// A certificate before and after; the same if it already was as wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,15 @@ pub fn hold(
         why: why.to_owned(),
     };
     tell(tx, before, event, actor, now)
+}
+
+/// Whether the record knows that a certificate was suspended at this time.
+pub fn was_held(tx: &ReadTx<'_>, no: CertificateNo, since: Time) -> Result<bool, StoreError> {
+    let held = tx.number(
+        "SELECT count(*) FROM cert_hold WHERE cert = $1 AND since = $2",
+        &[&no.0, &since.unix()],
+    )?;
+    Ok(held > 0)
 }
 
 /// Ends a suspension: the certificate is again what it was before, in force or replaced.

@@ -5,6 +5,7 @@
 //! the epoch, the number does not tell which withdrawals the list holds: that is remembered beside it,
 //! and found out by making the list anew after a start.
 
+mod carry;
 mod filter;
 mod lag;
 
@@ -105,6 +106,10 @@ impl Engine {
         issuer: &Arc<Issuer>,
         key: &Key,
     ) -> Result<usize, Rejection> {
+        if self.lists().is_first(&issuer.name) {
+            self.keep_withdrawn(issuer).await?;
+            self.lists().compared(issuer.name.clone());
+        }
         let now = self.clock().now();
         let no = issuer.no;
         let epochs = self.store().glance(|tx| revocation::epochs(tx, no))?;
