@@ -16,7 +16,9 @@ use hyper::header::{self, HeaderName, HeaderValue};
 
 use crate::api::Desk;
 
+mod action;
 mod ask;
+mod asked;
 mod certificate;
 mod chart;
 mod device;
@@ -57,8 +59,20 @@ pub fn router(desk: Desk) -> Router {
         .route("/", get(fleet::show))
         .route("/devices", get(device::list))
         .route("/devices/{id}", get(device::show))
+        .route(
+            "/devices/{id}/{verb}",
+            get(action::ask_device).post(action::do_device),
+        )
         .route("/certificates", get(certificate::list))
         .route("/certificates/{serial}", get(certificate::show))
+        .route(
+            "/certificates/{serial}/{verb}",
+            get(action::ask_certificate).post(action::do_certificate),
+        )
+        .route(
+            "/issuers/{issuer}/certificates/{serial}/{verb}",
+            get(action::ask_certificate).post(action::do_certificate),
+        )
         .route("/issuers", get(issuer::list))
         .route(
             "/issuers/{issuer}/certificates/{serial}",

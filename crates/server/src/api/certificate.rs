@@ -432,7 +432,16 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    fn target(&self) -> Result<Target, Problem> {
+    /// A serial as text, perhaps of one issuer's.
+    pub(crate) fn new(issuer: Option<String>, serial: String) -> Named {
+        Named { issuer, serial }
+    }
+
+    /// What is to be revoked, held or released.
+    ///
+    /// # Errors
+    /// 400 if it is no serial.
+    pub(crate) fn target(&self) -> Result<Target, Problem> {
         let serial = Serial::parse_hex(&self.serial)
             .map_err(|_| Problem::bad_request(format!("serial: {:?} is not hex", self.serial)))?;
         let issuer = some_word("issuer", self.issuer.as_deref())?;

@@ -1,6 +1,6 @@
 //! Requests that wait for a decision.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use tenure_domain::ids::AskNo;
 use tenure_domain::operator::Permission::Approve;
 use tenure_engine::store::pending;
 
+use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, csrf, empty, page, pager, stamp, tag};
@@ -17,7 +18,6 @@ use super::posted::{Nothing, Posted};
 use super::session::SignedIn;
 use crate::api::Desk;
 use crate::api::ask::{self, AskItem};
-use crate::api::body::Path;
 use crate::problem::Problem;
 
 /// Which requests.

@@ -1,18 +1,19 @@
 //! Certificates: the list, and one with its chain of predecessors.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tenure_domain::certificate::{CertificateRow, Status};
 use tenure_engine::store::{StoreError, certificate as stored, sighting};
 use tenure_x509::Time;
 
+use super::action;
+use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, choice, distance, empty, page, pager, tag};
 use super::session::SignedIn;
 use crate::api::Desk;
-use crate::api::body::Path;
 use crate::api::certificate::{self, Named};
 use crate::problem::Problem;
 
@@ -209,6 +210,7 @@ pub(super) async fn show(
     let content = html! {
         p.way { a href="/devices" { "Devices" } " / " a href={ "/devices/" (row.device_id) } { (row.device_id) } }
         h1 { "Certificate " span.serial { (row.serial) } " " (tag(state(&row, now))) }
+        (action::of_certificate(&who, &path(&row), row.status))
         dl.fields {
             div { dt { "Device" } dd { a href={ "/devices/" (row.device_id) } { (row.device_id) } } }
             div { dt { "Issuer" } dd { (row.issuer_name) } }

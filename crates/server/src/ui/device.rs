@@ -1,17 +1,18 @@
 //! Devices: the list, and one with its certificates and its history.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 use tenure_domain::device::{Device, Standing};
 use tenure_engine::store::certificate;
 
+use super::action;
+use super::asked::{Path, Query};
 use super::certificate::table;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, choice, empty, page, pager, stamp, tag};
 use super::session::SignedIn;
-use crate::api::body::Path;
 use crate::api::event::{self, EventItem};
 use crate::api::page::{Page, Paging};
 use crate::api::{Desk, device};
@@ -169,6 +170,7 @@ pub(super) async fn show(
     let content = html! {
         p.way { a href="/devices" { "Devices" } }
         h1 { (device.id) " " (tag(device.standing.word())) }
+        (action::of_device(&who, &device))
         (fields(&device))
         section aria-labelledby="certificates" {
             h2 #certificates { "Certificates" }

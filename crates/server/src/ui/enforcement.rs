@@ -1,10 +1,11 @@
 //! What relying parties do with canaries: the matrix, and how long revocations took to be enforced.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tenure_domain::canary::Canary;
 
+use super::asked::Query;
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, empty, number, page, pager, stamp, tag};

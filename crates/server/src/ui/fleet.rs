@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tenure_engine::ceremony::HOUSE;
 use tenure_engine::store::{StoreError, event};
 
+use super::asked::Query;
 use super::chart;
 use super::fault::Fault;
 use super::page::{Part, Shown, empty, number, page, query, stamp, tag};

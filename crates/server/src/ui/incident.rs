@@ -1,6 +1,6 @@
 //! Incidents, and how they are decided.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -10,13 +10,13 @@ use tenure_domain::incident::{Incident, IncidentState};
 use tenure_domain::operator::Permission::Approve;
 use tenure_engine::store::incident as stored;
 
+use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, csrf, empty, page, pager, tag};
 use super::posted::Posted;
 use super::session::SignedIn;
 use crate::api::Desk;
-use crate::api::body::Path;
 use crate::api::incident;
 use crate::problem::Problem;
 

@@ -1,6 +1,6 @@
 //! Relying parties.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tenure_domain::TenantId;
@@ -8,12 +8,12 @@ use tenure_domain::finding::{Finding, FindingState, Subject, SubjectKind};
 use tenure_domain::relying_party::RelyingParty;
 use tenure_engine::store::finding;
 
+use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, empty, page, pager, stamp, tag};
 use super::session::SignedIn;
 use crate::api::Desk;
-use crate::api::body::Path;
 use crate::api::{probe, relying_party};
 
 /// Which page.

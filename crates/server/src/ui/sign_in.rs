@@ -1,6 +1,6 @@
 //! Signing in with a token, and out.
 
-use axum::extract::{FromRequest, Query, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use hyper::StatusCode;
 use hyper::header;
@@ -8,6 +8,7 @@ use maud::html;
 use serde::Deserialize;
 
 use super::Ui;
+use super::asked::Query;
 use super::fault::Fault;
 use super::page;
 use super::posted::{FORM_BYTES_MAX, Nothing, Posted, read, same_site};

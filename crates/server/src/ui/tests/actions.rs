@@ -79,7 +79,9 @@ async fn d9_whatever_a_form_does_the_api_does() {
         .iter()
         .filter_map(|(_, action)| action.rsplit('/').next())
         .collect();
-    for verb in ["approve", "refuse", "resolve"] {
+    for verb in [
+        "approve", "refuse", "resolve", "suspend", "retire", "secret", "revoke", "hold",
+    ] {
         assert!(
             done.contains(verb),
             "no form to {verb} was found: {forms:?}"
@@ -91,5 +93,125 @@ async fn d9_whatever_a_form_does_the_api_does() {
     for path in ["/devices/pump-1", "/incidents/1", "/asks/1"] {
         let page = reader.page(path).await;
         assert_eq!(page.matches("method=\"post\"").count(), 1, "{path}");
+    }
+}
+
+/// A page that only asks, and the form on it.
+async fn done(browser: &Browser<'_>, path: &str, fields: &[(&str, &str)]) -> Reply {
+    let page = browser.page(path).await;
+    assert!(page.contains(&format!("action=\"{path}\"")), "{page}");
+    let mut all = vec![("csrf", browser.csrf.as_str())];
+    all.extend(fields);
+    browser.post(path, &all).await
+}
+
+#[tokio::test]
+async fn a_device_is_moved_along_after_its_page_said_what_that_touches() {
+    let house = House::furnished().await;
+    let issued = house.enrolled("pump-1").await;
+    let browser = Browser::signed_in(&house, &house.admin).await;
+    let asked = browser.page("/devices/pump-1/suspend").await;
+    assert!(asked.contains(&issued.row.serial.to_string()) && asked.contains("broker"));
+    let standing = async || house.get("/devices/pump-1").await.ok()["standing"].clone();
+    assert_eq!(standing().await, "enrolled", "looking changes nothing");
+    for (verb, becomes) in [
+        ("suspend", "suspended"),
+        ("resume", "enrolled"),
+        ("retire", "retired"),
+    ] {
+        let path = format!("/devices/pump-1/{verb}");
+        let reply = done(&browser, &path, &[("why", "a test")]).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::SEE_OTHER,
+            "{verb}: {}",
+            reply.body
+        );
+        assert_eq!(standing().await, becomes);
+    }
+    let held = house.get("/certificates?device=pump-1").await.ok();
+    assert_eq!(held["items"][0]["status"], "revoked");
+    // What does not fit any more is not offered.
+    let page = browser.page("/devices/pump-1").await;
+    assert!(!page.contains("/devices/pump-1/retire") && !page.contains("/devices/pump-1/secret"));
+    let unknown = browser.get("/devices/pump-1/explode").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once_and_a_certificate_withdrawn_with_a_reason() {
+    let house = House::furnished().await;
+    let issued = house.enrolled("pump-1").await;
+    let browser = Browser::signed_in(&house, &house.admin).await;
+    let shown = done(&browser, "/devices/pump-1/secret", &[]).await;
+    assert_eq!(shown.status, StatusCode::OK);
+    let secret = between(text(&shown), "Secret</dt><dd class=\"serial\">", "<");
+    assert!(secret.len() >= 20, "{secret:?}");
+    assert!(!browser.page("/devices/pump-1").await.contains(secret));
+    assert_eq!(shown.headers[header::CACHE_CONTROL], "no-store");
+
+    let path = format!("/certificates/{}", issued.row.serial);
+    let status = async || house.get(&path).await.ok()["status"].clone();
+    done(&browser, &format!("{path}/hold"), &[]).await;
+    assert_eq!(status().await, "held");
+    done(&browser, &format!("{path}/release"), &[]).await;
+    assert_eq!(status().await, "issued");
+    let without = done(&browser, &format!("{path}/revoke"), &[]).await;
+    assert_eq!(without.status, StatusCode::BAD_REQUEST);
+    assert_eq!(status().await, "issued");
+    let reason = [("reason", "keyCompromise")];
+    done(&browser, &format!("{path}/revoke"), &reason).await;
+    assert_eq!(status().await, "revoked");
+    assert!(browser.page(&path).await.contains("keyCompromise"));
+}
+
+#[tokio::test]
+async fn a_reader_is_offered_nothing_and_a_foreign_form_does_nothing() {
+    let house = House::furnished().await;
+    let issued = house.enrolled("pump-1").await;
+    let token = house.token(Role::Reader).await;
+    let reader = Browser::signed_in(&house, &token).await;
+    let page = reader.page("/devices/pump-1").await;
+    assert!(!page.contains("/devices/pump-1/"), "{page}");
+    let certificate = format!("/certificates/{}", issued.row.serial);
+    for path in [
+        "/devices/pump-1/retire".to_owned(),
+        "/devices/pump-1/secret".to_owned(),
+        format!("{certificate}/revoke"),
+    ] {
+        assert_eq!(
+            reader.get(&path).await.status,
+            StatusCode::FORBIDDEN,
+            "{path}"
+        );
+        let fields = [("csrf", reader.csrf.as_str()), ("reason", "superseded")];
+        let reply = reader.post(&path, &fields).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let admin = Browser::signed_in(&house, &house.admin).await;
+    let foreign = admin.post("/devices/pump-1/retire", &[("csrf", "0")]).await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    let device = house.get("/devices/pump-1").await.ok();
+    assert_eq!(device["standing"], "enrolled");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_with_a_page() {
+    let house = House::furnished().await;
+    let browser = Browser::signed_in(&house, &house.admin).await;
+    for (path, status) in [
+        ("/?days=many", 400),
+        ("/devices?standing=asleep", 400),
+        ("/devices?search=%ff", 200),
+        ("/certificates?cursor=x", 400),
+        ("/incidents?state=odd", 400),
+        ("/incidents/first", 404),
+        ("/asks/-", 404),
+        ("/devices/%ff", 400),
+    ] {
+        let reply = browser.get(path).await;
+        let page = text(&reply);
+        assert_eq!(reply.status.as_u16(), status, "{path}: {page}");
+        assert!(page.starts_with("<!DOCTYPE html>"), "{path}: {page}");
     }
 }
