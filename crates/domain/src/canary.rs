@@ -57,6 +57,12 @@ words! {
     }
 }
 
+/// The built-in class of canaries. What is of it stands in no count of the fleet.
+pub const CLASS: &str = "tenure-canary";
+
+/// How the registered names of canaries begin; with an issuer's number they are whole.
+pub const ID_PREFIX: &str = "tenure-canary-";
+
 impl Canary {
     /// What a relying party must do with it.
     pub fn expected(self) -> Reception {
@@ -148,6 +154,9 @@ pub fn conclude(party: &RelyingParty, round: &Round, probe: i64) -> Vec<Conclusi
         }))
     };
     let mut conclusions = Vec::new();
+    if round.trials.is_empty() {
+        return conclusions;
+    }
     let silent = round
         .trials
         .iter()

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use tenure_domain::ask::SystemCeremony;
-use tenure_domain::canary::{Canary, ProbeScope, Round};
+use tenure_domain::canary::{CLASS, Canary, ID_PREFIX, ProbeScope, Round};
 use tenure_domain::certificate::StatusChange;
 use tenure_domain::device::{Criticality, DeviceSpec};
-use tenure_domain::ids::{DeviceId, ProbeNo, Slug};
+use tenure_domain::ids::{DeviceId, ProbeNo, Slug, Title};
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::Actor;
 use tenure_domain::{Refusal, Standing};
@@ -132,7 +132,7 @@ impl Engine {
 
     /// The registered subject of an issuer's canaries: one of our own, beside the servers'.
     async fn canary_subject(&self, issuer: &Issuer) -> Result<DeviceId, Rejection> {
-        let id: DeviceId = format!("tenure-canary-{}", issuer.no)
+        let id: DeviceId = format!("{ID_PREFIX}{}", issuer.no)
             .parse()
             .map_err(|_| FaultCause::Corrupt("canary's name"))?;
         let server: DeviceId = ceremony::SERVER
@@ -147,8 +147,11 @@ impl Engine {
             Ok::<_, tenure_store::StoreError>(found)
         })?;
         let ours = ours.ok_or(FaultCause::Corrupt("system subject: it is gone"))?;
+        let class: Title = CLASS
+            .parse()
+            .map_err(|_| FaultCause::Corrupt("built-in class's name"))?;
         if let Some(known) = known {
-            if known.class != ours.class
+            if known.class != class
                 || known.standing != Standing::Enrolled && known.standing != Standing::Expected
             {
                 let what = format!(
@@ -167,7 +170,7 @@ impl Engine {
                 .take(64)
                 .collect(),
             serial: id.to_string(),
-            class: ours.class.clone(),
+            class,
             site: ours.site.clone(),
             owner: ours.owner.clone(),
             services: ours.services.clone(),

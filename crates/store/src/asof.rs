@@ -103,18 +103,82 @@ pub fn fleet(tx: &ReadTx<'_>, tenant: TenantId, at: Time) -> Result<CountsAt, St
              AND status = 6 AND rev_at <= na",
             &[&midnight, &unix],
         )?;
+    let canaries = canaries(tx, tenant, midnight, unix)?;
     let held = tx.number(
         "SELECT count(*) FROM cert_hold
          WHERE tenant = $1 AND until > $2 AND since <= $2 AND na >= $2",
         &[&tenant.0, &unix],
     )?;
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    let (issued, ended, revoked) = (
+        issued - canaries.issued,
+        ended - canaries.ended,
+        revoked - canaries.revoked,
+    );
     Ok(CountsAt {
         active: count(issued - ended - revoked - held),
         expired: count(ended),
         held: count(held),
         revoked: count(revoked),
     })
+}
+
+/// Canaries of a part of a day, which stand in no count.
+#[derive(Default)]
+struct Canaries {
+    issued: i64,
+    ended: i64,
+    revoked: i64,
+}
+
+/// The longest from a canary's release to its end, in seconds: two hours.
+const CANARY_S: i64 = 7_200;
+
+/// Counts the canaries among the rows of the day: back through those of each issuer until they are
+/// too old to matter.
+fn canaries(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    midnight: i64,
+    unix: i64,
+) -> Result<Canaries, StoreError> {
+    let newest = tx.all(
+        "SELECT last_cert FROM device WHERE tenant = $1 AND class < 0",
+        &[&tenant.0],
+        |row| row.get::<i64>(0),
+    )?;
+    let mut found = Canaries::default();
+    for mut next in newest {
+        while next != 0 {
+            let row = tx.one(
+                "SELECT prev, issued, na, status, rev_at FROM cert WHERE no = $1",
+                &[&next],
+                |row| {
+                    Ok::<(i64, i64, i64, i64, i64), _>((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                    ))
+                },
+            )?;
+            let Some((prev, issued, na, status, rev_at)) = row else {
+                break;
+            };
+            if issued < midnight - CANARY_S {
+                break;
+            }
+            let is_revoked = status == Status::Revoked.code() && rev_at <= na;
+            let is_void = status == Status::Voided.code();
+            found.issued += i64::from((midnight.max(1)..=unix).contains(&issued));
+            let is_over = (midnight..unix).contains(&na);
+            found.ended += i64::from(is_over && !is_revoked && !is_void);
+            found.revoked += i64::from(is_revoked && (midnight..=unix).contains(&rev_at));
+            next = prev;
+        }
+    }
+    Ok(found)
 }
 
 /// What a device's certificates were at a time, as now known; the newest first. A certificate whose

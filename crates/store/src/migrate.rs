@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0004_relying_party.sql"),
     include_str!("../schema/sqlite/0005_probe.sql"),
     include_str!("../schema/sqlite/0006_lookup.sql"),
+    include_str!("../schema/sqlite/0007_canary.sql"),
 ];
 
 /// The schema this release reads and writes.

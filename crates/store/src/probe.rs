@@ -15,6 +15,11 @@ use crate::registry::slug;
 use crate::stamp::Stamp;
 use crate::tx::{ReadTx, Row, Tx};
 
+/// Whether a class, by its number, is that of canaries: what is of it stands in no count.
+pub(crate) fn is_of_canaries(class: i64) -> bool {
+    class < 0
+}
+
 /// A probe that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {

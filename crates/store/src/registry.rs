@@ -525,9 +525,11 @@ pub mod class {
                 (no, Put::Changed, Event::ClassChanged { class: name, hash })
             }
             None => {
+                // Above zero: what is below is built in.
                 let no = tx.insert(
-                    "INSERT INTO class(tenant, name, version, document) VALUES($1, $2, 1, $3)
-                     RETURNING no",
+                    "INSERT INTO class(no, tenant, name, version, document)
+                     SELECT CASE WHEN max(no) > 0 THEN max(no) + 1 ELSE 1 END, $1, $2, 1, $3
+                     FROM class RETURNING no",
                     &[&stamp.tenant.0, &name, &text],
                 )?;
                 (no, Put::Added, Event::ClassAdded { class: name, hash })

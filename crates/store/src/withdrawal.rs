@@ -8,6 +8,7 @@ use tenure_x509::{Reason, Time};
 
 use crate::certificate::{CLASS_OF, day, of_device, row};
 use crate::error::StoreError;
+use crate::probe::is_of_canaries;
 use crate::revocation;
 use crate::tx::{Counter, DayColumn, ReadTx, Tx};
 
@@ -194,6 +195,9 @@ fn recount(tx: &Tx<'_>, before: &CertificateRow, to: Status, now: Time) -> Resul
     let class = tx
         .one(CLASS_OF, &[&before.no.0], |row| row.get(0))?
         .unwrap_or(0);
+    if is_of_canaries(class) {
+        return Ok(());
+    }
     let (tenant, issuer) = (before.tenant.0, before.issuer.0);
     for (status, by) in [(before.status.code(), -1), (to.code(), 1)] {
         tx.count(

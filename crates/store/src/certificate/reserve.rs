@@ -16,6 +16,7 @@ use super::{key_prefix, serial_hash};
 use crate::device::device_id;
 use crate::error::StoreError;
 use crate::lookup::{By, Known, candidates};
+use crate::probe::is_of_canaries;
 use crate::registry::slug;
 use crate::tx::{Counter, ReadTx, Touched, Tx};
 use crate::{covered, issuer, policy, revocation};
@@ -370,13 +371,15 @@ pub fn void(
         &[&open.device.0, &open.no.0],
     )?;
     let (tenant, issuer, status) = (open.tenant.0, open.issuer.0, Status::Voided.code());
-    tx.count(
-        Counter::Certificates {
-            tenant,
-            issuer,
-            status,
-        },
-        1,
-    );
+    if !is_of_canaries(class) {
+        tx.count(
+            Counter::Certificates {
+                tenant,
+                issuer,
+                status,
+            },
+            1,
+        );
+    }
     revocation::bump(tx, open.issuer, open.shard, now)
 }

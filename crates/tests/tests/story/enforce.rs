@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tenure_tests::relying::{Checking, Relying, ServerPki, Trust, hang_up};
-use tenure_tests::{House, have, text};
+use tenure_tests::{House, have, text, until};
 
 use super::TENURE;
 
@@ -387,4 +387,88 @@ fn envoy(place: &Place, port: u16, checking: Checking) -> Relying {
         "-c",
     ]);
     Relying::start(port, command.arg(file))
+}
+
+fn rustls(house: &House, name: &str, checking: Checking) -> (Relying, u16) {
+    let place = place(house);
+    let port = Relying::port();
+    let trust = Trust::fetch(house, &place.directory);
+    let running = Relying::rustls(port, &place.pki, &trust.anchors(), checking);
+    register(house, name, port, "tls", &place.pki.anchor, "2");
+    (running, port)
+}
+
+/// Leaves out: windows in which a prober at the site may visit.
+#[test]
+fn g7_one_that_lets_the_revoked_in_is_found_though_nobody_asks() {
+    let mut house = House::found(TENURE);
+    let file = house.data().join("tenure.toml");
+    let known = fs::read_to_string(&file).unwrap();
+    fs::write(&file, known + "\n[probe]\nevery_s = 1\n").unwrap();
+    house.start();
+    house.tell(&["owner", "add", "Hydraulics"]);
+    house.tell(&["site", "add", "Hall 3"]);
+    house.tell(&["service", "add", "telemetry"]);
+    let (running, port) = rustls(&house, "party", Checking::Off);
+    until("it is found", || {
+        open_findings(&house) == ["accepts-revoked"]
+    });
+    let finding = &house.ask(&["finding", "list", "--state", "open"])[0];
+    assert_eq!(finding["subject"], "party", "{finding:#}");
+    assert_eq!(finding["owner"], "Hydraulics", "{finding:#}");
+    let no = finding["no"].to_string();
+    house.tell(&[
+        "finding",
+        "acknowledge",
+        &no,
+        "--why",
+        "the new version comes tonight",
+    ]);
+    drop(running);
+    let place = place(&house);
+    house.tell(&[
+        "relying-party",
+        "edit",
+        "party",
+        "--anchors",
+        &place.path("server-ca.pem"),
+    ]);
+    let anchors = PathBuf::from(place.path("ca.pem"));
+    let _running = Relying::rustls(port, &place.pki, &anchors, Checking::On);
+    until("it is cleared", || {
+        house.ask(&["finding", "show", &no])["state"] == "cleared"
+    });
+}
+
+/// Leaves out: devices behind a gateway, and lists that are pulled.
+#[test]
+fn g1_a_revocation_is_enforced_within_seconds_where_the_status_is_asked() {
+    let house = house();
+    let (_running, _) = rustls(&house, "party", Checking::On);
+    for _ in 0..3 {
+        house.tell(&["drill", "revoke", "--relying-party", "party"]);
+    }
+    let times = house.ask(&["probe", "times"]);
+    assert_eq!(times["all"]["count"], 3, "{times:#}");
+    let slowest = times["all"]["p95_ms"].as_i64().unwrap();
+    assert!(slowest < 60_000, "{times:#}");
+    let events = house.ask(&["events", "--limit", "0"]);
+    let said = events.as_array().unwrap().iter();
+    let probed = said.filter(|event| event["what"] == "relying-party-probed");
+    assert_eq!(probed.count(), 3, "each drill is evidence");
+}
+
+#[test]
+fn who_cannot_be_reached_is_found_and_not_called_proven() {
+    let house = house();
+    let (running, _) = rustls(&house, "party", Checking::On);
+    drop(running);
+    let probed = house.tenure(&["probe", "run"]);
+    assert_eq!(probed.status.code(), Some(1));
+    assert_eq!(open_findings(&house), ["not-reached"]);
+    assert_eq!(row(&house)["verdict"], "unverified");
+    house.tell(&["relying-party", "remove", "party"]);
+    assert_eq!(open_findings(&house), [""; 0]);
+    let none = house.tenure(&["probe", "run"]);
+    assert!(text(&none.stderr).contains("tenure relying-party add"));
 }
