@@ -27,7 +27,7 @@ use crate::registry::name;
 use crate::tx::{Property, ReadTx};
 
 /// Rows a page looks at before it stops.
-const LOOKED_AT: usize = 20_000;
+const LOOKED_AT: usize = 10_000;
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]

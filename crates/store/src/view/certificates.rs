@@ -233,8 +233,19 @@ fn withdrawn_rows(
 ) -> Result<Page<CertificateRow>, ListError> {
     let (at, no) = cursor.map_or(Ok((i64::MAX, i64::MAX)), pair)?;
     let (mut items, mut looked_at, mut last, mut more) = (Vec::new(), 0, (at, no), false);
-    tx.walk(
-        concat!(
+    let rows = match filter.status {
+        // Few among the withdrawn: found by their suspensions, of which they are the open ones. A
+        // suspension begins when its certificate counts as withdrawn.
+        Some(Status::Held) => concat!(
+            "SELECT ",
+            columns!(),
+            " FROM cert_hold CROSS JOIN cert ON cert.no = cert_hold.cert
+             JOIN device ON device.no = cert.device
+             WHERE cert_hold.tenant = $1 AND cert_hold.until = 9223372036854775807
+             AND cert_hold.since <= $2 AND (cert_hold.since < $2 OR cert_hold.cert < $3)
+             ORDER BY cert_hold.since DESC, cert_hold.cert DESC"
+        ),
+        _ => concat!(
             "SELECT ",
             columns!(),
             " FROM cert JOIN device ON device.no = cert.device
@@ -242,18 +253,17 @@ fn withdrawn_rows(
              AND (cert.rev_at < $2 OR cert.no < $3) AND cert.tenant = $1
              ORDER BY cert.rev_at DESC, cert.no DESC"
         ),
-        &[&tenant.0, &at, &no],
-        |row| {
-            looked_at += 1;
-            last = (row.get(12)?, row.get(0)?);
-            items.extend(collect(tx, row, filter, issuer)?);
-            if items.len() >= limit || looked_at >= LOOKED_AT {
-                more = true;
-                return Ok(ControlFlow::Break(()));
-            }
-            Ok(ControlFlow::Continue(()))
-        },
-    )?;
+    };
+    tx.walk(rows, &[&tenant.0, &at, &no], |row| {
+        looked_at += 1;
+        last = (row.get(12)?, row.get(0)?);
+        items.extend(collect(tx, row, filter, issuer)?);
+        if items.len() >= limit || looked_at >= LOOKED_AT {
+            more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(Page {
         items,
         next: more.then(|| format!("{}.{}", last.0, last.1)),
