@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use tenure_domain::certificate::{CertificateRow, Status};
-use tenure_domain::{ClassNo, TenantId, Title};
+use tenure_domain::{CertificateNo, ClassNo, TenantId, Title};
 use tenure_x509::Time;
 
 use super::{LOOKED_AT, ListError, Page};
 use crate::cache::Noun;
-use crate::certificate::{columns, row_of};
+use crate::certificate::{self, columns, row_of};
 use crate::error::StoreError;
 use crate::issuer;
 use crate::registry::{self, class, name};
@@ -282,31 +282,30 @@ pub fn ending(
 ) -> Result<Page<CertificateRow>, ListError> {
     let (na, no) = cursor.map_or(Ok((from.unix(), 0)), pair)?;
     let limit = limit.max(1);
-    // The index is by class, so each class gives its first rows and the first of all are kept.
+    // The index is by class, so each class gives the numbers of its first rows, and only the first
+    // of all are read.
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = Vec::new();
+    let mut found: Vec<(i64, i64)> = Vec::new();
     for (ClassNo(class), _) in class::list(tx, tenant, ClassNo(0), u32::MAX)? {
-        rows.extend(tx.all(
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM cert JOIN device ON device.no = cert.device
-                 WHERE cert.status = 3 AND cert.class = $1 AND cert.na >= $2 AND cert.na <= $3
-                 AND (cert.na > $2 OR cert.no > $4) ORDER BY cert.na, cert.no LIMIT $5"
-            ),
+        found.extend(tx.all(
+            "SELECT na, no FROM cert
+             WHERE status = 3 AND class = $1 AND na >= $2 AND na <= $3
+             AND (na > $2 OR no > $4) ORDER BY na, no LIMIT $5",
             &[&class, &na, &until.unix(), &no, &most],
-            |row| row_of(tx, row),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?);
     }
-    rows.sort_unstable_by_key(|row| (row.validity.not_after, row.no));
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows
-        .last()
-        .map(|row| format!("{}.{}", row.validity.not_after.unix(), row.no));
+    found.sort_unstable();
+    found.truncate(limit);
+    let last = found.last().map(|(na, no)| format!("{na}.{no}"));
+    let is_full = found.len() == limit;
+    let mut items = Vec::with_capacity(found.len());
+    for (_, no) in found {
+        items.extend(certificate::row(tx, CertificateNo(no))?);
+    }
     Ok(Page {
-        next: last.filter(|_| more || rows.len() == limit),
-        items: rows,
+        items,
+        next: last.filter(|_| is_full),
     })
 }
 

@@ -211,6 +211,22 @@ fn counts_and_lists_of_certificates_agree() {
             .unwrap();
         assert_eq!(ending.items.len(), 5);
         assert_eq!(ending.items.last().map(|row| row.no), Some(renewed.row.no));
+        for size in [1, 2, 5] {
+            let (mut found, mut cursor) = (Vec::new(), None::<String>);
+            loop {
+                let (from, until, cursor_now) = (at(0), at(300 * 86_400), cursor.as_deref());
+                let page = house
+                    .store
+                    .glance(|tx| view::ending(tx, TENANT, from, until, cursor_now, size))
+                    .unwrap();
+                found.extend(page.items);
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, ending.items, "by {size}");
+        }
         let next = house
             .store
             .glance(|tx| view::next_ends(tx, TENANT, at(0)))
