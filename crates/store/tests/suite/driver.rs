@@ -318,3 +318,59 @@ fn a_checkpoint_row_is_changed_by_one_sequencer_only() {
         assert_eq!(store.glance(event::last).unwrap(), None);
     });
 }
+
+#[test]
+fn a_logs_name_says_whether_and_where_it_was_begun_anew() {
+    let begun = |origin: &str| tenure_store::begun_anew_at(origin).map(|event| event.0);
+    assert_eq!(begun("tenure.invalid/c195aa805eca4a4a"), None);
+    assert_eq!(
+        begun("tenure.invalid/c195aa805eca4a4a/41-00ff12ab"),
+        Some(41)
+    );
+    for not in [
+        "",
+        "/",
+        "a/-00ff12ab",
+        "a/-4-00ff12ab",
+        "a/4-00ff12a",
+        "a/4-00ff12ag",
+        "a/4x-00ff12ab",
+    ] {
+        assert_eq!(begun(not), None, "{not}");
+    }
+}
+
+#[test]
+fn a_log_begun_anew_twice_keeps_its_first_name_and_says_both() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let store = open(directory.path()).unwrap();
+        let first = tenure_store::LogState {
+            origin: "example/log".to_owned(),
+            size: 0,
+            root: [0; 32],
+            checkpoint: b"note\n".to_vec(),
+            at: at(1),
+        };
+        store.advance_log(None, first).await.unwrap();
+        let anew = |known: Option<&'static str>, chance| {
+            store.record::<_, StoreError, _>(op(), move |tx| {
+                tenure_store::begin_anew(tx, known, chance, &actor(), at(2))
+            })
+        };
+        assert_eq!(
+            anew(None, [0, 0, 0, 1]).await.unwrap(),
+            "example/log/1-00000001"
+        );
+        let second = anew(Some("kept"), [0, 0, 0, 2]).await.unwrap();
+        assert_eq!(second, "example/log/2-00000002");
+        let state = store.glance(tenure_store::log_state).unwrap().unwrap();
+        assert_eq!((state.origin, state.checkpoint), (second, Vec::new()));
+        let said = |seq| {
+            let found = store.glance(|tx| event::at(tx, tenure_domain::EventSeq(seq)));
+            String::from_utf8(found.unwrap().unwrap().leaf).unwrap()
+        };
+        assert!(said(1).contains(r#""old":"note\n""#), "{}", said(1));
+        assert!(said(2).contains(r#""old":"kept""#), "{}", said(2));
+    });
+}

@@ -166,6 +166,23 @@ fn a_commit_that_cannot_be_made_durable_ends_the_server_at_once() {
 }
 
 #[test]
+fn a_disk_that_fails_behind_the_commits_ends_the_server_too() {
+    let Some((mut house, shim, serial, next)) = fragile() else {
+        return;
+    };
+    // Nobody asks for anything: the pages of the log are moved into the file some seconds later.
+    shim.breaks(Broken::Fsync, "tenure.db");
+    let ended = house.server().wait();
+    let said = house.server().log();
+    assert_eq!(ended.code(), Some(70), "{said}");
+    assert!(said.contains("durable"), "{said}");
+    house.kill();
+    shim.mends(Broken::Fsync);
+    house.start();
+    goes_on(&house, &serial, &next);
+}
+
+#[test]
 fn nothing_is_signed_while_the_clock_is_set_back() {
     let Some((mut house, shim, serial, next)) = fragile() else {
         return;
