@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tenure_x509::{Cert, Csr};
+use tenure_x509::{Cert, Csr, KeyHash};
 
 use crate::ids::{DeviceId, Slug, TenantId};
 use crate::words::words;
@@ -48,6 +48,9 @@ pub struct Presented {
     pub chain: Vec<Cert>,
     /// The device id and one-time secret of HTTP Basic.
     pub secret: Option<PresentedSecret>,
+    /// The key that signed the device's own request, where the certificate is to be for another one
+    /// that the server makes. It stands for the asker: the key in the request is another each time.
+    pub asker: Option<KeyHash>,
     /// The standing duty or operator that asks for one of our own system certificates.
     pub system: Option<SystemCeremony>,
 }
@@ -147,4 +150,13 @@ pub struct Ask {
     pub csr: Csr,
     /// What the other side showed.
     pub presented: Presented,
+}
+
+impl Ask {
+    /// The key by which the same ask is known again, and to which a secret binds.
+    pub fn asker(&self) -> KeyHash {
+        self.presented
+            .asker
+            .unwrap_or_else(|| self.csr.public_key().hash())
+    }
 }

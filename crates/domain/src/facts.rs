@@ -164,7 +164,7 @@ impl ReplayKey {
             predecessor
                 .map(|serial| hex(serial.as_bytes()))
                 .unwrap_or_default(),
-            ask.csr.public_key().hash()
+            ask.asker()
         );
         ReplayKey(tenure_x509::sha256(text.as_bytes()))
     }

@@ -181,7 +181,7 @@ impl Engine {
             replay: ReplayKey::of(ask, &identity),
             identity,
             device,
-            key: ask.csr.public_key().hash(),
+            key: ask.asker(),
             csr: ask.csr.der().to_vec(),
             operation: ask.operation,
             reason: why.word().to_owned(),

@@ -220,7 +220,7 @@ fn by_secret(
         return Ok(Err(Unproved::NoSecret));
     };
     let digest = secret_digest(&row.salt, &presented.secret);
-    let judged = row.judge(&digest, ask.csr.public_key().hash(), now);
+    let judged = row.judge(&digest, ask.asker(), now);
     Ok(match judged {
         Ok(proof) => Ok((Evidence::Secret(proof), device)),
         Err(why) => Err(Unproved::Secret {

@@ -40,8 +40,6 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
 /// Keys made for devices that are kept in memory in case they are asked for again.
 pub const MADE_KEYS_MAX: usize = 1_024;
-/// How long a key made for a device is kept while its request waits for a decision.
-pub const MADE_KEY_PENDING_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long a key made for a device is kept after it was answered.
 pub const MADE_KEY_ANSWERED_LIFE: Duration = Duration::from_secs(600);
 

@@ -293,6 +293,7 @@ fn decide_for(
         subject: subject_name,
         san,
         key: ask.csr.public_key().hash(),
+        asker: ask.asker(),
         replay: ReplayKey::of(ask, subject.device.id.as_str()),
         predecessor: place.predecessor,
         displaced: place.displaced,

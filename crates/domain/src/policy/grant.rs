@@ -70,6 +70,7 @@ pub struct Grant {
     pub(super) subject: Name,
     pub(super) san: Vec<SanName>,
     pub(super) key: KeyHash,
+    pub(super) asker: KeyHash,
     pub(super) predecessor: Option<CertificateRow>,
     pub(super) displaced: Option<CertificateNo>,
     pub(super) spends: Option<SecretNo>,
@@ -106,6 +107,11 @@ impl Grant {
     /// From when to when.
     pub fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// The key that a one-time secret binds to: the same, unless the server made it.
+    pub fn asker(&self) -> KeyHash {
+        self.asker
     }
 
     /// The subject, computed.

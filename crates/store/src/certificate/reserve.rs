@@ -174,7 +174,7 @@ pub fn reserve(
         return Err(ReserveError::SerialTaken);
     }
     if let Some(secret) = grant.spends() {
-        bind(tx, secret, grant.key())?;
+        bind(tx, secret, grant.asker())?;
     }
     tx.sequence.certificate += 1;
     let no = CertificateNo(tx.sequence.certificate);

@@ -354,6 +354,44 @@ fn the_server_makes_a_key_only_where_the_class_allows_it() {
     );
 }
 
+#[test]
+fn a_key_that_waits_for_a_decision_is_made_after_it_whatever_happens_to_the_server() {
+    let mut house = House::serve(TENURE);
+    let allowed = ["--profile", "device", "--server-keygen", "allowed"];
+    house.device("pump-1");
+    house.tell(&[&["class", "add", "lamp"][..], &allowed[..]].concat());
+    // Where people may be hurt, a person looks first.
+    let safety = ["--class", "lamp", "--criticality", "safety"];
+    house.tell(&[&["device", "edit", "pump-1"][..], &safety[..]].concat());
+    let secret = house.tell(&["device", "secret", "pump-1"]);
+    let (asked, url) = (request(&key(), "pump-1"), house.est("serverkeygen"));
+    let ask = |house: &House| {
+        let caller = Caller::new(&house.root());
+        caller.enroll(&url, &asked, Some(("pump-1", &secret)))
+    };
+    assert_eq!(status(&ask(&house)), 202);
+    house.stop();
+    house.start();
+    assert_eq!(status(&ask(&house)), 202);
+    let waiting = house.ask(&["ask", "list"]);
+    assert_eq!(waiting.as_array().unwrap().len(), 1, "{waiting:#}");
+    house.tell(&["ask", "approve", &waiting[0]["no"].to_string()]);
+    house.kill();
+    house.start();
+    let answer = ask(&house);
+    assert_eq!(status(&answer), 200, "{}", text(&answer.body));
+    let made = parse_generated_key(&answer.body, answer.header("content-type").unwrap()).unwrap();
+    let pair = KeyPair::from_pkcs8(&made.key).unwrap();
+    let cert = &tenure_x509::cms::parse_certs_only(&made.certs).unwrap()[0];
+    assert_eq!(cert.public_key().hash(), pair.public().hash());
+    // Its key is gone with the process that made it: said plainly, and nothing else is issued.
+    house.stop();
+    house.start();
+    assert_eq!(status(&ask(&house)), 409);
+    let held = house.ask(&["cert", "list", "--device", "pump-1"]);
+    assert_eq!(held.as_array().unwrap().len(), 1, "{held:#}");
+}
+
 /// D4: an unregistered device waits in quarantine; registering it is all that is needed.
 #[test]
 fn d4_a_strangers_device_waits_and_nothing_is_issued_to_it() {

@@ -1,8 +1,9 @@
 //! `serverkeygen`: the server makes the key (RFC 7030 section 4.4), if the device's class allows it.
 //!
-//! A key made here is never written anywhere. It stays in memory for as long as the same request
-//! may come again (while it waits for a decision, and shortly after it was answered), so that asking
-//! again gets the same answer; a restart of the server forgets it, and the device then asks anew.
+//! A key made here is never written anywhere. It is made only to be certified at once: while a request
+//! waits for a decision there is none, so a restart loses nothing, and the same request later gets its
+//! key. Once answered, the key stays in memory for a short while, so that an answer that was lost can
+//! be given again; after that, or after a restart, it is gone, and the device has to start anew.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,11 @@ use tokio::sync::Semaphore;
 
 use super::render::{self, plain, refused, rejected};
 use super::{Desk, der_of};
-use crate::limits::{MADE_KEY_ANSWERED_LIFE, MADE_KEY_PENDING_LIFE, MADE_KEYS_MAX};
+use crate::limits::{MADE_KEY_ANSWERED_LIFE, MADE_KEYS_MAX};
+
+/// What a device is told whose answer was lost for longer than its key is kept.
+const GONE: &str = "this request was answered, and the key made for it is not kept any more; revoke its \
+                    certificate, and ask again with a new one-time secret and a newly signed request";
 
 /// The keys that may be asked for again.
 pub(super) struct MadeKeys {
@@ -82,6 +87,9 @@ impl Desk {
             return refused(&Refusal::NotAuthenticated);
         }
         let request = name_of(&ask, headers);
+        // Known by the key that the device asks with: the one made for it is another each time.
+        let mut ask = ask;
+        ask.presented.asker = Some(ask.csr.public_key().hash());
         let pair = match self.made.find(&request, Instant::now()) {
             Some(pair) => pair,
             None => match self.make(ask.csr.public_key().algorithm()).await {
@@ -98,15 +106,21 @@ impl Desk {
         };
         match self.ask(Ask { csr, ..ask }).await {
             Ok(Answer::Issued(certificate)) => {
-                self.made
-                    .keep(request, &pair, Instant::now(), MADE_KEY_ANSWERED_LIFE);
-                generated(&pair, der_of(&certificate), wrapping)
+                let now = Instant::now();
+                // Another one of two that came together may have been answered with its own key.
+                let fits = |pair: &Arc<KeyPair>| pair.public() == certificate.cert.public_key();
+                match Some(pair)
+                    .filter(fits)
+                    .or_else(|| self.made.find(&request, now).filter(fits))
+                {
+                    Some(pair) => {
+                        self.made.keep(request, &pair, now, MADE_KEY_ANSWERED_LIFE);
+                        generated(&pair, der_of(&certificate), wrapping)
+                    }
+                    None => plain(StatusCode::CONFLICT, GONE),
+                }
             }
-            Ok(Answer::Pending { retry_after_s }) => {
-                self.made
-                    .keep(request, &pair, Instant::now(), MADE_KEY_PENDING_LIFE);
-                render::pending(retry_after_s)
-            }
+            Ok(Answer::Pending { retry_after_s }) => render::pending(retry_after_s),
             Err(rejection) => rejected(&rejection),
         }
     }

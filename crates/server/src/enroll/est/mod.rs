@@ -289,6 +289,7 @@ fn presented(peer: &Peer, headers: &HeaderMap) -> Presented {
     Presented {
         chain: peer.chain.to_vec(),
         secret,
+        asker: None,
         system: None,
     }
 }
