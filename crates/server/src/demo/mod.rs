@@ -5,6 +5,7 @@
 
 mod fleet;
 mod plant;
+mod proof;
 mod record;
 mod service;
 mod show;
@@ -28,7 +29,7 @@ use crate::serve::{Running, Serve, stop_asked};
 use crate::start::StartError;
 use fleet::Fleet;
 use plant::{RENEWED, SERVICE, SERVICE_DEVICE};
-use service::Service;
+use service::{Checks, Service};
 use show::Show;
 
 /// The keys' passphrase of the demo's house, in its data directory.
@@ -104,7 +105,7 @@ pub async fn demo(demo: &Demo, data: Option<&Path>, form: Form) -> Result<Ended,
     if let Ok(tale) = &told {
         summarize(&house, tale, &show, demo, temporary.is_some(), form);
         if !demo.once {
-            let _service = &tale.service;
+            let _running = (&tale.service, &tale.careless);
             asked.await;
             eprintln!("\n  stopping");
         }
@@ -124,6 +125,7 @@ struct House {
 
 /// What there is to say at the end.
 struct Tale {
+    careless: Service,
     service: Service,
     reader: String,
     certificates: usize,
@@ -249,7 +251,8 @@ impl House {
         let service_token = self.token("telemetry service", "operator").await?;
         let reporter = self.api(&service_token)?;
         let identity = fleet::identity(&keeper).await?;
-        let service = Service::start(identity, &self.anchors, reporter).await?;
+        let (again, reporting) = (identity.clone(), reporter.clone());
+        let service = Service::start(identity, &self.anchors, reporter, Checks::Status).await?;
         let what = format!(
             "the service {SERVICE} listens on {} and checks status",
             service.address
@@ -300,6 +303,19 @@ impl House {
         let what = format!("{cloned} was cloned: the copy gave itself away when it renewed");
         show.check(step, what, outcome);
 
+        let step = show.begin("two services are put to the proof with canaries", 1);
+        let careless = Service::start(again, &self.anchors, reporting, Checks::Nothing).await?;
+        let proved = proof::prove(&operator, service.address, careless.address).await;
+        let what = match &proved {
+            Ok(ms) => format!(
+                "{} refuses what it must, {ms} ms after a revocation; {} does not, and was caught",
+                proof::CAREFUL,
+                proof::CARELESS
+            ),
+            Err(_) => "two services are put to the proof with canaries".to_owned(),
+        };
+        show.check(step, what, proved.map(|_| ()));
+
         let step = show.begin("the record is verified from outside", 1);
         let auditor = self.api(&self.token("auditor of the demo", "auditor").await?)?;
         let certificates = units.len() + 1 + renewed + 1; // and the clone's victim's renewal
@@ -309,6 +325,7 @@ impl House {
 
         let reader = self.token("reader of the demo", "reader").await?;
         Ok(Tale {
+            careless,
             service,
             reader,
             certificates,
@@ -499,6 +516,7 @@ fn summarize(house: &House, tale: &Tale, show: &Show, demo: &Demo, goes: bool, f
         tale.cloned
     );
     println!("              tenure incident list --data {data}");
+    println!("              tenure probe matrix --data {data}");
     println!("              tenure log verify --data {data}");
     let after = if goes {
         "it all goes away then; --data DIR keeps it"

@@ -464,3 +464,75 @@ fn numbers_and_queries_are_written_plainly() {
     );
     assert_eq!(query(&[]), "");
 }
+
+#[tokio::test]
+async fn the_matrix_shows_who_lets_the_revoked_in_and_how_soon_others_refuse() {
+    use tenure_domain::canary::{Canary, ProbeScope, Reception, Round, Trial};
+    let house = House::furnished().await;
+    for name in ["careful", "careless", "new"] {
+        let party = serde_json::json!({
+            "name": name, "address": "127.0.0.1:1", "owner": "Hydraulics", "site": "Hall 3",
+        });
+        house.post("/relying-parties", party).await.ok();
+    }
+    let now = house.clock.now();
+    for (name, revoked, enforced_ms) in [
+        ("careful", Reception::Refused, Some(412)),
+        ("careless", Reception::Accepted, None),
+    ] {
+        let known = house
+            .engine
+            .store()
+            .glance(|tx| tenure_engine::store::relying_party::by_name(tx, TenantId::DEFAULT, name));
+        let trials = [
+            (Canary::Valid, Reception::Accepted),
+            (Canary::Revoked, revoked),
+        ];
+        let trials = trials.map(|(canary, reception)| Trial {
+            canary,
+            issuer: "issuing-1".parse().unwrap(),
+            reception,
+            how: "<b>said so</b>".to_owned(),
+        });
+        let round = Round {
+            scope: ProbeScope::Matrix,
+            trials: trials.to_vec(),
+            enforced_ms,
+        };
+        let known = known.unwrap().unwrap();
+        house.engine.record_probe(&known, now, round).await.unwrap();
+    }
+    let admin = Browser::signed_in(&house, &house.admin).await;
+    let page = admin.page("/enforcement").await;
+    for shown in [
+        "proven",
+        "failing",
+        "unverified",
+        "never",
+        "412 ms",
+        "not tried",
+        "<svg",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let page = admin.page("/relying-parties/careless").await;
+    assert!(
+        page.contains("still lets in") && !page.contains("<b>said"),
+        "{page}"
+    );
+    let times = house.get("/enforcement/times").await.ok();
+    assert_eq!(
+        times["relying_parties"]["careful"]["p50_ms"], 412,
+        "{times}"
+    );
+    let rows = house.get("/enforcement").await.ok();
+    assert_eq!(
+        rows["items"][1]["receptions"]["revoked"], "accepted",
+        "{rows}"
+    );
+    let none = house.post(
+        "/probes",
+        serde_json::json!({ "relying_parties": ["nobody"] }),
+    );
+    assert_eq!(none.await.status, StatusCode::NOT_FOUND);
+}
