@@ -202,7 +202,7 @@ fn the_past(store: &Store) {
     );
     timed(
         store,
-        "a busy site at a time",
+        "all sites at a time",
         |c: &asof::CountsAt| c.active as usize,
         |tx| {
             let site = registry::site::no(tx, TENANT, "Filled site 0")

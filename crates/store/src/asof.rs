@@ -4,6 +4,9 @@
 //! was recorded since, back-dated compromises included. *As known at T* folds a device's events up
 //! to T and knows nothing later.
 
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
 use serde_json::Value;
 use tenure_domain::certificate::{CertificateRow, Status};
 use tenure_domain::{DeviceNo, SiteNo, TenantId};
@@ -192,17 +195,17 @@ pub fn device(
     let mut found = Vec::new();
     chain(tx, first, at, |tx, row, state| {
         found.push((row_of(tx, row)?, state));
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(found)
 }
 
-/// Walks a device's certificates and tells what each was.
+/// Walks a device's certificates and tells what each was, until it breaks.
 fn chain(
     tx: &ReadTx<'_>,
     first: i64,
     at: Time,
-    mut visit: impl FnMut(&ReadTx<'_>, &Row<'_>, StateAt) -> Result<(), StoreError>,
+    mut visit: impl FnMut(&ReadTx<'_>, &Row<'_>, StateAt) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
     let mut next = first;
     while next != 0 {
@@ -215,11 +218,9 @@ fn chain(
                  FROM cert JOIN device ON device.no = cert.device WHERE cert.no = $1"
             ),
             &[&next, &at.unix()],
-            |row| {
-                if let Some(state) = state_of(row, at)? {
-                    visit(tx, row, state)?;
-                }
-                row.get::<i64>(20)
+            |row| match state_of(row, at)? {
+                Some(state) if visit(tx, row, state)?.is_break() => Ok(0),
+                _ => row.get::<i64>(20),
             },
         )?;
         next = prev.unwrap_or(0);
@@ -229,39 +230,75 @@ fn chain(
 
 /// The state of a row of [`chain`]; none before its release.
 fn state_of(row: &Row<'_>, at: Time) -> Result<Option<StateAt>, StoreError> {
-    let status = row.get::<i64>(10)?;
-    let (end, released) = (row.time(8)?, row.time(19)?);
-    if status == Status::Voided.code() || released > at {
-        return Ok(None);
-    }
-    if status == Status::Revoked.code() {
-        let told = row.time(12)?;
-        let since = row.some_time(13)?.map_or(told, |bad| bad.min(told));
-        if since <= at && since <= end {
-            return Ok(Some(StateAt::Revoked));
+    let was = Was {
+        status: row.get(10)?,
+        end: row.time(8)?,
+        released: row.time(19)?,
+        withdrawn: row.time(12)?,
+        bad_since: row.some_time(13)?,
+        is_held: row.get(21)?,
+    };
+    Ok(was.state(at))
+}
+
+/// What a certificate's state at a time follows from.
+struct Was {
+    status: i64,
+    end: Time,
+    released: Time,
+    withdrawn: Time,
+    bad_since: Option<Time>,
+    is_held: bool,
+}
+
+impl Was {
+    /// The state; none before its release.
+    fn state(&self, at: Time) -> Option<StateAt> {
+        if self.status == Status::Voided.code() || self.released > at {
+            return None;
         }
+        if self.status == Status::Revoked.code() {
+            let told = self.withdrawn;
+            let since = self.bad_since.map_or(told, |bad| bad.min(told));
+            if since <= at && since <= self.end {
+                return Some(StateAt::Revoked);
+            }
+        }
+        Some(if self.end < at {
+            StateAt::Expired
+        } else if self.is_held {
+            StateAt::Held
+        } else {
+            StateAt::Active
+        })
     }
-    Ok(Some(if end < at {
-        StateAt::Expired
-    } else if row.get::<bool>(21)? {
-        StateAt::Held
-    } else {
-        StateAt::Active
-    }))
 }
 
 /// What the certificates of the devices that stood then at a site, or at one that is inside it now,
 /// were.
 pub fn site(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<CountsAt, StoreError> {
+    let devices = devices_then(tx, site, at)?;
+    let newest = tx.number("SELECT max(no) FROM cert", &[])?;
     let mut counts = CountsAt::default();
-    each_at_site(tx, site, at, |_, _, state| {
-        counts.add(state);
-        Ok::<_, StoreError>(())
-    })?;
+    if i64::try_from(devices.len()).unwrap_or(i64::MAX) >= newest / SCANNED_FROM {
+        scan(tx, &devices, at, &mut counts)?;
+    } else {
+        for (_, first) in devices {
+            chain(tx, first, at, |_, _, state| {
+                counts.add(state);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+    }
     Ok(counts)
 }
 
-/// The same one by one, for a list: certificates of devices that stood there then, by device.
+/// If a site has one device or more for so many certificates, reading all of them in their order is
+/// faster than following the devices' chains.
+const SCANNED_FROM: i64 = 32;
+
+/// The same one by one, for a list: certificates of devices that stood there then, by device, up to
+/// a limit.
 pub fn site_list(
     tx: &ReadTx<'_>,
     site: SiteNo,
@@ -269,35 +306,72 @@ pub fn site_list(
     limit: usize,
 ) -> Result<Vec<(CertificateRow, StateAt)>, StoreError> {
     let mut found = Vec::new();
-    each_at_site(tx, site, at, |tx, row, state| {
-        if found.len() < limit {
-            found.push((row_of(tx, row)?, state));
+    for (_, first) in devices_then(tx, site, at)? {
+        if found.len() >= limit {
+            break;
         }
-        Ok(())
-    })?;
+        chain(tx, first, at, |tx, row, state| {
+            found.push((row_of(tx, row)?, state));
+            Ok(match found.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+    }
     Ok(found)
 }
 
-fn each_at_site(
-    tx: &ReadTx<'_>,
-    site: SiteNo,
-    at: Time,
-    mut visit: impl FnMut(&ReadTx<'_>, &Row<'_>, StateAt) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+/// The devices that stood then at a site, or at one that is inside it now, each with the last of its
+/// certificates.
+fn devices_then(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<Vec<(i64, i64)>, StoreError> {
+    let mut devices = Vec::new();
     for SiteNo(site) in registry::site::inside(tx, site)? {
-        let devices = tx.all(
-            "SELECT device.last_cert FROM device_assign
+        devices.extend(tx.all(
+            "SELECT device.no, device.last_cert FROM device_assign
              JOIN device ON device.no = device_assign.device
              WHERE device_assign.site = $1 AND device_assign.until > $2
              AND device_assign.since <= $2 ORDER BY device_assign.device",
             &[&site, &at.unix()],
-            |row| row.get::<i64>(0),
-        )?;
-        for first in devices {
-            chain(tx, first, at, &mut visit)?;
-        }
+            |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
+        )?);
     }
-    Ok(())
+    Ok(devices)
+}
+
+/// Counts the certificates of these devices by reading those of all.
+fn scan(
+    tx: &ReadTx<'_>,
+    devices: &[(i64, i64)],
+    at: Time,
+    counts: &mut CountsAt,
+) -> Result<(), StoreError> {
+    let devices: HashSet<i64> = devices.iter().map(|(no, _)| *no).collect();
+    let held = tx.all(
+        "SELECT cert FROM cert_hold WHERE until > $1 AND since <= $1",
+        &[&at.unix()],
+        |row| row.get::<i64>(0),
+    )?;
+    let held: HashSet<i64> = held.into_iter().collect();
+    tx.walk(
+        "SELECT no, device, status, na, issued, rev_at, invalidity FROM cert",
+        &[],
+        |row| {
+            if devices.contains(&row.get(1)?) {
+                let was = Was {
+                    status: row.get(2)?,
+                    end: row.time(3)?,
+                    released: row.time(4)?,
+                    withdrawn: row.time(5)?,
+                    bad_since: row.some_time(6)?,
+                    is_held: held.contains(&row.get(0)?),
+                };
+                was.state(at)
+                    .into_iter()
+                    .for_each(|state| counts.add(state));
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    )
 }
 
 /// A certificate as the record alone tells of it.

@@ -27,6 +27,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// What every list and count has to stay under.
 const FLOOR_MS: f64 = 100.0;
+/// The same for what was true at a time.
+const PAST_FLOOR_MS: f64 = 5_000.0;
 
 fn main() {
     let devices = argument("--devices", 1_000_000);
@@ -164,6 +166,11 @@ fn paths() -> Vec<String> {
         "/devices?standing=suspended",
         "/devices?standing=retired",
         "/devices?standing=enrolled&cursor=900000",
+        "/devices?site=Filled%20site%200",
+        "/devices?site=Filled%20site%200&standing=suspended",
+        "/devices?site=Filled%20site%200&standing=retired",
+        "/devices?site=Filled%20site%200&search=zzz",
+        "/devices?site=Filled%20site%200&search=M-17",
         "/devices?site=Filled%20site%203",
         "/devices?site=Filled%20site%203&standing=suspended",
         "/devices?class=Filled%20class%203",
@@ -213,10 +220,11 @@ fn paths() -> Vec<String> {
     for at in [-1, -100, -300] {
         all.push(format!("/api/v1/as-of?at={}", day(at)));
         all.push(format!("/api/v1/as-of?at={}&device=dev-0012345", day(at)));
-        all.push(format!(
-            "/api/v1/as-of?at={}&site=Filled%20site%200",
-            day(at)
-        ));
+        // The whole tree, a branch of it and a leaf.
+        for site in [0, 7, 777] {
+            let at = day(at);
+            all.push(format!("/api/v1/as-of?at={at}&site=Filled%20site%20{site}"));
+        }
     }
     let pages = [
         "/",
@@ -259,17 +267,20 @@ async fn lists(house: &mut House) {
             .ok()
             .and_then(|json| Some(json.get("items")?.as_array()?.len()));
         let rows = rows.map_or_else(String::new, |rows| format!(" ({rows})"));
-        let mark = if first.max(then) > FLOOR_MS {
-            "  <-- over"
-        } else {
-            ""
+        let floor = match path.contains("/as-of") {
+            true => PAST_FLOOR_MS,
+            false => FLOOR_MS,
         };
-        over += usize::from(first.max(then) > FLOOR_MS);
-        (worst_first, worst) = (worst_first.max(first), worst.max(then));
+        let is_over = first.max(then) > floor;
+        let mark = if is_over { "  <-- over" } else { "" };
+        over += usize::from(is_over);
+        if floor == FLOOR_MS {
+            (worst_first, worst) = (worst_first.max(first), worst.max(then));
+        }
         println!("{first:>10.2}{then:>10.2}  {path}{rows}{mark}");
     }
     println!(
         "slowest list or count: {worst_first:.0} ms when first asked for, {worst:.0} ms then; {over} \
-         over {FLOOR_MS:.0} ms"
+         over {FLOOR_MS:.0} ms (as-of: {PAST_FLOOR_MS:.0} ms)"
     );
 }

@@ -143,6 +143,27 @@ fn the_past_is_answered_as_it_was_seen_then() {
                     })
                     .unwrap();
                 assert_eq!(hall, counts, "the site at {then}");
+                let listed = story
+                    .house
+                    .store
+                    .glance::<_, StoreError>(|tx| {
+                        let site = registry::site::no(tx, TenantId::DEFAULT, "Hall 1")?.unwrap();
+                        let few = asof::site_list(tx, site, *then, 3)?;
+                        let all = asof::site_list(tx, site, *then, usize::MAX)?;
+                        assert_eq!(few[..], all[..few.len()], "the list at {then}");
+                        assert_eq!(few.len(), all.len().min(3), "the list at {then}");
+                        Ok(all)
+                    })
+                    .unwrap();
+                let mut one_by_one: BTreeMap<StateAt, u64> = BTreeMap::new();
+                for (_, state) in listed {
+                    *one_by_one.entry(state).or_default() += 1;
+                }
+                let of = |state| one_by_one.get(&state).copied().unwrap_or(0);
+                assert_eq!(counts.active, of(StateAt::Active), "the list at {then}");
+                assert_eq!(counts.expired, of(StateAt::Expired), "the list at {then}");
+                assert_eq!(counts.held, of(StateAt::Held), "the list at {then}");
+                assert_eq!(counts.revoked, of(StateAt::Revoked), "the list at {then}");
                 for (device, states) in seen {
                     let told = story
                         .house
