@@ -13,6 +13,8 @@ use crate::duty::publish::{Published, PublishedFilter};
 pub(crate) struct Lists {
     known: Mutex<HashMap<String, Published>>,
     filters: Mutex<HashMap<Slug, PublishedFilter>>,
+    /// By the same names, the complete lists that deltas are made to.
+    bases: Mutex<HashMap<String, Published>>,
     /// Issuers whose last list from before the start was compared with the record.
     compared: Mutex<HashSet<Slug>>,
 }
@@ -56,5 +58,15 @@ impl Lists {
     pub(crate) fn compared(&self, issuer: Slug) {
         let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
         compared.insert(issuer);
+    }
+
+    pub(crate) fn base(&self, key: &str) -> Option<Published> {
+        let bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        bases.get(key).copied()
+    }
+
+    pub(crate) fn begin(&self, key: String, published: Published) {
+        let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        bases.insert(key, published);
     }
 }

@@ -11,7 +11,7 @@ use tenure_domain::certificate::StatusChange;
 use tenure_domain::change::Change;
 use tenure_domain::finding::{FindingKind, FindingState};
 use tenure_engine::duty::publish::{
-    FULL_EVERY_S, FilterPart, LAG_MAX_S, List, Rendering, crl_path, filter_path,
+    FULL_EVERY_S, FilterPart, LAG_MAX_S, List, Rendering, crl_path, delta_path, filter_path,
 };
 use tenure_engine::store::finding;
 use tenure_engine::{RevokeAsk, Target};
@@ -262,4 +262,47 @@ async fn b4_a_short_lived_certificate_points_nowhere_and_can_still_be_withdrawn(
     house.device("later").await;
     house.engine.publish().await.unwrap();
     assert_eq!(ask(&house, &made.cert), Answer::Revoked);
+}
+
+/// For gateways: what has changed in a shard since a list they hold, at a path that nothing names.
+#[tokio::test]
+async fn a_delta_list_and_its_complete_list_say_the_same() {
+    let house = House::found().await;
+    let held = house.enrolled("pump-1").await;
+    let shard = held.row.shard;
+    let directory = house.directory.path();
+    let read = |path: PathBuf| Crl::from_der(&fs::read(path).unwrap()).unwrap();
+    let complete = || read(crl_path(directory, ISSUER, List::Shard(shard)));
+    let delta = || read(delta_path(directory, ISSUER, shard));
+    let reason = |crl: &Crl| crl.find(held.cert.serial()).unwrap().map(|e| e.reason);
+    let base = complete();
+    assert!(!delta_path(directory, ISSUER, shard).exists());
+    house.pass(2 * 3600);
+    change(&house, held.cert.serial(), StatusChange::Hold).await;
+    house.engine.publish().await.unwrap();
+    assert_eq!(reason(&delta()), Some(Reason::CertificateHold));
+
+    house.pass(2 * 3600);
+    change(&house, held.cert.serial(), StatusChange::Release).await;
+    house.engine.publish().await.unwrap();
+    let (newer, change_list) = (complete(), delta());
+    change_list.verify(issuer(&house).public_key()).unwrap();
+    assert_eq!(change_list.delta_to(), base.number());
+    assert!(
+        change_list.unusual().is_some(),
+        "nobody takes it for complete"
+    );
+    assert_eq!(change_list.number(), newer.number());
+    assert_eq!(change_list.scope(), newer.scope());
+    assert_eq!(reason(&newer), None);
+    assert_eq!(reason(&change_list), Some(Reason::RemoveFromCrl));
+
+    change(&house, held.cert.serial(), revoke()).await;
+    house.engine.publish().await.unwrap();
+    assert_eq!(delta().delta_to(), base.number(), "the same base");
+    assert_eq!(reason(&delta()), Some(Reason::KeyCompromise));
+    // After a day deltas are made to a newer list.
+    house.pass(DAY + 60);
+    house.engine.publish().await.unwrap();
+    assert!(!delta_path(directory, ISSUER, shard).exists());
 }

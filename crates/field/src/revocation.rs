@@ -164,6 +164,7 @@ pub struct Checker {
     crl: Client,
     freshness: Freshness,
     refresh: Duration,
+    deltas: Deltas,
     lists: std::sync::Mutex<HashMap<ListKey, Arc<Mutex<Option<Kept>>>>>,
     filter: Client,
     filters: HashMap<KeyHash, Mutex<filter::Kept>>,
@@ -173,8 +174,28 @@ pub struct Checker {
 type ListKey = (String, KeyHash);
 
 struct Kept {
-    list: Crl,
+    lists: Lists,
     fetched: Instant,
+}
+
+/// A complete list, and perhaps a delta that brings it up to date; both verified.
+#[derive(Clone)]
+struct Lists {
+    complete: Crl,
+    delta: Option<Crl>,
+}
+
+impl Lists {
+    fn newest(&self) -> &Crl {
+        self.delta.as_ref().unwrap_or(&self.complete)
+    }
+}
+
+/// Whether delta lists are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deltas {
+    Never,
+    Beside,
 }
 
 impl Checker {
@@ -193,6 +214,7 @@ impl Checker {
             crl,
             freshness,
             refresh,
+            deltas: Deltas::Never,
             lists: Default::default(),
             filter: filter::client()?,
             filters: HashMap::new(),
@@ -209,6 +231,14 @@ impl Checker {
         let kept = filter::Kept::open(source)?;
         self.filters.insert(kept.issuer(), Mutex::new(kept));
         Ok(self)
+    }
+
+    /// The same, bringing lists up to date by deltas where a Tenure server publishes them: beside
+    /// `…/7.crl` at `…/7/delta.crl`. For gateways whose link is thin.
+    #[must_use]
+    pub fn with_delta_lists(mut self) -> Checker {
+        self.deltas = Deltas::Beside;
+        self
     }
 
     /// The status of a chain: of the leaf by its issuer's filter, by its own word that it is too
@@ -346,32 +376,66 @@ impl Checker {
 
     /// The list at this address: the one we have while it is fresh, or a newer one. Callers that
     /// want the same list wait for one fetch.
-    async fn list(&self, url: &Url, issuer: &Cert) -> Result<Crl, Error> {
+    async fn list(&self, url: &Url, issuer: &Cert) -> Result<Lists, Error> {
         let place = self.place((url.to_string(), issuer.public_key().hash()));
         let mut kept = place.lock().await;
         if let Some(fresh) = kept
             .as_ref()
             .filter(|kept| kept.fetched.elapsed() < self.refresh)
-            && is_current(&fresh.list, now())
+            && is_current(fresh.lists.newest(), now())
         {
-            return Ok(fresh.list.clone());
+            return Ok(fresh.lists.clone());
         }
-        let fetched = self.fetch(url, issuer).await;
+        let fetched = self.fetch_newer(url, issuer, kept.as_ref()).await;
         match (fetched, kept.as_ref()) {
             // An older list than ours proves nothing newer: someone replays it, or a cache is late.
-            (Ok(list), Some(ours)) if list.this_update() < ours.list.this_update() => {
-                still_current(&ours.list).ok_or(Error::Outdated)
+            (Ok(lists), Some(ours))
+                if lists.newest().this_update() < ours.lists.newest().this_update() =>
+            {
+                still_current(&ours.lists).ok_or(Error::Outdated)
             }
-            (Ok(list), _) => {
+            (Ok(lists), _) => {
                 *kept = Some(Kept {
-                    list: list.clone(),
+                    lists: lists.clone(),
                     fetched: Instant::now(),
                 });
-                Ok(list)
+                Ok(lists)
             }
-            (Err(error), Some(ours)) => still_current(&ours.list).ok_or(error),
+            (Err(error), Some(ours)) => still_current(&ours.lists).ok_or(error),
             (Err(error), None) => Err(error),
         }
+    }
+
+    /// A delta to the complete list that we have, or a complete list.
+    async fn fetch_newer(
+        &self,
+        url: &Url,
+        issuer: &Cert,
+        ours: Option<&Kept>,
+    ) -> Result<Lists, Error> {
+        if let (Deltas::Beside, Some(ours)) = (self.deltas, ours)
+            && let Some(delta) = self.fetch_delta(url, issuer, &ours.lists.complete).await
+        {
+            return Ok(Lists {
+                complete: ours.lists.complete.clone(),
+                delta: Some(delta),
+            });
+        }
+        let complete = self.fetch(url, issuer).await?;
+        Ok(Lists {
+            complete,
+            delta: None,
+        })
+    }
+
+    /// The delta beside this address, if it is one to our list (RFC 5280 section 5.2.4): of the same
+    /// issuer and scope, to a list that is no newer than ours, and no older itself.
+    async fn fetch_delta(&self, url: &Url, issuer: &Cert, ours: &Crl) -> Option<Crl> {
+        let path = format!("{}/delta.crl", url.path().strip_suffix(".crl")?);
+        let delta = self.fetch(&url.with_path(&path).ok()?, issuer).await.ok()?;
+        let (base, number) = (delta.delta_to()?, ours.number()?);
+        let fits = delta.scope() == ours.scope() && base <= number && number <= delta.number()?;
+        fits.then_some(delta)
     }
 
     fn place(&self, key: ListKey) -> Arc<Mutex<Option<Kept>>> {
@@ -407,7 +471,8 @@ impl Checker {
 }
 
 /// What a verified, current list of the certificate's issuer says about it.
-fn look_up(list: &Crl, cert: &Cert) -> Result<Checked, Error> {
+fn look_up(lists: &Lists, cert: &Cert) -> Result<Checked, Error> {
+    let list = &lists.complete;
     if let Some(what) = list.unusual() {
         return Err(Error::NotCovered { what });
     }
@@ -432,7 +497,16 @@ fn look_up(list: &Crl, cert: &Cert) -> Result<Checked, Error> {
         }
         (Holds::All, _) | (Holds::UserCerts, false) | (Holds::CaCerts, true) => {}
     }
-    let verdict = match list.find(cert.serial()).map_err(Error::Answer)? {
+    let newer = match &lists.delta {
+        Some(delta) => delta.find(cert.serial()).map_err(Error::Answer)?,
+        None => None,
+    };
+    // What the delta says of a certificate stands above what the complete list says.
+    let entry = match newer {
+        Some(newer) => Some(newer).filter(|entry| entry.reason != Reason::RemoveFromCrl),
+        None => list.find(cert.serial()).map_err(Error::Answer)?,
+    };
+    let verdict = match entry {
         None => Verdict::Good,
         Some(entry) => Verdict::Revoked {
             at: entry.revoked_at,
@@ -442,7 +516,7 @@ fn look_up(list: &Crl, cert: &Cert) -> Result<Checked, Error> {
     Ok(Checked {
         verdict,
         source: Source::Crl,
-        known_at: list.this_update(),
+        known_at: lists.newest().this_update(),
     })
 }
 
@@ -469,8 +543,8 @@ fn is_current(list: &Crl, now: Time) -> bool {
     list.this_update() <= now.plus(CLOCK_SKEW_S) && list.next_update().is_some_and(|end| now <= end)
 }
 
-fn still_current(list: &Crl) -> Option<Crl> {
-    is_current(list, now()).then(|| list.clone())
+fn still_current(lists: &Lists) -> Option<Lists> {
+    is_current(lists.newest(), now()).then(|| lists.clone())
 }
 
 /// The addresses of plain HTTP: what is fetched there is signed itself, and asking over TLS would

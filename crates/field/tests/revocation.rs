@@ -27,6 +27,7 @@ struct Answers {
     scope: Scope,
     number: u64,
     ocsp: Ocsp,
+    delta: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -63,6 +64,7 @@ impl Plant {
             scope: Scope::everything(),
             number: 1,
             ocsp: Ocsp::Honest,
+            delta: None,
         }));
         let server = {
             let answers = answers.clone();
@@ -71,6 +73,10 @@ impl Plant {
                 match heard.path.as_str() {
                     "/ocsp" => answers.ocsp(heard),
                     "/7.crl" => answers.crl(),
+                    "/7/delta.crl" => match &answers.delta {
+                        Some(delta) => Said::new(200, delta.clone()),
+                        None => Said::new(404, ""),
+                    },
                     _ => Said::new(404, ""),
                 }
             })
@@ -393,4 +399,67 @@ async fn no_address_and_no_server_are_not_good() {
         checker.check(&plant.chain(&missing)).await,
         Err(Error::Refused { .. })
     ));
+}
+
+/// A gateway with a thin link: one complete list, and then deltas that add and take back.
+#[tokio::test]
+async fn a_delta_list_brings_a_complete_one_up_to_date() {
+    let plant = Plant::start().await;
+    let no_ocsp = |extensions: &mut Extensions| extensions.ocsp_urls.clear();
+    let (held, stolen) = (plant.device(no_ocsp), plant.device(no_ocsp));
+    plant.tell(|answers| answers.revoked.push(held.clone()));
+    let checker = Checker::new(Freshness::Made, Duration::ZERO).unwrap();
+    let checker = checker.with_delta_lists();
+    let is_good = async |cert: &Cert| {
+        let checked = checker.check(&plant.chain(cert)).await.unwrap();
+        checked.verdict() == Verdict::Good
+    };
+    assert!(!is_good(&held).await && is_good(&stolen).await);
+
+    let delta = |base: u64, number: u64, scope: Scope| {
+        let answers = plant.answers.lock().unwrap();
+        let spec = CrlSpec {
+            issuer: answers.issuer.cert.subject().clone(),
+            issuer_key_id: answers.issuer.cert.subject_key_id().unwrap().to_vec(),
+            signature: answers.signer.signature_algorithm(),
+            this_update: now(),
+            next_update: now().plus(600),
+            number,
+            scope,
+        };
+        let entry = |cert, reason| Entry {
+            serial: Cert::serial(cert).as_bytes(),
+            revoked_at: now(),
+            reason,
+            invalid_since: None,
+        };
+        let entries = [
+            entry(&held, Reason::RemoveFromCrl),
+            entry(&stolen, Reason::KeyCompromise),
+        ];
+        let sign = |what: ToSign<'_>| match what {
+            ToSign::Digest(digest) => answers.signer.sign_digest(digest),
+            ToSign::Message(message) => answers.signer.sign(message),
+        };
+        spec.to_delta_der(base, entries.into_iter(), sign).unwrap()
+    };
+    let publish = |delta: Vec<u8>| plant.tell(|answers| answers.delta = Some(delta));
+    let other = Scope {
+        urls: vec!["http://other.example/7.crl".to_owned()],
+        holds: Holds::All,
+    };
+    // To a list newer than ours, or of another scope: the complete list is fetched instead.
+    for unfit in [delta(2, 3, Scope::everything()), delta(1, 2, other)] {
+        publish(unfit);
+        assert!(!is_good(&held).await && is_good(&stolen).await);
+    }
+    let complete = plant.asked("/7.crl");
+    publish(delta(1, 2, Scope::everything()));
+    assert!(is_good(&held).await && !is_good(&stolen).await);
+    assert_eq!(plant.asked("/7.crl"), complete, "nothing but the delta");
+
+    // Whoever did not ask for deltas never meets one.
+    let plain = Checker::new(Freshness::Made, Duration::ZERO).unwrap();
+    let checked = plain.check(&plant.chain(&held)).await.unwrap();
+    assert_ne!(checked.verdict(), Verdict::Good);
 }

@@ -124,6 +124,51 @@ pub fn for_each<E: From<StoreError>>(
     }
 }
 
+/// Hands over what has changed in a shard since `from`: what was withdrawn or held, and with the
+/// reason `removeFromCRL` what was given back. Ended certificates are left out.
+pub fn for_each_changed<E: From<StoreError>>(
+    tx: &ReadTx<'_>,
+    issuer: IssuerNo,
+    shard: u16,
+    from: Time,
+    live_after: Time,
+    mut visit: impl FnMut(RevokedEntry<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let args: [&dyn rusqlite::ToSql; 4] = [&issuer.0, &shard, &from.unix(), &live_after.unix()];
+    tx.each(
+        "SELECT serial, rev_at, reason, invalidity FROM cert
+         WHERE rev_at >= max($3, 1) AND rev_at > 0 AND na >= $4 AND issuer = $1 AND shard = $2",
+        &args,
+        |row| {
+            let code = u8::try_from(row.get::<i64>(2)?).unwrap_or(u8::MAX);
+            visit(RevokedEntry {
+                serial: row.blob(0)?,
+                at: row.time(1)?,
+                reason: Reason::from_code(code).ok_or(StoreError::Unreadable {
+                    what: "cert.reason",
+                })?,
+                invalidity: row.some_time(3)?,
+            })
+        },
+    )?;
+    tx.each(
+        "SELECT c.serial, max(h.until) FROM cert_hold h JOIN cert c ON c.no = h.cert
+         WHERE h.tenant = (SELECT tenant FROM issuer WHERE no = $1)
+           AND h.until >= $3 AND h.until < 9223372036854775807
+           AND c.issuer = $1 AND c.shard = $2 AND c.rev_at = 0 AND c.na >= $4
+         GROUP BY c.no",
+        &args,
+        |row| {
+            visit(RevokedEntry {
+                serial: row.blob(0)?,
+                at: row.time(1)?,
+                reason: Reason::RemoveFromCrl,
+                invalidity: None,
+            })
+        },
+    )
+}
+
 /// How many entries [`for_each`] would hand over for one shard.
 pub fn count(
     tx: &ReadTx<'_>,

@@ -6,6 +6,7 @@
 //! and found out by making the list anew after a start.
 
 mod carry;
+mod delta;
 mod filter;
 mod lag;
 
@@ -20,6 +21,7 @@ use tenure_store::{ReadTx, StoreError};
 use tenure_x509::Time;
 use tenure_x509::crl::{Crl, CrlSpec, CrlWriter, Entry, Holds, Scope, ToSign, WriteError};
 
+pub use self::delta::delta_path;
 pub use self::filter::{FULL_EVERY_S, FilterPart, PublishedFilter, filter_path};
 pub(crate) use self::lag::Behind;
 pub use self::lag::{LAG_MAX_S, Lag, Rendering};
@@ -182,13 +184,26 @@ impl Engine {
             scope: scope(issuer, list),
         };
         let (no, key, target) = (issuer.no, key.clone(), path.clone());
-        let job = move |tx: &ReadTx<'_>| -> Result<(CrlWriter<File>, i64), Rejection> {
+        let name = format!("{}/{}", issuer.name, list.file());
+        let since = self.delta_since(&name, now);
+        let of_list = spec.clone();
+        let job = move |tx: &ReadTx<'_>| -> Result<_, Rejection> {
             let epoch = epoch_of(&revocation::epochs(tx, no)?, list);
-            Ok((stream(tx, &spec, no, list, now, &target)?, epoch))
+            // In the same snapshot: a complete list and a delta of one number say the same.
+            let changed = match (list, since) {
+                (List::Shard(shard), Some(since)) => Some((since, since.read(tx, no, shard, now)?)),
+                (List::Shard(_), None) | (List::Full, _) => None,
+            };
+            let writer = stream(tx, &of_list, no, list, now, &target)?;
+            Ok((writer, epoch, changed))
         };
-        let (writer, rendered) = self.store().read(job).await?;
+        let (writer, rendered, changed) = self.store().read(job).await?;
         self.step(Step::ListWritten);
-        let engine = self.clone();
+        let (engine, of_delta) = (self.clone(), name.clone());
+        let delta_target = match list {
+            List::Shard(shard) => Some(delta_path(self.directory(), issuer.name.as_str(), shard)),
+            List::Full => None,
+        };
         let sign = move || -> Result<(), Rejection> {
             let file = writer
                 .finish(|what| sign(&key, what))
@@ -199,6 +214,9 @@ impl Engine {
                 error,
             })?;
             engine.step(Step::ListPublished);
+            if let Some(target) = delta_target {
+                engine.publish_delta_list(&spec, changed, &key, &target, &of_delta)?;
+            }
             Ok(())
         };
         tokio::task::spawn_blocking(sign)
@@ -210,8 +228,7 @@ impl Engine {
             next_update: now.plus(life_s),
             epoch: Some(rendered),
         };
-        self.lists()
-            .put(format!("{}/{}", issuer.name, list.file()), published);
+        self.lists().put(name, published);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ pub const DIRECTORY: &str = "backups";
 pub const DATABASE: &str = "tenure.db";
 /// What else is in a backup, besides the database. No token is. The lists are there for the root's,
 /// which only the root's key could make again.
-pub const KEPT: [&str; 5] = ["keys", "log", "crl", "tenure.toml", "root.pem"];
+pub const KEPT: [&str; 6] = ["keys", "log", "crl", "filter", "tenure.toml", "root.pem"];
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

@@ -21,7 +21,7 @@ use tenure_domain::ids::Slug;
 use tenure_domain::issuer::Issuer;
 use tenure_engine::Engine;
 use tenure_engine::duty::integrate::{log_directory, read_tile};
-use tenure_engine::duty::publish::{FilterPart, List, crl_path, filter_path};
+use tenure_engine::duty::publish::{FilterPart, List, crl_path, delta_path, filter_path};
 use tenure_tlog::TilePath;
 use tenure_x509::Time;
 use tokio::fs::File;
@@ -46,6 +46,7 @@ pub fn router(engine: Engine) -> Router {
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Crl(Slug, List),
+    DeltaCrl(Slug, u16),
     Filter(Slug, FilterPart),
     Certificate(Slug),
     Checkpoint,
@@ -58,7 +59,10 @@ impl Wanted {
         match path.split_once('/')? {
             ("crl", rest) => {
                 let (issuer, file) = rest.split_once('/')?;
-                Some(Wanted::Crl(name(issuer)?, list(file)?))
+                match file.strip_suffix("/delta.crl") {
+                    Some(shard) => Some(Wanted::DeltaCrl(name(issuer)?, shard_no(shard)?)),
+                    None => Some(Wanted::Crl(name(issuer)?, list(file)?)),
+                }
             }
             ("filter", rest) => {
                 let (issuer, file) = rest.split_once('/')?;
@@ -81,6 +85,7 @@ impl Wanted {
 pub(crate) fn file_named(directory: &Path, path: &str) -> Option<PathBuf> {
     match Wanted::parse(path)? {
         Wanted::Crl(issuer, list) => Some(crl_path(directory, issuer.as_str(), list)),
+        Wanted::DeltaCrl(issuer, shard) => Some(delta_path(directory, issuer.as_str(), shard)),
         Wanted::Filter(issuer, part) => Some(filter_path(directory, issuer.as_str(), part)),
         Wanted::Certificate(_) => None,
         Wanted::Checkpoint => Some(log_directory(directory).join("checkpoint")),
@@ -99,9 +104,13 @@ fn list(file: &str) -> Option<List> {
     if name == "full" {
         return Some(List::Full);
     }
-    let shard = name.parse().ok()?;
-    // One name for each list: no leading zeros, no sign.
-    (List::Shard(shard).file() == file).then_some(List::Shard(shard))
+    shard_no(name).map(List::Shard)
+}
+
+/// One name for each list: no leading zeros, no sign.
+fn shard_no(text: &str) -> Option<u16> {
+    let shard: u16 = text.parse().ok()?;
+    (shard.to_string() == text).then_some(shard)
 }
 
 fn filter_part(file: &str) -> Option<FilterPart> {
@@ -124,6 +133,9 @@ async fn answer(State(engine): State<Engine>, request: Request) -> Response {
     }
     let found = match Wanted::parse(request.uri().path()) {
         Some(Wanted::Crl(issuer, list)) => crl(&engine, &issuer, list, request.headers()).await,
+        Some(Wanted::DeltaCrl(issuer, shard)) => {
+            delta_crl(&engine, &issuer, shard, request.headers()).await
+        }
         Some(Wanted::Filter(issuer, part)) => {
             filter(&engine, &issuer, part, request.headers()).await
         }
@@ -169,6 +181,24 @@ async fn crl(
         media: "application/pkix-crl",
         until: engine
             .published_list(&issuer.name, list)
+            .map(|published| published.next_update),
+    };
+    send(engine, status, asked).await
+}
+
+/// The newest delta to a shard's list, for gateways that know to ask for it.
+async fn delta_crl(
+    engine: &Engine,
+    issuer: &Slug,
+    shard: u16,
+    asked: &HeaderMap,
+) -> io::Result<Response> {
+    let issuer = known(engine, issuer)?;
+    let status = StatusFile {
+        path: delta_path(engine.directory(), issuer.name.as_str(), shard),
+        media: "application/pkix-crl",
+        until: engine
+            .published_list(&issuer.name, List::Shard(shard))
             .map(|published| published.next_update),
     };
     send(engine, status, asked).await

@@ -1,7 +1,7 @@
 //! Certificate revocation lists (RFC 5280 section 5): written as a stream, read lazily.
 //!
-//! **Absences.** No delta and no indirect lists are written; both are recognised when read. A list
-//! is never held in memory as objects: a million entries pass through a buffer of 64 KiB.
+//! **Absences.** No indirect lists are written; they are recognised when read. A complete list is
+//! never held in memory as objects: a million entries pass through a buffer of 64 KiB.
 
 mod parse;
 mod write;

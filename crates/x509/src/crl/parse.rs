@@ -31,6 +31,7 @@ pub struct Crl {
     authority_key_id: Option<Vec<u8>>,
     scope: Scope,
     unusual: Option<&'static str>,
+    delta_to: Option<u64>,
 }
 
 /// One entry of a list as found.
@@ -93,6 +94,7 @@ impl Crl {
             authority_key_id: None,
             scope: Scope::everything(),
             unusual: None,
+            delta_to: None,
             der: Arc::clone(&der),
         };
         if let Some(tagged) = extensions {
@@ -116,7 +118,10 @@ impl Crl {
         } else if oid == ISSUING_DISTRIBUTION_POINT {
             self.read_scope(value.sequence(WHAT)?)?;
         } else if oid == DELTA_CRL_INDICATOR {
-            self.unusual = Some("a delta list");
+            match unsigned(value.integer(WHAT)?) {
+                Some(base) => self.delta_to = Some(base),
+                None => self.unusual = Some("a delta list to no number"),
+            }
         } else if critical {
             self.unusual = Some("a list with an unknown critical extension");
         }
@@ -208,7 +213,14 @@ impl Crl {
     /// indirect or a partial list, or has a critical extension that is unknown to us.
     #[must_use]
     pub fn unusual(&self) -> Option<&'static str> {
-        self.unusual
+        self.unusual.or(self.delta_to.map(|_| "a delta list"))
+    }
+
+    /// The number of the complete list that this is a delta to (RFC 5280 section 5.2.4); `None` if it
+    /// is none, or is unusual in another way besides.
+    #[must_use]
+    pub fn delta_to(&self) -> Option<u64> {
+        self.delta_to.filter(|_| self.unusual.is_none())
     }
 
     /// The entries, read one after the other. The first malformed one ends the reading.

@@ -5,7 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use aws_lc_rs::digest;
 
-use super::{CRL_NUMBER, Holds, INVALIDITY_DATE, ISSUING_DISTRIBUTION_POINT, REASON_CODE, Scope};
+use super::{
+    CRL_NUMBER, DELTA_CRL_INDICATOR, Holds, INVALIDITY_DATE, ISSUING_DISTRIBUTION_POINT,
+    REASON_CODE, Scope,
+};
 use crate::der::{Writer, tag};
 use crate::oid::AUTHORITY_KEY_ID;
 use crate::{Error, Name, Reason, SignatureAlgorithm, Time};
@@ -187,6 +190,32 @@ impl CrlSpec {
             .map(io::Cursor::into_inner)
     }
 
+    /// A delta list in memory (RFC 5280 section 5.2.4): what has changed since the complete list of
+    /// number `base`. Its scope and issuer are those of the complete list; an entry of reason
+    /// `removeFromCRL` takes one back. The extension is critical, so that nobody takes it for a
+    /// complete list.
+    ///
+    /// # Errors
+    /// As [`CrlSpec::write`]; `Crl` if `base` is not below the number.
+    pub fn to_delta_der<'e, E>(
+        &self,
+        base: u64,
+        entries: impl Iterator<Item = Entry<'e>> + Clone,
+        sign: impl FnOnce(ToSign<'_>) -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<u8>, WriteError<E>> {
+        if base >= self.number {
+            return Err(Error::inconsistent("a delta to a list that is no older").into());
+        }
+        let entries_len = entries.clone().map(|entry| entry.encoded_len()).sum();
+        let tail = self.tail(Some(base))?;
+        let sink = io::Cursor::new(Vec::new());
+        let mut writer = CrlWriter::start_with(self, tail, entries_len, sink)?;
+        for entry in entries {
+            writer.entry(&entry)?;
+        }
+        writer.finish(sign).map(io::Cursor::into_inner)
+    }
+
     /// Version, algorithm, issuer, times: what stands before the entries.
     fn head(&self) -> Result<Vec<u8>, Error> {
         let mut writer = Writer::new();
@@ -199,7 +228,7 @@ impl CrlSpec {
     }
 
     /// `[0]` and the extensions: what stands after the entries.
-    fn tail(&self) -> Result<Vec<u8>, Error> {
+    fn tail(&self, delta_to: Option<u64>) -> Result<Vec<u8>, Error> {
         if !self
             .scope
             .urls
@@ -223,6 +252,13 @@ impl CrlSpec {
                     extension.oid(&CRL_NUMBER);
                     extension.nest(tag::OCTET_STRING, |value| value.unsigned(self.number));
                 });
+                if let Some(base) = delta_to {
+                    extensions.sequence(|extension| {
+                        extension.oid(&DELTA_CRL_INDICATOR);
+                        extension.boolean_true();
+                        extension.nest(tag::OCTET_STRING, |value| value.unsigned(base));
+                    });
+                }
                 if self.scope != Scope::everything() {
                     write_scope(&self.scope, extensions);
                 }
@@ -298,8 +334,17 @@ impl<S: Read + Write + Seek> CrlWriter<S> {
     /// # Errors
     /// `Io` if the sink fails, `Crl` if the spec has an unknown algorithm or a URL that is not
     /// ASCII, or if the list would not fit in 4 GiB.
-    pub fn start<E>(spec: &CrlSpec, entries_len: u64, mut sink: S) -> Result<Self, WriteError<E>> {
-        let (head, tail) = (spec.head()?, spec.tail()?);
+    pub fn start<E>(spec: &CrlSpec, entries_len: u64, sink: S) -> Result<Self, WriteError<E>> {
+        Self::start_with(spec, spec.tail(None)?, entries_len, sink)
+    }
+
+    fn start_with<E>(
+        spec: &CrlSpec,
+        tail: Vec<u8>,
+        entries_len: u64,
+        mut sink: S,
+    ) -> Result<Self, WriteError<E>> {
+        let head = spec.head()?;
         let list_len = if entries_len == 0 {
             0
         } else {

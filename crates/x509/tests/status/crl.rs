@@ -569,3 +569,53 @@ fn lists_of_openssl_are_read() {
         assert!(list(unusual).unusual().is_some(), "{unusual}");
     }
 }
+
+/// RFC 5280 section 5.2.4, as OpenSSL reads it too.
+#[test]
+fn a_delta_list_says_to_which_list_it_is_one() {
+    let (_, ca) = issuing(KeyKind::P256);
+    let serials = [Serial::from_random([1; 20]), Serial::from_random([2; 20])];
+    let entries = [
+        entry(&serials[0], Reason::KeyCompromise),
+        entry(&serials[1], Reason::RemoveFromCrl),
+    ];
+    let spec = spec(&ca, shard());
+    let delta = |base| spec.to_delta_der(base, entries.iter().copied(), sign_with(&ca.key));
+    assert!(delta(spec.number).is_err(), "a delta to itself");
+    let der = delta(4711).unwrap();
+    let crl = Crl::from_der(&der).unwrap();
+    crl.verify(ca.key.public()).unwrap();
+    assert_eq!(
+        (crl.delta_to(), crl.number()),
+        (Some(4711), Some(spec.number))
+    );
+    assert!(crl.unusual().is_some(), "it is no complete list");
+    assert_eq!(crl.scope(), &shard());
+    for (serial, wanted) in serials
+        .iter()
+        .zip([Reason::KeyCompromise, Reason::RemoveFromCrl])
+    {
+        assert_eq!(crl.find(serial).unwrap().unwrap().reason, wanted);
+    }
+    assert!(extension(&der, "2.5.29.27").unwrap().0, "critical");
+    if !crate::support::available("openssl", &["version"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("delta.crl"), &der).unwrap();
+    let args = [
+        "crl",
+        "-inform",
+        "DER",
+        "-in",
+        "delta.crl",
+        "-noout",
+        "-text",
+    ];
+    let (success, text) = crate::support::try_run(dir.path(), "openssl", &args);
+    assert!(
+        success && text.contains("Delta CRL Indicator: critical"),
+        "{text}"
+    );
+    assert!(text.contains("Remove From CRL"), "{text}");
+}

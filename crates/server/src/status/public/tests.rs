@@ -15,6 +15,10 @@ fn a_path_names_one_thing_or_nothing() {
         crl("/crl/root/full.crl"),
         Some(Wanted::Crl(slug("root"), List::Full))
     );
+    assert_eq!(
+        crl("/crl/issuing-1/7/delta.crl"),
+        Some(Wanted::DeltaCrl(slug("issuing-1"), 7))
+    );
     let filter = |part| Some(Wanted::Filter(slug("issuing-1"), part));
     assert_eq!(
         crl("/filter/issuing-1/full.filter"),
@@ -39,6 +43,10 @@ fn a_path_names_one_thing_or_nothing() {
         "/crl/issuing-1/07.crl",
         "/crl/issuing-1/+7.crl",
         "/crl/issuing-1/65536.crl",
+        "/crl/issuing-1/07/delta.crl",
+        "/crl/issuing-1/full/delta.crl",
+        "/crl/issuing-1//delta.crl",
+        "/crl/issuing-1/../7/delta.crl",
         "/filter/issuing-1/07.delta",
         "/filter/issuing-1/.delta",
         "/filter/issuing-1/full.filter.new",
@@ -113,6 +121,10 @@ proptest! {
             Some(Wanted::Crl(issuer, list)) => {
                 let file = crl_path(Path::new("/d"), issuer.as_str(), list);
                 prop_assert!(file.starts_with("/d/crl") && file.components().count() == 5);
+            }
+            Some(Wanted::DeltaCrl(issuer, shard)) => {
+                let file = delta_path(Path::new("/d"), issuer.as_str(), shard);
+                prop_assert!(file.starts_with("/d/crl") && file.components().count() == 6);
             }
             Some(Wanted::Filter(issuer, part)) => {
                 let file = filter_path(Path::new("/d"), issuer.as_str(), part);
