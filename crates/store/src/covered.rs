@@ -2,7 +2,7 @@
 //! changed of them since a filter was made.
 //!
 //! **The rule of coverage.** When something is reserved, its `notBefore` is later than the newest
-//! recorded time less [`BACKDATE_S_MAX`] and [`IN_FLIGHT_S`], or it is refused as stale. Recorded
+//! recorded time less [`BACKDATE_S_MAX`] and `IN_FLIGHT_S`, or it is refused as stale. Recorded
 //! time never goes back. So whatever begins at or before that bound, as a snapshot shows it, is in
 //! that snapshot: nothing is ever added to it, under any policy and any clock.
 
