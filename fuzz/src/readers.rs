@@ -5,7 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 /// A reader by the name of its target and of the directory of its seeds.
-pub const READERS: &[(&str, fn(&[u8]))] = &[
+pub type Reader = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const READERS: &[Reader] = &[
     ("cert", cert),
     ("checkpoint", checkpoint),
     ("cms", cms),
@@ -115,10 +118,10 @@ pub fn est_answer(octets: &[u8]) {
     use tenure_field::http::{Trust, Url};
     use tenure_wire::est::{CsrAttrs, MediaType, decode_answer, parse_generated_key};
     let _ = parse_certs(octets);
-    if let Ok(der) = decode_answer(octets) {
-        if let Ok(attrs) = CsrAttrs::from_der(&der) {
-            let _ = attrs.wanted_key();
-        }
+    if let Ok(der) = decode_answer(octets)
+        && let Ok(attrs) = CsrAttrs::from_der(&der)
+    {
+        let _ = attrs.wanted_key();
     }
     // The first line is the media type, the rest the body.
     let end = octets
@@ -151,10 +154,10 @@ pub fn est_parse(octets: &[u8]) {
             assert_eq!(again, der);
         }
     }
-    if let Ok(attrs) = CsrAttrs::from_der(octets) {
-        if let Some(der) = attrs.to_der() {
-            assert!(CsrAttrs::from_der(&der).is_ok());
-        }
+    if let Ok(attrs) = CsrAttrs::from_der(octets)
+        && let Some(der) = attrs.to_der()
+    {
+        assert!(CsrAttrs::from_der(&der).is_ok());
     }
     let _ = parse_generated_key(octets, "multipart/mixed; boundary=a");
     let Ok(text) = std::str::from_utf8(octets) else {
@@ -205,10 +208,10 @@ pub fn note(octets: &[u8]) {
     if let Ok(note) = Note::parse(bytes) {
         assert_eq!(note.to_string().as_bytes(), bytes);
     }
-    if let Ok(text) = str::from_utf8(bytes) {
-        if let Ok(key) = text.parse::<VerifierKey>() {
-            assert_eq!(key.to_string(), text);
-        }
+    if let Ok(text) = str::from_utf8(bytes)
+        && let Ok(key) = text.parse::<VerifierKey>()
+    {
+        assert_eq!(key.to_string(), text);
     }
 }
 

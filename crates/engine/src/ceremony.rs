@@ -111,7 +111,7 @@ pub async fn found(
         .await?;
     let url = &founding.public_url;
     engine
-        .install(&anchor, IssuerKind::Root, &root, &[], 1, url, &us)
+        .install(&anchor, IssuerKind::Root, &root, &[], (1, url), &us)
         .await?;
     let below = engine
         .certify(ISSUING, ISSUING_PROFILE, Vec::new(), "issuer ceremony")
@@ -123,8 +123,7 @@ pub async fn found(
             IssuerKind::Issuing,
             &issuing,
             &chain,
-            founding.shards,
-            url,
+            (founding.shards, url),
             &us,
         )
         .await?;
@@ -297,8 +296,7 @@ impl Engine {
             kind,
             new,
             &chain,
-            IDEVID_SHARDS,
-            &above.base_url,
+            (IDEVID_SHARDS, &above.base_url),
             &us,
         )
         .await?;
@@ -331,15 +329,15 @@ impl Engine {
         })
     }
 
-    /// Makes an issuer of a CA certificate that was just released.
+    /// Makes an issuer of a CA certificate that was just released. It publishes its list in so many
+    /// shards below that URL.
     async fn install(
         &self,
         made: &Arc<certificate::Certificate>,
         kind: IssuerKind,
         key: &Key,
         chain: &[Cert],
-        shards: u16,
-        base_url: &str,
+        (shards, base_url): (u16, &str),
         us: &Actor,
     ) -> Result<(), Rejection> {
         let name: Slug = key
