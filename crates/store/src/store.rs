@@ -345,8 +345,11 @@ impl Threads {
             let committed = |now: Sequence| recorded.store(now.recorded, Ordering::Release);
             let between = |link: &Link| {
                 if mark.take_last().is_some() {
+                    // Before, so that every page may be moved; after, so that nobody needs the log
+                    // any more and the next commit may begin it anew.
                     pool.let_go();
                     checkpoint::checkpoint(&link.db, &fatal);
+                    pool.let_go();
                 }
                 link.lookup.spill_if_due(link);
             };
