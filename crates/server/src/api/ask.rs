@@ -137,9 +137,7 @@ pub(crate) async fn page(
     let items = desk
         .read(move |tx| pending::list(tx, tenant, ruling, before.map(AskNo), limit))
         .await?;
-    let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = items.last().filter(|_| full).map(|ask| ask.no.to_string());
-    Ok(Page { items, next })
+    Ok(Page::up_to(limit, items, |ask| ask.no.0))
 }
 
 fn known(desk: &Desk, no: i64) -> Result<Json<AskItem>, Problem> {

@@ -135,13 +135,6 @@ pub(crate) async fn of_device(
 }
 
 fn paged(found: &[StoredEvent], limit: u32) -> Page<EventItem> {
-    let full = found.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = found
-        .last()
-        .filter(|_| full)
-        .map(|event| event.seq.to_string());
-    Page {
-        items: found.iter().map(EventItem::of).collect(),
-        next,
-    }
+    let items = found.iter().map(EventItem::of).collect();
+    Page::up_to(limit, items, |event: &EventItem| event.seq)
 }

@@ -107,12 +107,7 @@ pub(crate) async fn page(
     let items = desk
         .read(move |tx| incident::list(tx, tenant, state, before.map(IncidentNo), limit))
         .await?;
-    let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = items
-        .last()
-        .filter(|_| full)
-        .map(|incident| incident.no.to_string());
-    Ok(Page { items, next })
+    Ok(Page::up_to(limit, items, |incident| incident.no.0))
 }
 
 fn known(desk: &Desk, no: i64) -> Result<Json<IncidentItem>, Problem> {

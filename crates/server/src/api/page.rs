@@ -17,6 +17,17 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// A page of at most `limit` items in an order by number: a full one has a next, which begins
+    /// after the last item's number.
+    pub fn up_to(limit: u32, items: Vec<T>, number: impl Fn(&T) -> i64) -> Page<T> {
+        let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = items
+            .last()
+            .filter(|_| full)
+            .map(|last| number(last).to_string());
+        Page { items, next }
+    }
+
     /// The page with each item turned into what is shown of it.
     pub fn map<U>(self, show: impl FnMut(T) -> U) -> Page<U> {
         Page {

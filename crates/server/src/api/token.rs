@@ -112,12 +112,8 @@ async fn list(
     let items = desk
         .read(move |tx| token::list(tx, tenant, after, limit))
         .await?;
-    let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = items
-        .last()
-        .filter(|_| full)
-        .map(|token| token.no.to_string());
-    Ok(Json(Page { items, next }.map(TokenItem::from)))
+    let page = Page::up_to(limit, items, |token| token.no.0);
+    Ok(Json(page.map(TokenItem::from)))
 }
 
 async fn create(

@@ -13,7 +13,7 @@ use tenure_engine::store::pending;
 use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
-use super::page::{Part, Shown, csrf, empty, page, pager, stamp, tag};
+use super::page::{Part, Shown, beyond, csrf, empty, page, pager, stamp, tabs, tag};
 use super::posted::{Nothing, Posted};
 use super::session::SignedIn;
 use crate::api::Desk;
@@ -49,11 +49,7 @@ pub(super) async fn list(
     let cursor = asked.cursor.unwrap_or_default();
     let content = html! {
         h1 { "Requests" }
-        nav.tabs aria-label="Which requests" {
-            @for each in ["waiting", "approved", "refused", "all"] {
-                a href={ "/asks?state=" (each) } aria-current=[(each == state).then_some("true")] { (each) }
-            }
-        }
+        (tabs("Which requests", "/asks", &["waiting", "approved", "refused", "all"], state))
         @if found.items.is_empty() {
             @if state == "waiting" {
                 (empty("No request waits for a decision.", html! { "Requests come here when the policy wants a person to look, and when a device asks that nobody registered." }))
@@ -140,7 +136,7 @@ fn decision(who: &SignedIn, ask: &AskItem) -> Markup {
         @match ask.state {
             "waiting" | "quarantined" => {
                 @if let Err(problem) = who.may(Approve) {
-                    p.hint { "Deciding needs more than your role. " (problem.detail.unwrap_or_default()) }
+                    (beyond("Deciding", problem))
                 } @else {
                     section.card aria-labelledby="decide" {
                         h2 #decide { "Decide" }

@@ -13,7 +13,7 @@ use tenure_engine::store::finding as stored;
 use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
-use super::page::{Part, Shown, at, csrf, empty, page, pager, tag};
+use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, tabs, tag};
 use super::posted::Posted;
 use super::session::SignedIn;
 use crate::api::Desk;
@@ -50,11 +50,7 @@ pub(super) async fn list(
     let cursor = asked.cursor.unwrap_or_default();
     let content = html! {
         h1 { "Findings" }
-        nav.tabs aria-label="Which findings" {
-            @for each in ["open", "acknowledged", "cleared", "all"] {
-                a href={ "/findings?state=" (each) } aria-current=[(each == word).then_some("true")] { (each) }
-            }
-        }
+        (tabs("Which findings", "/findings", &["open", "acknowledged", "cleared", "all"], word))
         @if found.items.is_empty() {
             (empty("There is none.", html! { "Whatever is watched here is as it should be, as far as this list goes. There is nothing to do." }))
         } @else {
@@ -146,7 +142,7 @@ fn evidence(text: &str) -> Markup {
 
 fn acknowledgement(who: &SignedIn, finding: &Finding) -> Markup {
     if let Err(problem) = who.may(Approve) {
-        return html! { p.hint { "Acknowledging needs more than your role. " (problem.detail.unwrap_or_default()) } };
+        return beyond("Acknowledging", problem);
     }
     html! {
         section.card aria-labelledby="acknowledge" {

@@ -13,7 +13,7 @@ use tenure_engine::store::incident as stored;
 use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
-use super::page::{Part, Shown, at, csrf, empty, page, pager, tag};
+use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, tabs, tag};
 use super::posted::Posted;
 use super::session::SignedIn;
 use crate::api::Desk;
@@ -46,11 +46,7 @@ pub(super) async fn list(
     let cursor = asked.cursor.unwrap_or_default();
     let content = html! {
         h1 { "Incidents" }
-        nav.tabs aria-label="Which incidents" {
-            @for each in ["open", "resolved", "all"] {
-                a href={ "/incidents?state=" (each) } aria-current=[(each == word).then_some("true")] { (each) }
-            }
-        }
+        (tabs("Which incidents", "/incidents", &["open", "resolved", "all"], word))
         @if found.items.is_empty() {
             (empty("There is none.", html! { "An incident is opened when two holders of one identity show up, when one key is used for two devices, or when a certificate is seen that should not exist. There is nothing to do." }))
         } @else {
@@ -117,7 +113,7 @@ pub(super) async fn show(
 
 fn decision(who: &SignedIn, incident: &Incident) -> Markup {
     if let Err(problem) = who.may(Approve) {
-        return html! { p.hint { "Deciding needs more than your role. " (problem.detail.unwrap_or_default()) } };
+        return beyond("Deciding", problem);
     }
     html! {
         section.card aria-labelledby="decide" {

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 use tenure_x509::Time;
 
 use super::session::SignedIn;
+use crate::problem::Problem;
 
 /// Which part of the dashboard a page belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,6 +200,22 @@ pub(super) fn pager(path: &str, pairs: &[(&str, &str)], next: Option<&str>) -> M
             }
         }
     }
+}
+
+/// The parts of a list by state, the one that is shown marked.
+pub(super) fn tabs(label: &str, path: &str, words: &[&str], chosen: &str) -> Markup {
+    html! {
+        nav.tabs aria-label=(label) {
+            @for each in words {
+                a href={ (path) "?state=" (each) } aria-current=[(*each == chosen).then_some("true")] { (each) }
+            }
+        }
+    }
+}
+
+/// What stands in place of a form for those who may not send it.
+pub(super) fn beyond(what: &str, problem: Problem) -> Markup {
+    html! { p.hint { (what) " needs more than your role. " (problem.detail.unwrap_or_default()) } }
 }
 
 /// What stands where a list would be.
