@@ -27,6 +27,7 @@ pub const READERS: &[Reader] = &[
     ("path", path),
     ("pem", pem),
     ("policy_document", policy_document),
+    ("probe_answer", probe_answer),
     ("public_path", public_path),
     ("text", text),
     ("tile_path", tile_path),
@@ -391,4 +392,15 @@ pub fn text(octets: &[u8]) {
         text.parse::<Title>(),
     );
     let _ = text.parse::<Reason>();
+}
+
+/// What a relying party says to the prober: only an answer of the protocol has a code.
+pub fn probe_answer(octets: &[u8]) {
+    use tenure_field::probe::{connack, http_status};
+    if let Some(status) = http_status(octets) {
+        assert!((100..=599).contains(&status) && octets.starts_with(b"HTTP/1."));
+    }
+    if let Some(code) = connack(octets) {
+        assert_eq!(octets.get(3), Some(&code));
+    }
 }
