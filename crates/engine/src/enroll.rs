@@ -47,13 +47,17 @@ impl Engine {
     /// same ask, repeated, is decided afresh. After `complete` the answer is recorded, and the
     /// same ask gets it again.
     pub async fn enroll(&self, ask: Ask) -> Result<Answer, Rejection> {
-        for _ in 0..STALE_TRIES {
+        for tried in 0..STALE_TRIES {
             let now = self.now_for_signing()?;
             let snapshot = self.snapshot();
             let about = |tx: &ReadTx<'_>| facts::about(tx, &ask, &snapshot, now);
             // What is allowed is checked again by `reserve` and `complete`, so it may rest on facts a
-            // few milliseconds old. Any other answer is given on new ones.
-            let mut facts = self.store().glance_recent(about)?;
+            // few milliseconds old. Any other answer is given on new ones, and so is the one after
+            // they were found to be too old.
+            let mut facts = match tried {
+                0 => self.store().glance_recent(about)?,
+                _ => self.store().glance(about)?,
+            };
             let mut decision = policy::decide(&snapshot.policy, &ask, &facts, now);
             if !matches!(decision, Decision::Allow(_)) {
                 facts = self.store().glance(about)?;

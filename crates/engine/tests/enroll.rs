@@ -93,6 +93,15 @@ async fn f6_a_renewal_extends_the_chain_and_replaces_its_predecessor() {
 }
 
 #[tokio::test]
+async fn a_device_that_renews_at_once_after_each_answer_is_never_put_off() {
+    let house = House::found().await;
+    let mut head = house.enrolled("pump-17").await;
+    for _ in 0..20 {
+        head = issued(house.renew(&head.cert, &pair()).await);
+    }
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_given_again_and_a_lost_key_is_forgiven_once() {
     let house = House::found().await;
     let first = house.enrolled("pump-17").await;
