@@ -23,6 +23,7 @@ use crate::certificate::{key_prefix, serial_hash};
 use crate::driver::sqlite::said;
 use crate::error::StoreError;
 use crate::tx::{Link, ReadTx};
+use crate::writer::{self, Fatal};
 
 /// How many entries come together before they are written.
 pub(crate) const SPILL: usize = 8192;
@@ -153,24 +154,20 @@ impl Lookup {
 
     /// Writes the current entries to the tables once there are enough of them. If that fails they
     /// stay in memory and the next group's end tries again.
-    pub(crate) fn spill_if_due(&self, link: &Link) {
+    pub(crate) fn spill_if_due(&self, link: &Link, fatal: &Fatal) {
         if self.read().current.serials.len() < SPILL {
             return;
         }
-        if let Err(error) = self.spill(link, i64::MAX) {
+        if let Err(error) = self.spill(link, i64::MAX, fatal) {
             tracing::warn!(%error, "the lookup of serials and keys was not written; trying again");
         }
     }
 
     /// Writes the current entries, which are those of every row up to `known` that is not written.
-    fn spill(&self, link: &Link, known: i64) -> Result<(), StoreError> {
+    fn spill(&self, link: &Link, known: i64, fatal: &Fatal) -> Result<(), StoreError> {
         link.execute("BEGIN IMMEDIATE")?;
         let written = write(link, &self.read().current, known);
-        if let Err(error) = written.and_then(|()| link.execute("COMMIT")) {
-            // A full disk may already have ended the transaction.
-            let _ = link.execute("ROLLBACK");
-            return Err(error);
-        }
+        writer::end(link, written, fatal)?;
         let mut state = self.write();
         state.previous = mem::take(&mut state.current);
         state.spills += 1;
@@ -178,7 +175,7 @@ impl Lookup {
     }
 
     /// Makes the entries again that were only in memory when the store was last open.
-    pub(crate) fn reload(&self, link: &Link) -> Result<(), StoreError> {
+    pub(crate) fn reload(&self, link: &Link, fatal: &Fatal) -> Result<(), StoreError> {
         let tx = ReadTx::new(link);
         let mut after = tx.number("SELECT cert FROM spilled", &[])?;
         loop {
@@ -200,7 +197,7 @@ impl Lookup {
             let Some(last) = last else { break };
             after = last;
             if self.read().current.serials.len() >= SPILL {
-                self.spill(link, last)?;
+                self.spill(link, last, fatal)?;
             }
         }
         let mut known = Vec::new();

@@ -88,6 +88,18 @@ pub fn shards(tx: &ReadTx<'_>) -> Result<Vec<ShardState>, StoreError> {
     )
 }
 
+fn entry<'r>(row: &'r Row<'_>) -> Result<RevokedEntry<'r>, StoreError> {
+    let code = u8::try_from(row.get::<i64>(2)?).unwrap_or(u8::MAX);
+    Ok(RevokedEntry {
+        serial: row.blob(0)?,
+        at: row.time(1)?,
+        reason: Reason::from_code(code).ok_or(StoreError::Unreadable {
+            what: "cert.reason",
+        })?,
+        invalidity: row.some_time(3)?,
+    })
+}
+
 /// Hands the set of one shard, or of all of an issuer's, to `visit`: what is revoked, held or voided
 /// and ends at `live_after` or later. In order of shard and end.
 pub fn for_each<E: From<StoreError>>(
@@ -97,17 +109,7 @@ pub fn for_each<E: From<StoreError>>(
     live_after: Time,
     mut visit: impl FnMut(RevokedEntry<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut hand = |row: &crate::tx::Row<'_>| {
-        let code = u8::try_from(row.get::<i64>(2)?).unwrap_or(u8::MAX);
-        visit(RevokedEntry {
-            serial: row.blob(0)?,
-            at: row.time(1)?,
-            reason: Reason::from_code(code).ok_or(StoreError::Unreadable {
-                what: "cert.reason",
-            })?,
-            invalidity: row.some_time(3)?,
-        })
-    };
+    let mut hand = |row: &Row<'_>| visit(entry(row)?);
     match shard {
         Some(shard) => tx.each(
             "SELECT serial, rev_at, reason, invalidity FROM cert
@@ -139,17 +141,7 @@ pub fn for_each_changed<E: From<StoreError>>(
         "SELECT serial, rev_at, reason, invalidity FROM cert
          WHERE rev_at >= max($3, 1) AND rev_at > 0 AND na >= $4 AND issuer = $1 AND shard = $2",
         &args,
-        |row| {
-            let code = u8::try_from(row.get::<i64>(2)?).unwrap_or(u8::MAX);
-            visit(RevokedEntry {
-                serial: row.blob(0)?,
-                at: row.time(1)?,
-                reason: Reason::from_code(code).ok_or(StoreError::Unreadable {
-                    what: "cert.reason",
-                })?,
-                invalidity: row.some_time(3)?,
-            })
-        },
+        |row| visit(entry(row)?),
     )?;
     tx.each(
         "SELECT c.serial, max(h.until) FROM cert_hold h JOIN cert c ON c.no = h.cert

@@ -107,7 +107,7 @@ impl Store {
         let cache = Arc::new(Cache::default());
         let lookup = Arc::new(Lookup::default());
         let link = Link::new(db, Arc::new(Cache::default()), Arc::clone(&lookup));
-        lookup.reload(&link)?;
+        lookup.reload(&link, &options.fatal)?;
         let sequence = last_numbers(&link)?;
         let queue = Arc::new(Queue::new());
         let desk = Arc::new(Desk::new());
@@ -351,7 +351,7 @@ impl Threads {
                     checkpoint::checkpoint(&link.db, &fatal);
                     pool.let_go();
                 }
-                link.lookup.spill_if_due(link);
+                link.lookup.spill_if_due(link, &fatal);
             };
             writer::run(link, &queue, grouping, sequence, &fatal, committed, between);
         })

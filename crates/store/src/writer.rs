@@ -288,14 +288,28 @@ fn commit(
     chance: &mut Chance,
     fatal: &Fatal,
 ) -> Result<(), StoreError> {
-    execute(link, "BEGIN IMMEDIATE").map_err(said)?;
+    link.execute("BEGIN IMMEDIATE")?;
     let mut tx = Tx::new(link, *sequence, chance);
     let written = run_closures(&mut tx, group);
     let after = tx.sequence;
     let known = tx.take_known();
     drop(tx);
+    end(link, written, fatal)?;
+    *sequence = after;
+    link.lookup.learn(known);
+    Ok(())
+}
+
+/// Makes durable what a transaction has written, or undoes it if that came to nothing. Does not
+/// return if the disk could not say that it is durable.
+pub(crate) fn end(
+    link: &Link,
+    written: Result<(), StoreError>,
+    fatal: &Fatal,
+) -> Result<(), StoreError> {
     let committed = written.and_then(|()| {
-        execute(link, "COMMIT").map(|_| ()).map_err(|error| {
+        let done = link.prepare("COMMIT").and_then(|mut s| s.execute([]));
+        done.map(|_| ()).map_err(|error| {
             if is_fatal(&error) {
                 fatal(&format!(
                     "the disk could not make a commit durable: {error}"
@@ -304,18 +318,11 @@ fn commit(
             said(error)
         })
     });
-    match committed {
-        Ok(()) => {
-            *sequence = after;
-            link.lookup.learn(known);
-            Ok(())
-        }
-        Err(error) => {
-            // A full disk may already have ended the transaction; then this says so and that is fine.
-            let _ = execute(link, "ROLLBACK");
-            Err(error)
-        }
+    if committed.is_err() {
+        // A full disk may already have ended the transaction; then this says so and that is fine.
+        let _ = link.execute("ROLLBACK");
     }
+    committed
 }
 
 fn run_closures(tx: &mut Tx<'_>, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
@@ -326,8 +333,4 @@ fn run_closures(tx: &mut Tx<'_>, group: &mut [Box<dyn Job>]) -> Result<(), Store
         }
     }
     tx.finish()
-}
-
-fn execute(link: &Link, sql: &'static str) -> rusqlite::Result<usize> {
-    link.db.prepare_cached(sql)?.execute([])
 }

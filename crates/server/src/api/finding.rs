@@ -126,11 +126,7 @@ pub(crate) async fn page(
     let items = desk
         .read(move |tx| finding::list(tx, tenant, state, before.map(FindingNo), limit))
         .await?;
-    let next = items
-        .last()
-        .filter(|_| items.len() == paging.items())
-        .map(|finding| finding.no.to_string());
-    Ok(Page { items, next })
+    Ok(Page::up_to(limit, items, |finding| finding.no.0))
 }
 
 fn known(desk: &Desk, no: i64) -> Result<Json<FindingItem>, Problem> {

@@ -17,14 +17,14 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` items in an order by number: a full one has a next, which begins
-    /// after the last item's number.
-    pub fn up_to(limit: u32, items: Vec<T>, number: impl Fn(&T) -> i64) -> Page<T> {
+    /// A page of at most `limit` items in the order of their places: a full one has a next, which
+    /// begins after the last item's.
+    pub fn up_to<P: ToString>(limit: u32, items: Vec<T>, place: impl Fn(&T) -> P) -> Page<T> {
         let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
         let next = items
             .last()
             .filter(|_| full)
-            .map(|last| number(last).to_string());
+            .map(|last| place(last).to_string());
         Page { items, next }
     }
 

@@ -166,11 +166,8 @@ async fn list(
                 .await?
         }
     };
-    let next = items
-        .last()
-        .filter(|_| items.len() == paging.items())
-        .map(|probe| probe.no.to_string());
-    Ok(Json(Page { items, next }.map(ProbeItem::from)))
+    let page = Page::up_to(limit, items, |probe| probe.no.0);
+    Ok(Json(page.map(ProbeItem::from)))
 }
 
 async fn show(State(desk): State<Desk>, Path(no): Path<i64>) -> Result<Json<ProbeItem>, Problem> {

@@ -183,11 +183,7 @@ pub(crate) async fn page(desk: &Desk, paging: &Paging) -> Result<Page<Known>, Pr
     let items = desk
         .read(move |tx| relying_party::list(tx, tenant, &after, limit))
         .await?;
-    let next = items
-        .last()
-        .filter(|_| items.len() == paging.items())
-        .map(|known| known.party.name.to_string());
-    Ok(Page { items, next })
+    Ok(Page::up_to(limit, items, |known| known.party.name.clone()))
 }
 
 /// One relying party.

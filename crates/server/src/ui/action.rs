@@ -17,7 +17,7 @@ use tenure_x509::Reason;
 use super::asked::Path;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, csrf, page};
-use super::posted::Posted;
+use super::posted::{Posted, why};
 use super::session::SignedIn;
 use crate::api::certificate::Named;
 use crate::api::device::WHY_MAX;
@@ -177,15 +177,6 @@ pub(super) struct Said {
 }
 
 impl Said {
-    fn why(&self) -> Result<String, Problem> {
-        let why = self.why.trim();
-        if why.chars().count() > WHY_MAX {
-            let what = format!("Say why in at most {WHY_MAX} letters. Nothing was changed.");
-            return Err(Problem::bad_request(what));
-        }
-        Ok(why.to_owned())
-    }
-
     fn change(&self, act: Act) -> Result<StatusChange, Problem> {
         Ok(match act {
             Act::Hold => StatusChange::Hold,
@@ -259,7 +250,7 @@ pub(super) async fn do_device(
             return Ok(Redirect::to(&back).into_response());
         }
     };
-    let why = posted.form.why()?;
+    let why = why(&posted.form.why)?;
     let change = Change::SetStanding { device, to, why };
     desk.engine().change(&actor, change).await?;
     Ok(Redirect::to(&back).into_response())

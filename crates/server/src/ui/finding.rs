@@ -14,14 +14,12 @@ use super::asked::{Path, Query};
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, tabs, tag};
-use super::posted::Posted;
+use super::posted::{Posted, needed_why};
 use super::session::SignedIn;
 use crate::api::Desk;
+use crate::api::device::WHY_MAX;
 use crate::api::finding;
 use crate::problem::Problem;
-
-/// Longest reason, in letters.
-const WHY_MAX: usize = 500;
 
 /// Which findings.
 #[derive(Default, Deserialize)]
@@ -174,11 +172,7 @@ pub(super) async fn acknowledge(
 ) -> Result<Redirect, Fault> {
     let what = "POST /findings/{no}/acknowledge";
     posted.may(&desk, Approve, what).await?;
-    let why = posted.form.why.trim().to_owned();
-    if why.is_empty() || why.chars().count() > WHY_MAX {
-        let what = format!("Say why, in 1 to {WHY_MAX} letters. Nothing was changed.");
-        return Err(Problem::bad_request(what).into());
-    }
+    let why = needed_why(&posted.form.why)?;
     let change = Change::AcknowledgeFinding {
         finding: FindingNo(no),
         why,

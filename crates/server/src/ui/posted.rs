@@ -13,6 +13,7 @@ use super::Ui;
 use super::fault::Fault;
 use super::session::SignedIn;
 use crate::api::Desk;
+use crate::api::device::WHY_MAX;
 use crate::peer::Whole;
 use crate::problem::Problem;
 
@@ -44,6 +45,32 @@ impl<T> Posted<T> {
         }
         allowed
     }
+}
+
+/// The reason out of a form, which may be left out.
+///
+/// # Errors
+/// 400 if it is too long.
+pub(super) fn why(text: &str) -> Result<String, Problem> {
+    let why = text.trim();
+    if why.chars().count() > WHY_MAX {
+        let what = format!("Say why in at most {WHY_MAX} letters. Nothing was changed.");
+        return Err(Problem::bad_request(what));
+    }
+    Ok(why.to_owned())
+}
+
+/// The reason out of a form that needs one.
+///
+/// # Errors
+/// 400 if it is missing or too long.
+pub(super) fn needed_why(text: &str) -> Result<String, Problem> {
+    let why = why(text)?;
+    if why.is_empty() {
+        let what = format!("Say why, in 1 to {WHY_MAX} letters. Nothing was changed.");
+        return Err(Problem::bad_request(what));
+    }
+    Ok(why)
 }
 
 /// A form without fields of its own.

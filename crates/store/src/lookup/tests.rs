@@ -6,6 +6,7 @@ use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
 use crate::migrate;
 use crate::tx::{Link, ReadTx};
+use crate::writer::Fatal;
 
 fn writer(directory: &Path, lookup: &Arc<Lookup>) -> Link {
     let db = connect(&directory.join("tenure.db"), Purpose::Write, 1024).unwrap();
@@ -16,6 +17,11 @@ fn writer(directory: &Path, lookup: &Arc<Lookup>) -> Link {
 fn reader(directory: &Path, lookup: &Arc<Lookup>) -> Link {
     let db = connect(&directory.join("tenure.db"), Purpose::Read, 1024).unwrap();
     Link::new(db, Arc::new(Cache::default()), Arc::clone(lookup))
+}
+
+/// Nobody is called: a disk that fails is not what these tests are about.
+fn nobody() -> Fatal {
+    Arc::new(|why| panic!("{why}"))
 }
 
 /// A certificate's row, with its number as both of its values.
@@ -48,7 +54,7 @@ fn a_certificate_is_found_once_before_and_after_each_spill() {
     for _ in 0..4 {
         assert_eq!(both(&link, 7), [vec![7], vec![7]]);
         assert_eq!(both(&link, 8), [const { Vec::<i64>::new() }; 2]);
-        lookup.spill(&link, i64::MAX).unwrap();
+        lookup.spill(&link, i64::MAX, &nobody()).unwrap();
     }
 }
 
@@ -63,7 +69,7 @@ fn a_snapshot_from_before_many_spills_still_finds_what_it_sees() {
     let old = ReadTx::new(&other);
     assert_eq!(candidates(&old, By::Serial, 7).unwrap(), [7]);
     for no in 8..12 {
-        lookup.spill(&link, i64::MAX).unwrap();
+        lookup.spill(&link, i64::MAX, &nobody()).unwrap();
         assert_eq!(candidates(&old, By::Serial, 7).unwrap(), [7], "spill {no}");
         assert_eq!(candidates(&old, By::Key, 7).unwrap(), [7], "spill {no}");
         issue(&link, no);
@@ -76,12 +82,12 @@ fn what_was_only_in_memory_is_made_again() {
     let lookup = Arc::new(Lookup::default());
     let link = writer(directory.path(), &lookup);
     issue(&link, 1);
-    lookup.spill(&link, i64::MAX).unwrap();
+    lookup.spill(&link, i64::MAX, &nobody()).unwrap();
     issue(&link, 2);
     let again = Arc::new(Lookup::default());
     let link = Link::new(link.db, Arc::new(Cache::default()), Arc::clone(&again));
     assert_eq!(both(&link, 2), [const { Vec::<i64>::new() }; 2]);
-    again.reload(&link).unwrap();
+    again.reload(&link, &nobody()).unwrap();
     assert_eq!(again.read().current.keys.len(), 1, "only the unwritten one");
     for no in 1..3 {
         assert_eq!(both(&link, no), [vec![no], vec![no]]);
@@ -97,13 +103,13 @@ fn an_open_reservation_keeps_later_rows_to_be_read_again() {
         serial, key, profile, tbs) VALUES(1, 1, 0, 0, 1, 1, 0, 0, 0, x'05', x'02', 'p', x'00')";
     link.db.execute(reserve, []).unwrap();
     issue(&link, 2);
-    lookup.spill(&link, i64::MAX).unwrap();
+    lookup.spill(&link, i64::MAX, &nobody()).unwrap();
     // The reserved one is completed after the spill, and the process dies.
     link.db.execute("DELETE FROM reservation", []).unwrap();
     issue(&link, 1);
     let again = Arc::new(Lookup::default());
     let link = Link::new(link.db, Arc::new(Cache::default()), Arc::clone(&again));
-    again.reload(&link).unwrap();
+    again.reload(&link, &nobody()).unwrap();
     for no in 1..3 {
         assert_eq!(both(&link, no), [vec![no], vec![no]]);
     }
