@@ -21,7 +21,7 @@ use tenure_domain::change::Change;
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::registry::{Class, Owner, Service, Site};
-use tenure_domain::{OperatorNo, TenantId};
+use tenure_domain::{DeviceId, OperatorNo, TenantId};
 use tenure_engine::signer::{Keyring, Passphrase};
 use tenure_engine::store::{Options, Store};
 use tenure_engine::{Answer, Changed, Clock, Engine, Settings};
@@ -146,7 +146,37 @@ async fn register(engine: &Engine) {
 }
 
 async fn enroll_one(engine: &Engine, device: &str) -> Enrolled {
-    let id: tenure_domain::DeviceId = device.parse().expect("an id");
+    let invited = invite(engine, device).await;
+    let csr = Csr::from_der(&invited.csr).expect("a request");
+    let cert = invited.redeem(engine, csr).await;
+    Enrolled {
+        key: invited.key,
+        cert,
+    }
+}
+
+/// A registered device with a one-time secret, a key and a request.
+pub struct Invited {
+    id: DeviceId,
+    secret: String,
+    key: KeyPair,
+    /// PKCS#10.
+    pub csr: Vec<u8>,
+}
+
+/// Registers `count` new devices and gives each a one-time secret; nobody enrolls.
+pub async fn invite_all(engine: &Engine, count: usize) -> Vec<Invited> {
+    register(engine).await;
+    let engine = engine.clone();
+    spread(count, move |no| {
+        let engine = engine.clone();
+        async move { invite(&engine, &format!("bench-{no}")).await }
+    })
+    .await
+}
+
+async fn invite(engine: &Engine, device: &str) -> Invited {
+    let id: DeviceId = device.parse().expect("an id");
     let spec = DeviceSpec {
         id: id.clone(),
         manufacturer: "Acme".into(),
@@ -170,30 +200,39 @@ async fn enroll_one(engine: &Engine, device: &str) -> Enrolled {
         panic!("no secret");
     };
     let key = KeyPair::generate(KeyKind::P256).expect("a key");
-    let ask = Ask {
-        tenant: TenantId::DEFAULT,
-        via: Via {
-            protocol: Protocol::Est,
-            label: None,
-            source: None,
-        },
-        operation: Operation::Enroll,
-        csr: Csr::from_der(&Csr::build(&key, &Name::empty(), &[]).expect("a request"))
-            .expect("a request"),
-        presented: Presented {
-            secret: Some(PresentedSecret {
-                device: id,
-                secret: secret.secret,
-            }),
-            ..Presented::default()
-        },
-    };
-    match engine.enroll(ask).await {
-        Ok(Answer::Issued(certificate)) => Enrolled {
-            key,
-            cert: certificate.cert.clone(),
-        },
-        other => panic!("{other:?}"),
+    let csr = Csr::build(&key, &Name::empty(), &[]).expect("a request");
+    Invited {
+        id,
+        secret: secret.secret,
+        key,
+        csr,
+    }
+}
+
+impl Invited {
+    /// Enrolls with the one-time secret.
+    pub async fn redeem(&self, engine: &Engine, csr: Csr) -> Cert {
+        let ask = Ask {
+            tenant: TenantId::DEFAULT,
+            via: Via {
+                protocol: Protocol::Est,
+                label: None,
+                source: None,
+            },
+            operation: Operation::Enroll,
+            csr,
+            presented: Presented {
+                secret: Some(PresentedSecret {
+                    device: self.id.clone(),
+                    secret: self.secret.clone(),
+                }),
+                ..Presented::default()
+            },
+        };
+        match engine.enroll(ask).await {
+            Ok(Answer::Issued(certificate)) => certificate.cert.clone(),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
