@@ -7,6 +7,7 @@
 //!
 //! Read first: [`Engine::enroll`], the story every protocol shares, and [`signer::Key`], the doors.
 
+mod blast;
 mod canary;
 pub mod ceremony;
 mod chance;
@@ -33,6 +34,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+pub use blast::{Blast, Reached};
 pub use canary::CanaryIdentity;
 pub use change::{Changed, NewSecretText, NewToken};
 pub use clock::Clock;

@@ -20,6 +20,7 @@ use crate::problem::Problem;
 mod as_of;
 pub(crate) mod ask;
 pub mod backup;
+pub(crate) mod blast;
 pub(crate) mod body;
 mod caller;
 pub(crate) mod certificate;
@@ -163,6 +164,7 @@ pub fn routes() -> Vec<Route> {
         service::routes(),
         relying_party::routes(),
         probe::routes(),
+        blast::routes(),
         manufacturer::routes(),
         ask::routes(),
         incident::routes(),

@@ -14,6 +14,7 @@ pub mod session;
 
 mod ask;
 mod backup;
+mod blast;
 mod cert;
 mod device;
 mod finding;
@@ -125,6 +126,8 @@ enum Noun {
     /// What relying parties do with canaries: identities made to be tried.
     #[command(subcommand)]
     Probe(probe::Verb),
+    /// Show whom it concerns that something is no longer to be trusted.
+    Blast(blast::Asked),
     /// Rehearse what must work on the day it is needed.
     #[command(subcommand)]
     Drill(probe::Drill),
@@ -235,6 +238,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Service(verb) => registry::service(verb, &session, output).await,
         Noun::RelyingParty(verb) => relying_party::run(verb, &session, output).await,
         Noun::Probe(verb) => probe::run(verb, &session, output).await,
+        Noun::Blast(asked) => blast::run(asked, &session, output).await,
         Noun::Drill(which) => probe::drill(which, &session, output).await,
         Noun::Manufacturer(verb) => registry::manufacturer(verb, &session, output).await,
         Noun::Ask(verb) => ask::run(verb, &session, output).await,

@@ -19,6 +19,7 @@ use crate::api::Desk;
 mod action;
 mod ask;
 mod asked;
+mod blast;
 mod certificate;
 mod chart;
 mod device;
@@ -91,6 +92,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/relying-parties", get(relying_party::list))
         .route("/relying-parties/{name}", get(relying_party::show))
         .route("/enforcement", get(enforcement::show))
+        .route("/blast-radius", get(blast::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
         .layer(map_response(sealed))

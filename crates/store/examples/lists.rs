@@ -12,9 +12,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use fixture::{House, at, id, runtime};
+use tenure_domain::blast::Radius;
 use tenure_domain::certificate::Status;
 use tenure_domain::device::Standing;
-use tenure_domain::{IssuerNo, TenantId};
+use tenure_domain::{IssuerNo, OwnerNo, ServiceNo, SiteNo, TenantId};
+use tenure_store::blast::{self, Centre};
 use tenure_store::view::{self, CertificateFilter, DeviceFilter};
 use tenure_store::{ReadTx, Store, StoreError, asof, certificate, device, registry, revocation};
 
@@ -44,6 +46,7 @@ fn main() {
     certificate_lists(&store);
     the_past(&store);
     statuses(&store);
+    radii(&store);
     println!("resident: {} MB", resident_mb());
 }
 
@@ -217,6 +220,24 @@ fn the_past(store: &Store) {
             .unwrap();
         asof::device(tx, found.no, at(-100 * DAY)).unwrap()
     });
+}
+
+fn radii(store: &Store) {
+    let centres = [
+        ("an issuer's radius", Centre::Issuers(vec![IssuerNo(1)])),
+        ("a maker's radius", Centre::Manufacturer("Acme".to_owned())),
+        ("a service's radius", Centre::Service(ServiceNo(3))),
+        ("an owner's radius", Centre::Owner(OwnerNo(7))),
+        ("a site's radius", Centre::Sites(vec![SiteNo(9)])),
+    ];
+    for (what, centre) in centres {
+        timed(
+            store,
+            what,
+            |radius: &Radius| radius.devices.devices as usize,
+            |tx| blast::radius(tx, TENANT, &centre, at(0)).unwrap(),
+        );
+    }
 }
 
 fn statuses(store: &Store) {

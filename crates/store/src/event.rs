@@ -2,7 +2,7 @@
 
 use rusqlite::types::Value;
 use tenure_domain::event::{Entry, Event};
-use tenure_domain::{CertificateNo, DeviceNo, EventSeq, TenantId};
+use tenure_domain::{Actor, CertificateNo, DeviceNo, EventSeq, TenantId};
 use tenure_x509::{Time, sha256};
 
 use crate::error::StoreError;
@@ -86,6 +86,12 @@ impl Tx<'_> {
                 Value::Blob(leaf),
             ],
         );
+        if let Actor::Operator { no, .. } = &entry.actor {
+            self.defer(
+                "INSERT INTO operator_event(operator, event) VALUES($1, $2)",
+                vec![Value::Integer(no.0), Value::Integer(seq)],
+            );
+        }
         Ok(EventSeq(seq))
     }
 }

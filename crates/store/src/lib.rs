@@ -7,6 +7,7 @@
 
 pub mod asof;
 pub mod backup;
+pub mod blast;
 mod cache;
 pub mod certificate;
 mod checkpoint;

@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0005_probe.sql"),
     include_str!("../schema/sqlite/0006_lookup.sql"),
     include_str!("../schema/sqlite/0007_canary.sql"),
+    include_str!("../schema/sqlite/0008_operator_event.sql"),
 ];
 
 /// The schema this release reads and writes.

@@ -4,11 +4,13 @@ use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
+use tenure_domain::blast::BlastKind;
 use tenure_domain::device::{Device, Standing};
 use tenure_engine::store::certificate;
 
 use super::action;
 use super::asked::{Path, Query};
+use super::blast;
 use super::certificate::table;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, choice, empty, page, pager, stamp, tag};
@@ -172,6 +174,7 @@ pub(super) async fn show(
         h1 { (device.id) " " (tag(device.standing.word())) }
         (action::of_device(&who, &device))
         (fields(&device))
+        p { a href=(blast::path(BlastKind::Device, device.id.as_str())) { "Blast radius of " (device.id) } }
         section aria-labelledby="certificates" {
             h2 #certificates { "Certificates" }
             @if certificates.is_empty() {

@@ -2,8 +2,10 @@
 
 use axum::extract::State;
 use maud::html;
+use tenure_domain::blast::BlastKind;
 use tenure_engine::duty::publish::List;
 
+use super::blast;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, distance, page, query, tag};
 use super::session::SignedIn;
@@ -35,6 +37,7 @@ pub(super) async fn list(State(desk): State<Desk>, who: SignedIn) -> Result<Show
                     div.whole { dt { "SHA-256 of the certificate" } dd.serial { (tenure_domain::text::hex(&issuer.certificate.fingerprint())) } }
                 }
                 p { a href={ "/certificates" (query(&[("issuer", issuer.name.as_str())])) } { "Certificates of " (issuer.name) } }
+                p { a href=(blast::path(BlastKind::Issuer, issuer.name.as_str())) { "Blast radius of " (issuer.name) } }
                 details {
                     summary { "Its certificate, PEM" }
                     pre tabindex="0" { (issuer.certificate.pem()) }

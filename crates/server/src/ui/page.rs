@@ -18,10 +18,11 @@ pub(super) enum Part {
     Findings,
     RelyingParties,
     Enforcement,
+    Blast,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 9] = [
+const PARTS: [(Part, &str, &str); 10] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
@@ -30,6 +31,7 @@ const PARTS: [(Part, &str, &str); 9] = [
     (Part::Findings, "/findings", "Findings"),
     (Part::RelyingParties, "/relying-parties", "Relying parties"),
     (Part::Enforcement, "/enforcement", "Enforcement"),
+    (Part::Blast, "/blast-radius", "Blast radius"),
     (Part::Issuers, "/issuers", "Issuers"),
 ];
 
@@ -135,12 +137,10 @@ pub(super) fn distance(from: Time, to: Time) -> String {
 /// A state, told apart by its word; the colour only helps.
 pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
-        "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand" => {
-            "good"
-        }
-        "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing" => {
-            "bad"
-        }
+        "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand"
+        | "withdrawn" | "passed" => "good",
+        "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing"
+        | "exposed" | "failed" => "bad",
         "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer" => "wait",
         _ => "plain",
     };

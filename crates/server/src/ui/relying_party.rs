@@ -4,11 +4,13 @@ use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tenure_domain::TenantId;
+use tenure_domain::blast::BlastKind;
 use tenure_domain::finding::{Finding, FindingState, Subject, SubjectKind};
 use tenure_domain::relying_party::RelyingParty;
 use tenure_engine::store::finding;
 
 use super::asked::{Path, Query};
+use super::blast;
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, empty, page, pager, stamp, tag};
@@ -96,13 +98,19 @@ pub(super) async fn show(
             div { dt { "Address" } dd { (party.address) } }
             div { dt { "Protocol" } dd { (party.protocol) } }
             div { dt { "Its certificate names" } dd { (party.expected_name()) } }
-            div { dt { "Lets in devices of" } dd { @if issuers.is_empty() { "every issuing CA" } @else { (issuers.join(", ")) } } }
+            div { dt { "Lets in devices of" } dd { @if issuers.is_empty() { "every issuing CA" } @else { @for (i, issuer) in issuers.iter().enumerate() { @if i > 0 { ", " } a href=(blast::path(BlastKind::Issuer, issuer)) { (issuer) } } } } }
             div { dt { "Services" } dd { (services(&party)) } }
             div { dt { "Criticality" } dd { (party.criticality) } }
             div { dt { "Owner" } dd { (party.owner) } }
             div { dt { "Site" } dd { (party.site) } }
             div { dt { "Says it checks" } dd { (party.checks) ", " (party.session) } }
             div { dt { "Enforces within" } dd { (party.enforce_within_s) " seconds" } }
+        }
+        @if !party.services.is_empty() {
+            p { "Blast radius of " @for (i, service) in party.services.iter().enumerate() {
+                @if i > 0 { ", " }
+                a href=(blast::path(BlastKind::Service, service.as_str())) { (service) }
+            } }
         }
         section aria-labelledby="canaries" {
             h2 #canaries { "Canaries" }

@@ -119,6 +119,7 @@ const VERBS: &[(&str, &[&str])] = &[
     ("probe list", &["GET /probes"]),
     ("probe show", &["GET /probes/{no}"]),
     ("probe times", &["GET /enforcement/times"]),
+    ("blast", &["GET /blast-radius", "GET /blast-radius/devices"]),
     ("drill revoke", &["POST /probes", "GET /probes"]),
     ("manufacturer add", &["POST /manufacturers"]),
     ("manufacturer list", &["GET /manufacturers"]),
