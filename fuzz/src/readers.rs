@@ -29,6 +29,7 @@ pub const READERS: &[Reader] = &[
     ("policy_document", policy_document),
     ("probe_answer", probe_answer),
     ("public_path", public_path),
+    ("sse", sse),
     ("text", text),
     ("tile_path", tile_path),
 ];
@@ -403,4 +404,19 @@ pub fn probe_answer(octets: &[u8]) {
     if let Some(code) = connack(octets) {
         assert_eq!(octets.get(3), Some(&code));
     }
+}
+
+/// A stream of events from anyone: it reads the same in one piece and octet by octet, and what was
+/// read is written and read again.
+pub fn sse(octets: &[u8]) {
+    use tenure_wire::sse::{Event, Parser};
+    let Ok(events) = Parser::new().feed(octets) else {
+        return;
+    };
+    let mut parser = Parser::new();
+    let pieces = octets.iter().map(|octet| parser.feed(&[*octet]).unwrap());
+    let piecewise: Vec<Event> = pieces.flatten().collect();
+    assert_eq!(piecewise, events);
+    let text: String = events.iter().map(Event::write).collect();
+    assert_eq!(Parser::new().feed(text.as_bytes()), Ok(events));
 }

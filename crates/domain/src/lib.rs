@@ -32,6 +32,7 @@ pub mod registry;
 pub mod relying_party;
 pub mod renewal;
 pub mod text;
+pub mod trust_change;
 pub mod words;
 
 pub use ask::{Ask, Operation, Presented, Via};

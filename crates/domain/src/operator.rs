@@ -17,6 +17,8 @@ words! {
         Auditor = "auditor" = 3,
         /// Reads the fleet.
         Reader = "reader" = 4,
+        /// A relying party: hears what anyone may know of withdrawals, and reports what it saw.
+        RelyingParty = "relying-party" = 5,
     }
     /// What a call needs.
     Permission ("permission") {
@@ -36,6 +38,8 @@ words! {
         Administer = "administer" = 7,
         /// To report what relying parties saw.
         Report = "report" = 8,
+        /// To follow the stream of trust changes.
+        FollowTrust = "follow-trust" = 9,
     }
 }
 
@@ -48,11 +52,12 @@ impl Role {
             Role::Operator => {
                 matches!(
                     permission,
-                    ReadFleet | ChangeFleet | Approve | Withdraw | Report
+                    ReadFleet | ChangeFleet | Approve | Withdraw | Report | FollowTrust
                 )
             }
-            Role::Auditor => matches!(permission, ReadFleet | ReadRecord),
-            Role::Reader => matches!(permission, ReadFleet),
+            Role::Auditor => matches!(permission, ReadFleet | ReadRecord | FollowTrust),
+            Role::Reader => matches!(permission, ReadFleet | FollowTrust),
+            Role::RelyingParty => matches!(permission, Report | FollowTrust),
         };
         if granted {
             return Ok(());
@@ -60,7 +65,9 @@ impl Role {
         let least = match permission {
             ReadFleet => "role reader",
             ReadRecord => "role auditor or admin",
-            ChangeFleet | Approve | Withdraw | Report => "role operator or admin",
+            ChangeFleet | Approve | Withdraw => "role operator or admin",
+            Report => "role relying-party, operator or admin",
+            FollowTrust => "role relying-party or reader",
             ChangePolicy | Administer => "role admin",
         };
         Err(Refusal::Forbidden {

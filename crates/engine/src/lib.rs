@@ -76,6 +76,7 @@ struct Inside {
     behind: duty::publish::Behind,
     publish: Notify,
     integrate: Notify,
+    trust: watch::Sender<()>,
     watch: OnceLock<fn(Step)>,
 }
 
@@ -119,6 +120,7 @@ impl Engine {
                 behind: duty::publish::Behind::default(),
                 publish: Notify::new(),
                 integrate: Notify::new(),
+                trust: watch::Sender::new(()),
                 watch: OnceLock::new(),
             }),
         };
@@ -230,6 +232,13 @@ impl Engine {
     pub fn wake_publish(&self) {
         self.inside.status.forget();
         self.inside.publish.notify_one();
+        self.inside.trust.send_replace(());
+    }
+
+    /// Changes whenever trust may have been withdrawn or given back. Losing this loses nothing:
+    /// whoever follows trust changes also looks by itself.
+    pub fn trust_changes(&self) -> watch::Receiver<()> {
+        self.inside.trust.subscribe()
     }
 
     /// Says that there are events to be sealed.

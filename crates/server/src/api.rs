@@ -16,6 +16,7 @@ use tenure_x509::Time;
 use crate::metrics::Metrics;
 use crate::prober::Prober;
 use crate::problem::Problem;
+use crate::stream::Followers;
 
 mod as_of;
 pub(crate) mod ask;
@@ -52,6 +53,7 @@ mod route;
 mod service;
 mod sighting;
 mod site;
+mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token;
@@ -75,6 +77,7 @@ struct Inside {
     data: PathBuf,
     under_way: idempotency::UnderWay,
     prober: Prober,
+    followers: Followers,
 }
 
 impl Desk {
@@ -84,6 +87,7 @@ impl Desk {
         Desk {
             inside: Arc::new(Inside {
                 prober: Prober::new(engine.clone()),
+                followers: Followers::default(),
                 engine,
                 metrics,
                 data: data.to_owned(),
@@ -100,6 +104,11 @@ impl Desk {
     /// Who visits relying parties.
     pub fn prober(&self) -> &Prober {
         &self.inside.prober
+    }
+
+    /// Who follows trust changes.
+    pub fn followers(&self) -> &Followers {
+        &self.inside.followers
     }
 
     /// What is counted.
@@ -171,6 +180,7 @@ pub fn routes() -> Vec<Route> {
         finding::routes(),
         sighting::routes(),
         event::routes(),
+        stream::routes(),
         as_of::routes(),
         log::routes(),
         token::routes(),

@@ -28,6 +28,7 @@ mod probe;
 mod record;
 mod registry;
 mod relying_party;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -108,6 +109,8 @@ enum Noun {
     AsOf(record::AsOf),
     /// Events of the record, newest last.
     Events(record::Events),
+    /// Follow trust changes as they happen: withdrawals, suspensions and their end.
+    Stream(stream::Stream),
     /// Who answers for devices.
     #[command(subcommand)]
     Owner(registry::OwnerVerb),
@@ -232,6 +235,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Log(verb) => log::run(verb, &session, output).await,
         Noun::AsOf(asked) => record::as_of(asked, &session, output).await,
         Noun::Events(asked) => record::events(asked, &session, output).await,
+        Noun::Stream(asked) => stream::run(asked, &session, output).await,
         Noun::Owner(verb) => registry::owner(verb, &session, output).await,
         Noun::Site(verb) => registry::site(verb, &session, output).await,
         Noun::Class(verb) => registry::class(verb, &session, output).await,

@@ -31,6 +31,7 @@ pub mod run_file;
 pub mod serve;
 pub mod start;
 pub mod status;
+pub mod stream;
 mod sums;
 pub mod tls;
 pub mod ui;

@@ -35,6 +35,14 @@ pub const CLI_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const PROBED_MAX: u32 = 10_000;
 /// Visits to relying parties under way at once.
 pub const VISITS_MAX: usize = 64;
+/// Streams of trust changes open at once.
+pub const STREAMS_MAX: usize = 1_024;
+/// Of these with one token.
+pub const STREAMS_PER_TOKEN_MAX: usize = 64;
+/// Trust changes read from the record at once.
+pub const STREAM_BATCH: u32 = 256;
+/// Messages that wait for one follower; whoever leaves more unread is told no more.
+pub const STREAM_FRAMES: usize = 64;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 

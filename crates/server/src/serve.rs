@@ -156,6 +156,7 @@ impl Running {
         let metrics = Metrics::new();
         let desk = api::Desk::new(engine.clone(), metrics.clone(), engine.directory());
         let (switch, stop) = Stop::new();
+        desk.followers().end_with(stop.clone());
         let duties = engine.start_duties();
         let mut listeners = JoinSet::new();
         let mut addresses = Vec::new();

@@ -38,6 +38,7 @@ pub mod sighting;
 mod stamp;
 mod store;
 pub mod token;
+pub mod trust_change;
 mod tx;
 pub mod view;
 pub mod withdrawal;

@@ -9,3 +9,4 @@
 
 pub mod est;
 pub mod limits;
+pub mod sse;

@@ -25,3 +25,9 @@ pub const BASIC_SECRET_BYTES_MAX: usize = 512;
 
 /// Longest wait a `Retry-After` may ask for; a longer one is shortened to this (30 days).
 pub const RETRY_AFTER_S_MAX: u64 = 30 * 24 * 3600;
+
+/// Longest line of an event stream, its end not counted.
+pub const SSE_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Most octets of one event of an event stream.
+pub const SSE_EVENT_BYTES_MAX: usize = 256 * 1024;

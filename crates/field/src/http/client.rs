@@ -253,6 +253,23 @@ impl Client {
         }
     }
 
+    /// Sends a request on a connection of its own, and hands the answer over as it begins.
+    pub(super) async fn send_alone(
+        &self,
+        url: &Url,
+        request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, Error> {
+        let mut connection = self.open(&url.origin).await?;
+        let limit = self.shared.timeouts.request;
+        match timeout(limit, connection.sender.send_request(request)).await {
+            Ok(answer) => answer.map_err(|source| Error::Http { source }),
+            Err(_) => Err(Error::Timeout {
+                stage: Stage::Request,
+                after: limit,
+            }),
+        }
+    }
+
     async fn open(&self, origin: &Origin) -> Result<Connection, Error> {
         let Timeouts {
             connect, handshake, ..
@@ -338,7 +355,7 @@ enum Failed {
     After(Error),
 }
 
-fn request(
+pub(super) fn request(
     method: Method,
     url: &Url,
     headers: &[(&str, &str)],
@@ -420,7 +437,7 @@ async fn why_closed(connection: Connection, error: hyper::Error) -> Error {
     }
 }
 
-async fn read_all(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Error> {
+pub(super) async fn read_all(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Error> {
     let announced = body.size_hint().lower();
     if announced > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
         return Err(Error::TooLarge { bytes_max });

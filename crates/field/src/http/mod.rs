@@ -7,11 +7,13 @@
 
 mod client;
 mod error;
+mod follow;
 mod tls;
 mod url;
 
 pub use client::{Client, Response, Settings, Timeouts};
 pub use error::{Error, Stage};
+pub use follow::{Followed, Following, SILENCE_MAX};
 pub use tls::{Identity, Trust};
 pub(crate) use tls::{client_config, provider, root_store};
 pub use url::{Scheme, Url};

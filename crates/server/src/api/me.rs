@@ -17,7 +17,7 @@ struct Me {
     no: i64,
     /// Its name.
     name: String,
-    /// admin, operator, auditor or reader.
+    /// admin, operator, auditor, reader or relying-party.
     role: String,
     /// The server's version.
     version: &'static str,

@@ -211,6 +211,12 @@ impl Route {
         self
     }
 
+    /// The document says what this is, though no answer is one.
+    pub fn names<T: ToSchema>(mut self) -> Route {
+        self.named::<T>();
+        self
+    }
+
     fn named<T: ToSchema>(&mut self) -> Ref {
         T::schemas(&mut self.schemas);
         let name = T::name().into_owned();

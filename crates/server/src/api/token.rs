@@ -53,7 +53,7 @@ struct TokenItem {
     no: i64,
     /// Whose it is, or what it is for.
     name: String,
-    /// admin, operator, auditor or reader.
+    /// admin, operator, auditor, reader or relying-party.
     role: String,
     /// When it was handed out (RFC 3339).
     created: String,
@@ -82,7 +82,7 @@ impl From<Token> for TokenItem {
 struct NewToken {
     /// Whose it is, or what it is for.
     name: String,
-    /// admin, operator, auditor or reader.
+    /// admin, operator, auditor, reader or relying-party.
     role: String,
     /// How many days it is good; until it is withdrawn if left out.
     days: Option<u32>,

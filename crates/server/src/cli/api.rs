@@ -1,7 +1,7 @@
 //! The API as the command line calls it: JSON in, JSON out, lists page by page.
 
 use serde_json::Value;
-use tenure_field::http::{Client, Response, Settings, Trust, Url};
+use tenure_field::http::{Client, Followed, Response, Settings, Trust, Url};
 
 use super::exit::Failure;
 use crate::limits::PAGE_MAX;
@@ -118,6 +118,23 @@ impl Api {
     /// No answer, or one that says no.
     pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
         json(&self.send("DELETE", path, None).await?)
+    }
+
+    /// Opens an event stream after the event `after`.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn follow(&self, path: &str, after: Option<&str>) -> Result<Followed, Failure> {
+        let url = self
+            .server
+            .with_path(&format!("{PREFIX}{path}"))
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        self.client
+            .follow(&url, &self.authorization, after)
+            .await
+            .map_err(|error| {
+                Failure::Unreachable(format!("cannot reach {}: {}", self.server, chain(&error)))
+            })
     }
 
     /// All items of a list, page by page, up to `limit`; 0 for all.

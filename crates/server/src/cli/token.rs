@@ -23,7 +23,7 @@ pub enum Verb {
         /// Whose it is, or what it is for.
         #[arg(long)]
         name: String,
-        /// admin, operator, auditor or reader.
+        /// admin, operator, auditor, reader or relying-party.
         #[arg(long)]
         role: String,
         /// How many days it is good; without it, until it is revoked.

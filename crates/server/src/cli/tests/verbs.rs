@@ -96,6 +96,7 @@ const VERBS: &[(&str, &[&str])] = &[
     ),
     ("as-of", &["GET /as-of"]),
     ("events", &["GET /events"]),
+    ("stream", &["GET /stream"]),
     ("owner add", &["POST /owners"]),
     ("owner list", &["GET /owners"]),
     ("owner show", &["GET /owners/{name}"]),
