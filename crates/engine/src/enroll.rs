@@ -52,10 +52,10 @@ impl Engine {
             let snapshot = self.snapshot();
             let about = |tx: &ReadTx<'_>| facts::about(tx, &ask, &snapshot, now);
             // What is allowed is checked again by `reserve` and `complete`, so it may rest on facts a
-            // few milliseconds old. Any other answer is given on new ones, and so is the one after
-            // they were found to be too old.
+            // few milliseconds old, or not durable yet. Any other answer is given on new and durable
+            // ones, and so is the one after they were found to be too old.
             let mut facts = match tried {
-                0 => self.store().glance_recent(about)?,
+                0 => self.store().peek(about)?,
                 _ => self.store().glance(about)?,
             };
             let mut decision = policy::decide(&snapshot.policy, &ask, &facts, now);

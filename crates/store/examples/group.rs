@@ -42,9 +42,7 @@ fn main() {
         );
     }
     let began = Instant::now();
-    let linger = args.next().map_or(0, |n| n.parse().unwrap());
     let options = tenure_store::Options {
-        linger: std::time::Duration::from_micros(linger),
         write_cache_kib: args.next().map_or(32 * 1024, |n| n.parse().unwrap()),
         ..fixture::options()
     };
@@ -95,7 +93,7 @@ async fn prepare(house: &House, count: usize) -> Vec<Prepared> {
 fn facts(store: &Store, prepared: &Prepared) {
     let id = fixture::id(&prepared.name);
     store
-        .glance_recent::<_, StoreError>(|tx| {
+        .peek::<_, StoreError>(|tx| {
             let device = device::by_id(tx, TenantId::DEFAULT, &id)?.unwrap();
             assert!(secret::of_device(tx, device.no)?.is_none());
             certificate::head(tx, device.no)?;

@@ -13,6 +13,7 @@ pub mod certificate;
 mod checkpoint;
 pub mod covered;
 pub mod device;
+mod disk;
 mod driver;
 mod error;
 pub mod event;

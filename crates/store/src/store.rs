@@ -1,24 +1,25 @@
 //! The concrete store: opening it, and the ways into it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tenure_x509::Time;
 use tokio::sync::oneshot;
 
 use crate::cache::Cache;
 use crate::checkpoint::{self, Mark};
-use crate::driver::sqlite::{FILE, Purpose, connect, said};
+use crate::disk::{self, Disk};
+use crate::driver::sqlite::{FILE, LOG, Purpose, connect, said};
 use crate::error::{OpenError, StoreError};
 use crate::lock::DirectoryLock;
 use crate::lookup::Lookup;
 use crate::migrate::{self, Create, Migrated};
 use crate::reader::{Age, Desk, Pool, snapshot};
 use crate::tx::{Link, ReadTx, Sequence, Tx};
-use crate::writer::{self, Closure, Fatal, Grouping, OperationId, Queue, Rule};
+use crate::writer::{self, Closure, Fatal, OperationId, Queue, Rule};
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -33,8 +34,6 @@ pub struct Options {
     pub read_cache_kib: u32,
     /// At most so many closures share one commit.
     pub group: usize,
-    /// How long the writer waits for more closures when it finds fewer than that.
-    pub linger: Duration,
     /// A limit on the database in pages of 4 KiB, or none; a full one acts like a full disk.
     pub page_limit: Option<u32>,
     /// What to do when the disk cannot promise durability any more; it should not return.
@@ -49,7 +48,6 @@ impl Default for Options {
             write_cache_kib: 16 * 1024,
             read_cache_kib: 2 * 1024,
             group: 512,
-            linger: Duration::ZERO,
             page_limit: None,
             fatal: Arc::new(leave),
         }
@@ -78,6 +76,7 @@ struct Inside {
     file: PathBuf,
     migrated: Migrated,
     queue: Arc<Queue>,
+    disk: Arc<Disk>,
     desk: Arc<Desk>,
     pool: Arc<Pool>,
     mark: Arc<Mark>,
@@ -109,7 +108,8 @@ impl Store {
         let link = Link::new(db, Arc::new(Cache::default()), Arc::clone(&lookup));
         lookup.reload(&link, &options.fatal)?;
         let sequence = last_numbers(&link)?;
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::new(options.group));
+        let disk = Arc::new(Disk::new());
         let desk = Arc::new(Desk::new());
         let mark = Mark::new();
         let mut threads = Threads {
@@ -122,7 +122,15 @@ impl Store {
             Arc::clone(&cache),
             Arc::clone(&lookup),
         ));
-        threads.start_writer(link, &queue, (&mark, &pool), sequence, &recorded, &options)?;
+        // The reads above have made it if it was not there.
+        let log = directory.join(LOG);
+        let log = disk::open(&log).map_err(|cause| OpenError::Io {
+            doing: "opening",
+            path: log,
+            cause,
+        })?;
+        threads.start_disk(log, &queue, &disk, &recorded, &options)?;
+        threads.start_writer(link, &queue, &disk, (&mark, &pool), sequence, &options)?;
         for number in 0..options.readers.max(1) {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
             threads.start_reader(
@@ -138,6 +146,7 @@ impl Store {
                 file,
                 migrated,
                 queue,
+                disk,
                 desk,
                 mark,
                 recorded,
@@ -162,7 +171,8 @@ impl Store {
         Time::from_unix(self.inside.recorded.load(Ordering::Acquire))
     }
 
-    /// Reads one snapshot on a reading thread. For anything that scans or may take long.
+    /// Reads one snapshot on a reading thread. For anything that scans or may take long. All of what
+    /// it has seen is durable when this answers.
     pub async fn read<T, E, F>(&self, body: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -170,9 +180,12 @@ impl Store {
         F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let disk = Arc::clone(&self.inside.disk);
         self.inside.desk.push(Box::new(move |link| {
+            let value = snapshot(link, body);
+            disk.settle();
             // Nobody may be waiting any more.
-            let _ = reply.send(snapshot(link, body));
+            let _ = reply.send(value);
         }));
         answer
             .await
@@ -180,17 +193,21 @@ impl Store {
     }
 
     /// Reads one snapshot on the caller's own thread: for a few rows found by their keys, where a
-    /// hop to another thread would cost more than the read.
+    /// hop to another thread would cost more than the read. All of what it has seen is durable when
+    /// this returns; while somebody writes, that may take an fsync.
     pub fn glance<T, E: From<StoreError>>(
         &self,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.inside.pool.with(Age::New, body)
+        let value = self.inside.pool.with(Age::New, body);
+        self.inside.disk.settle();
+        value
     }
 
-    /// The same, a few milliseconds old at most: for what a decision rests on that is checked again
-    /// where it is recorded. Whatever comes of it without such a check needs a [`Store::glance`].
-    pub fn glance_recent<T, E: From<StoreError>>(
+    /// The same, a few milliseconds old at most, and of what may be lost if the power fails now: for
+    /// what a decision rests on that is checked again where it is recorded, which is then later in the
+    /// same log. Whatever comes of it without such a check needs a [`Store::glance`].
+    pub fn peek<T, E: From<StoreError>>(
         &self,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -319,13 +336,13 @@ impl Threads {
         &mut self,
         link: Link,
         queue: &Arc<Queue>,
+        disk: &Arc<Disk>,
         (mark, pool): (&Arc<Mark>, &Arc<Pool>),
         sequence: Sequence,
-        recorded: &Arc<AtomicI64>,
         options: &Options,
     ) -> Result<(), OpenError> {
         let mut link = link;
-        let (recorded, pool) = (Arc::clone(recorded), Arc::clone(pool));
+        let (disk, pool) = (Arc::clone(disk), Arc::clone(pool));
         let told = Arc::clone(mark);
         link.db
             .wal_hook(Some(
@@ -336,13 +353,8 @@ impl Threads {
             ))
             .map_err(said)?;
         let (queue, mark) = (Arc::clone(queue), Arc::clone(mark));
-        let grouping = Grouping {
-            most: options.group.max(1),
-            linger: options.linger,
-        };
         let fatal: Fatal = Arc::clone(&options.fatal);
         self.spawn("store-write".to_owned(), move || {
-            let committed = |now: Sequence| recorded.store(now.recorded, Ordering::Release);
             let between = |link: &Link| {
                 if mark.take_last().is_some() {
                     // Before, so that every page may be moved; after, so that nobody needs the log
@@ -353,7 +365,24 @@ impl Threads {
                 }
                 link.lookup.spill_if_due(link, &fatal);
             };
-            writer::run(link, &queue, grouping, sequence, &fatal, committed, between);
+            writer::run(link, &queue, &disk, sequence, &fatal, between);
+        })
+    }
+
+    fn start_disk(
+        &mut self,
+        log: File,
+        queue: &Arc<Queue>,
+        disk: &Arc<Disk>,
+        recorded: &Arc<AtomicI64>,
+        options: &Options,
+    ) -> Result<(), OpenError> {
+        let (queue, disk) = (Arc::clone(queue), Arc::clone(disk));
+        let recorded = Arc::clone(recorded);
+        let fatal: Fatal = Arc::clone(&options.fatal);
+        self.spawn("store-disk".to_owned(), move || {
+            let told = |last: Sequence| recorded.store(last.recorded, Ordering::Release);
+            disk::run(&log, &disk, &queue, &fatal, told);
         })
     }
 

@@ -1,5 +1,5 @@
 //! The one thread that writes: it takes the closures that wait, runs them one after another in one
-//! transaction, makes that durable with one fsync, and only then answers all of them.
+//! transaction, commits that, and leaves it to [`crate::disk`] to make it durable and answer them.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::disk::{Disk, Group};
 use crate::driver::sqlite::{is_fatal, said};
 use crate::error::StoreError;
 use crate::tx::{Chance, Excuse, Link, Sequence, Tx};
 
 /// A closure slower than this holds up everybody's commit and is worth a line in the log.
 const SLOW: Duration = Duration::from_millis(50);
+
+/// So many closures are worth a commit of their own while the disk is still busy with the last one;
+/// fewer wait for it, and for others to come.
+const WORTH: usize = 16;
 
 /// Names one recording transaction, so that its outcome can be asked after an unclean stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,6 +147,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 /// The closures that wait for the writer.
 pub(crate) struct Queue {
+    /// At most so many share one commit.
+    most: usize,
     state: Mutex<Waiting>,
     arrived: Condvar,
 }
@@ -150,6 +157,19 @@ struct Waiting {
     jobs: VecDeque<Box<dyn Job>>,
     gate: Gate,
     writer: Writer,
+    /// Groups that are not durable yet.
+    unsettled: usize,
+}
+
+impl Waiting {
+    /// Whether the writer should take what waits.
+    fn is_ready(&self, most: usize) -> bool {
+        let enough = match self.unsettled {
+            0 => 1,
+            _ => most.min(WORTH),
+        };
+        self.jobs.len() >= enough || self.gate == Gate::Closed
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,12 +185,14 @@ enum Writer {
 }
 
 impl Queue {
-    pub(crate) fn new() -> Queue {
+    pub(crate) fn new(most: usize) -> Queue {
         Queue {
+            most: most.max(1),
             state: Mutex::new(Waiting {
                 jobs: VecDeque::new(),
                 gate: Gate::Open,
                 writer: Writer::Working,
+                unsettled: 0,
             }),
             arrived: Condvar::new(),
         }
@@ -188,12 +210,17 @@ impl Queue {
             return Err(job);
         }
         state.jobs.push_back(job);
-        let asleep = state.writer == Writer::Asleep;
+        self.wake(state);
+        Ok(())
+    }
+
+    /// Wakes the writer if it sleeps and has reason not to.
+    fn wake(&self, state: MutexGuard<'_, Waiting>) {
+        let is_due = state.writer == Writer::Asleep && state.is_ready(self.most);
         drop(state);
-        if asleep {
+        if is_due {
             self.arrived.notify_one();
         }
-        Ok(())
     }
 
     /// Takes no more closures; those that wait are still run.
@@ -202,13 +229,17 @@ impl Queue {
         self.arrived.notify_all();
     }
 
-    /// Waits for closures and moves up to `most` of them into `group`; `None` when closed and empty.
-    fn take(&self, group: &mut Vec<Box<dyn Job>>, most: usize, linger: Duration) -> Option<()> {
+    /// So many groups have become durable.
+    pub(crate) fn settled(&self, groups: usize) {
         let mut state = self.state();
-        while state.jobs.is_empty() {
-            if state.gate == Gate::Closed {
-                return None;
-            }
+        state.unsettled = state.unsettled.saturating_sub(groups);
+        self.wake(state);
+    }
+
+    /// Waits for closures and moves them into `group`; `None` when closed and empty.
+    fn take(&self, group: &mut Vec<Box<dyn Job>>) -> Option<()> {
+        let mut state = self.state();
+        while !state.is_ready(self.most) {
             state.writer = Writer::Asleep;
             state = self
                 .arrived
@@ -216,71 +247,72 @@ impl Queue {
                 .unwrap_or_else(PoisonError::into_inner);
             state.writer = Writer::Working;
         }
-        if !linger.is_zero() && state.jobs.len() < most && state.gate == Gate::Open {
-            drop(state);
-            std::thread::sleep(linger);
-            state = self.state();
+        if state.jobs.is_empty() {
+            return None;
         }
-        let count = state.jobs.len().min(most);
+        let count = state.jobs.len().min(self.most);
         group.extend(state.jobs.drain(..count));
+        state.unsettled += 1;
         Some(())
     }
-}
-
-/// How the writer groups.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Grouping {
-    pub(crate) most: usize,
-    pub(crate) linger: Duration,
 }
 
 /// What is done when durability is in doubt; it does not return in the product.
 pub(crate) type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Runs until the queue is closed and empty.
+/// Runs until the queue is closed and empty. Each group that was taken is handed to the disk, with
+/// those of its closures that are to be answered once it is durable.
 pub(crate) fn run(
     link: Link,
     queue: &Queue,
-    grouping: Grouping,
+    disk: &Disk,
     mut sequence: Sequence,
     fatal: &Fatal,
-    committed: impl Fn(Sequence),
     between: impl Fn(&Link),
 ) {
-    let mut group = Vec::with_capacity(grouping.most);
+    let mut group = Vec::new();
     let mut chance = Chance::new();
-    while queue
-        .take(&mut group, grouping.most, grouping.linger)
-        .is_some()
-    {
-        let outcome = commit(&link, &mut group, &mut sequence, &mut chance, fatal);
-        match outcome {
-            Ok(()) => {
-                committed(sequence);
-                group.drain(..).for_each(|job| job.answer(Ok(())));
-            }
-            // One closure's deferred write may have spoilt the group: each gets its own commit.
-            Err(StoreError::Taken(_) | StoreError::Database(_)) if group.len() > 1 => {
-                let jobs = std::mem::take(&mut group);
-                for job in jobs {
-                    group.push(job);
-                    let outcome = commit(&link, &mut group, &mut sequence, &mut chance, fatal);
-                    committed(sequence);
-                    group.drain(..).for_each(|job| job.answer(outcome.clone()));
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, closures = group.len(), "a group was not committed");
-                group
-                    .drain(..)
-                    .for_each(|job| job.answer(Err(error.clone())));
-            }
-        }
+    while queue.take(&mut group).is_some() {
+        let number = disk.begin();
+        let jobs = std::mem::take(&mut group);
+        let jobs = whole(&link, jobs, &mut sequence, &mut chance, fatal);
+        disk.hand_over(Group {
+            number,
+            sequence,
+            jobs,
+        });
         between(&link);
+    }
+    disk.close();
+}
+
+/// Commits the group and returns those of its closures that wait for the disk; the others have been
+/// answered.
+fn whole(
+    link: &Link,
+    mut group: Vec<Box<dyn Job>>,
+    sequence: &mut Sequence,
+    chance: &mut Chance,
+    fatal: &Fatal,
+) -> Vec<Box<dyn Job>> {
+    match commit(link, &mut group, sequence, chance, fatal) {
+        Ok(()) => group,
+        // One closure's deferred write may have spoilt the group: each gets its own commit.
+        Err(StoreError::Taken(_) | StoreError::Database(_)) if group.len() > 1 => group
+            .into_iter()
+            .flat_map(|job| whole(link, vec![job], sequence, chance, fatal))
+            .collect(),
+        Err(error) => {
+            tracing::error!(%error, closures = group.len(), "a group was not committed");
+            for job in group {
+                job.answer(Err(error.clone()));
+            }
+            Vec::new()
+        }
     }
 }
 
-/// Runs the group's closures and makes what they wrote durable, or undoes all of it.
+/// Runs the group's closures and commits what they wrote, or undoes all of it.
 fn commit(
     link: &Link,
     group: &mut [Box<dyn Job>],
@@ -300,8 +332,8 @@ fn commit(
     Ok(())
 }
 
-/// Makes durable what a transaction has written, or undoes it if that came to nothing. Does not
-/// return if the disk could not say that it is durable.
+/// Commits what a transaction has written, or undoes it if that came to nothing. Does not return if
+/// the disk failed in a way that leaves durability in doubt.
 pub(crate) fn end(
     link: &Link,
     written: Result<(), StoreError>,

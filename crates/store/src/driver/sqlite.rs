@@ -21,6 +21,9 @@ pub(crate) enum Purpose {
 /// The database's name inside the data directory.
 pub(crate) const FILE: &str = "tenure.db";
 
+/// The name of its write-ahead log.
+pub(crate) const LOG: &str = "tenure.db-wal";
+
 const PREPARED: usize = 256;
 
 /// Opens one connection; creates the file only for the writer.
@@ -48,12 +51,17 @@ pub(crate) fn connect(
             return Err(StoreError::ReadOnly);
         }
     }
-    // FULL: an acknowledged commit survives the loss of power. The automatic checkpoint would run
+    // The writer's commits are made durable by `crate::disk`, so NORMAL is enough there: the log is
+    // synced before its pages are moved and before it begins anew. The automatic checkpoint would run
     // inside a commit; a thread of its own does it instead. Nothing is spilled before the commit, so
     // that the commit alone can find the disk unable to keep a promise.
     let cache = -i64::from(cache_kib);
+    let synchronous = match purpose {
+        Purpose::Write => "NORMAL",
+        Purpose::Read | Purpose::Checkpoint => "FULL",
+    };
     db.execute_batch(&format!(
-        "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA temp_store=FILE;
+        "PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=OFF; PRAGMA temp_store=FILE;
          PRAGMA cache_size={cache}; PRAGMA cache_spill=OFF; PRAGMA wal_autocheckpoint=0;
          PRAGMA trusted_schema=OFF;"
     ))

@@ -244,7 +244,7 @@ fn admin() -> Actor {
     }
 }
 
-/// Runs `count` jobs, [`IN_FLIGHT`] at a time, and gathers what they come to, in no order.
+/// Runs `count` jobs, [`IN_FLIGHT`] at a time, and gathers what they come to, in the jobs' order.
 pub async fn spread<T, F, Fut>(count: usize, job: F) -> Vec<T>
 where
     T: Send + 'static,
@@ -262,11 +262,13 @@ where
                 if no >= count {
                     return done;
                 }
-                done.push(job(no).await);
+                done.push((no, job(no).await));
             }
         });
     }
-    running.join_all().await.into_iter().flatten().collect()
+    let mut done: Vec<(usize, T)> = running.join_all().await.into_iter().flatten().collect();
+    done.sort_unstable_by_key(|(no, _)| *no);
+    done.into_iter().map(|(_, value)| value).collect()
 }
 
 /// What the cryptography alone allows.

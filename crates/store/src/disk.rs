@@ -1,0 +1,159 @@
+//! The one thread that makes committed groups durable, while the writer works on the next.
+//!
+//! A commit puts its pages into the write-ahead log; an fsync of that file makes them durable, and
+//! with them everything that was committed before. Only then are the closures of the group answered.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::error::StoreError;
+use crate::tx::Sequence;
+use crate::writer::{Fatal, Job, Queue};
+
+/// A group that is committed, or was undone, and waits for the disk.
+pub(crate) struct Group {
+    /// Groups are numbered from 1 in the order in which they were begun.
+    pub(crate) number: u64,
+    /// The numbers given out up to its end.
+    pub(crate) sequence: Sequence,
+    /// Those that are answered once it is durable.
+    pub(crate) jobs: Vec<Box<dyn Job>>,
+}
+
+/// Shared by the writer, the thread that calls fsync, and whoever must not tell of anything before
+/// it is durable.
+pub(crate) struct Disk {
+    /// The number of the newest group that may be visible.
+    begun: AtomicU64,
+    /// The number of the newest durable group.
+    durable: AtomicU64,
+    state: Mutex<State>,
+    arrived: Condvar,
+    settled: Condvar,
+}
+
+struct State {
+    groups: Vec<Group>,
+    gate: Gate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    /// No group comes any more.
+    Closed,
+}
+
+impl Disk {
+    pub(crate) fn new() -> Disk {
+        Disk {
+            begun: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            state: Mutex::new(State {
+                groups: Vec::new(),
+                gate: Gate::Open,
+            }),
+            arrived: Condvar::new(),
+            settled: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The lock is never held across foreign code, so a poisoned one still holds a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a group whose commit is about to make it visible. Each is handed over.
+    pub(crate) fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(crate) fn hand_over(&self, group: Group) {
+        self.state().groups.push(group);
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn close(&self) {
+        self.state().gate = Gate::Closed;
+        self.arrived.notify_all();
+    }
+
+    /// Returns once everything is durable that was visible when it was called: after two fsyncs at
+    /// most, and at once if nothing was written lately.
+    pub(crate) fn settle(&self) {
+        let seen = self.begun.load(Ordering::SeqCst);
+        if self.durable.load(Ordering::SeqCst) >= seen {
+            return;
+        }
+        let mut state = self.state();
+        while self.durable.load(Ordering::SeqCst) < seen {
+            state = self
+                .settled
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn next(&self) -> Option<Vec<Group>> {
+        let mut state = self.state();
+        while state.groups.is_empty() {
+            if state.gate == Gate::Closed {
+                return None;
+            }
+            state = self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Some(std::mem::take(&mut state.groups))
+    }
+
+    fn is_durable(&self, number: u64) {
+        let state = self.state();
+        self.durable.store(number, Ordering::SeqCst);
+        drop(state);
+        self.settled.notify_all();
+    }
+}
+
+/// Opens the write-ahead log for its fsyncs, and makes its name durable.
+pub(crate) fn open(log: &Path) -> io::Result<File> {
+    let file = File::open(log)?;
+    if let Some(directory) = log.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// Runs until closed and empty.
+pub(crate) fn run(
+    log: &File,
+    disk: &Disk,
+    queue: &Queue,
+    fatal: &Fatal,
+    recorded: impl Fn(Sequence),
+) {
+    while let Some(groups) = disk.next() {
+        // The data and, where the file has grown, its length; not when it was last written.
+        let synced = log.sync_data().map_err(|error| {
+            fatal(&format!(
+                "the disk could not make a commit durable: {error}"
+            ));
+            StoreError::Io(error.to_string())
+        });
+        if let Some(last) = groups.last() {
+            recorded(last.sequence);
+            disk.is_durable(last.number);
+        }
+        queue.settled(groups.len());
+        for job in groups.into_iter().flat_map(|group| group.jobs) {
+            job.answer(synced.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
