@@ -29,6 +29,15 @@ words! {
         LookAlike = "look-alike" = 7,
         /// One signed by a device's certificate, which may sign nothing.
         ConstraintBreaker = "constraint-breaker" = 8,
+        /// A good one of an issuer that is to follow; who lets it in is ready.
+        Incoming = "incoming" = 9,
+        /// A good one of an issuer that is being replaced; it may be let in until the issuer is
+        /// removed.
+        Outgoing = "outgoing" = 10,
+        /// One of an issuer that was removed.
+        Superseded = "superseded" = 11,
+        /// A good one of an issuer of this house that the relying party is not for.
+        OtherIssuer = "other-issuer" = 12,
     }
     /// What a relying party did with a canary.
     Reception ("reception") {
@@ -67,15 +76,24 @@ impl Canary {
     /// What a relying party must do with it.
     pub fn expected(self) -> Reception {
         match self {
-            Canary::Valid => Reception::Accepted,
+            Canary::Valid | Canary::Incoming => Reception::Accepted,
             Canary::Revoked
             | Canary::Expired
             | Canary::NotYetValid
             | Canary::WrongUsage
             | Canary::OtherDomain
             | Canary::LookAlike
-            | Canary::ConstraintBreaker => Reception::Refused,
+            | Canary::ConstraintBreaker
+            | Canary::Outgoing
+            | Canary::Superseded
+            | Canary::OtherIssuer => Reception::Refused,
         }
+    }
+
+    /// Whether it only shows how far a rollover has come: what is done with it is neither right nor
+    /// wrong.
+    pub fn is_progress(self) -> bool {
+        matches!(self, Canary::Incoming | Canary::Outgoing)
     }
 }
 
@@ -113,13 +131,18 @@ impl Round {
 
     /// What it shows, all in all.
     pub fn verdict(&self) -> ProbeVerdict {
+        let judged: Vec<_> = self
+            .trials
+            .iter()
+            .filter(|trial| !trial.canary.is_progress())
+            .collect();
         let wrong = |trial: &&Trial| {
             trial.canary.expected() == Reception::Refused && trial.reception == Reception::Accepted
         };
-        let proved = |trial: &Trial| trial.reception == trial.canary.expected();
-        if self.trials.iter().any(|trial| wrong(&trial)) {
+        let proved = |trial: &&Trial| trial.reception == trial.canary.expected();
+        if judged.iter().any(wrong) {
             ProbeVerdict::Failing
-        } else if !self.trials.is_empty() && self.trials.iter().all(proved) {
+        } else if !judged.is_empty() && judged.iter().all(proved) {
             ProbeVerdict::Proven
         } else {
             ProbeVerdict::Unverified
@@ -176,6 +199,14 @@ pub fn conclude(party: &RelyingParty, round: &Round, probe: i64) -> Vec<Conclusi
     });
     for trial in &round.trials {
         let (name, how, issuer) = (&party.name, &trial.how, &trial.issuer);
+        if trial.canary.is_progress() || trial.canary == Canary::Superseded {
+            // It need not be let in any more, or not yet.
+            let cause = issuer.to_string();
+            conclusions.push(Conclusion::Clear(matter(FindingKind::RefusesValid, cause)));
+        }
+        if trial.canary.is_progress() {
+            continue;
+        }
         let (kind, cause, summary) = match trial.canary {
             Canary::Valid => (
                 FindingKind::RefusesValid,
@@ -207,9 +238,18 @@ pub fn conclude(party: &RelyingParty, round: &Round, probe: i64) -> Vec<Conclusi
         let matter = matter(kind, cause);
         // A refusal after the revocation is no proof if the same one was refused before.
         let was_let_in = trial.canary != Canary::Revoked
-            || round
-                .of(issuer, Canary::Valid)
-                .is_some_and(|valid| valid.reception == Reception::Accepted);
+            || [
+                Canary::Valid,
+                Canary::Incoming,
+                Canary::Outgoing,
+                Canary::Superseded,
+            ]
+            .into_iter()
+            .any(|good| {
+                round
+                    .of(issuer, good)
+                    .is_some_and(|trial| trial.reception == Reception::Accepted)
+            });
         if trial.reception == Reception::Unreachable {
             continue;
         } else if trial.reception != trial.canary.expected() {

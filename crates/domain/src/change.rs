@@ -8,6 +8,7 @@ use crate::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo, Slug, Title
 use crate::operator::{Permission, Role};
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 use crate::relying_party::RelyingParty;
+use crate::rollover::Step;
 
 /// What is to change.
 #[derive(Debug, Clone)]
@@ -89,6 +90,8 @@ pub enum Change {
     },
     /// Withdraw a token.
     RevokeToken(OperatorNo),
+    /// Take a step of an issuer's rollover.
+    MoveIssuer(Box<IssuerMove>),
     /// Change an issuer's base URL for new certificates.
     SetBaseUrl {
         /// The issuer.
@@ -96,6 +99,19 @@ pub enum Change {
         /// `http://host[:port]`.
         base_url: String,
     },
+}
+
+/// A step of an issuer's rollover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerMove {
+    /// The issuer.
+    pub issuer: Slug,
+    /// The step.
+    pub step: Step,
+    /// Relying parties that need not be ready, by name.
+    pub except: Vec<Slug>,
+    /// Why, for the record; needed where there are exceptions, or nothing was observed.
+    pub why: String,
 }
 
 impl Change {
@@ -117,9 +133,10 @@ impl Change {
             | Change::RefuseAsk(_)
             | Change::ResolveIncident { .. }
             | Change::AcknowledgeFinding { .. } => Permission::Approve,
-            Change::PutManufacturer(_) | Change::ApplyPolicy { .. } | Change::SetBaseUrl { .. } => {
-                Permission::ChangePolicy
-            }
+            Change::PutManufacturer(_)
+            | Change::ApplyPolicy { .. }
+            | Change::MoveIssuer(_)
+            | Change::SetBaseUrl { .. } => Permission::ChangePolicy,
             Change::CreateToken { .. } | Change::RevokeToken(_) => Permission::Administer,
         }
     }

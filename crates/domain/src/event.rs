@@ -11,6 +11,7 @@ use tenure_x509::{KeyHash, Reason, Serial, Time};
 use crate::canary::{ProbeScope, ProbeVerdict};
 use crate::device::{Criticality, Standing};
 use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
+use crate::issuer::IssuerState;
 use crate::operator::{Actor, Role};
 use crate::relying_party::{PeerProtocol, RevocationCheck, SessionCheck};
 use crate::text;
@@ -226,6 +227,18 @@ pub enum Event {
         base_url: String,
         issuer: String,
     },
+    /// An issuer was made to follow another.
+    RolloverBegun {
+        issuer: String,
+        replaces: String,
+    },
+    IssuerMoved {
+        exceptions: Vec<String>,
+        from: IssuerState,
+        issuer: String,
+        to: IssuerState,
+        why: String,
+    },
     PolicyApplied {
         hash: String,
         version: i64,
@@ -390,6 +403,8 @@ kinds! {
     RelyingPartyProbed = "relying-party-probed" = 83,
     IssuerCreated = "issuer-created" = 60,
     IssuerChanged = "issuer-changed" = 61,
+    RolloverBegun = "rollover-begun" = 120,
+    IssuerMoved = "issuer-moved" = 121,
     PolicyApplied = "policy-applied" = 62,
     TokenCreated = "token-created" = 63,
     TokenRevoked = "token-revoked" = 64,

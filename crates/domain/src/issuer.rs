@@ -1,6 +1,6 @@
 //! An issuer: a CA certificate, the key behind it by reference, and where its status is published.
 
-use tenure_x509::{Cert, Name, PublicKey, SignatureAlgorithm};
+use tenure_x509::{Cert, Name, PublicKey, SignatureAlgorithm, Time};
 
 use crate::ids::{IssuerNo, Slug, TenantId};
 use crate::words::words;
@@ -15,6 +15,19 @@ words! {
         /// Signs identities for life and nothing else, and never ends.
         IDevId = "idevid" = 3,
     }
+    /// Where an issuer is between its making and its end.
+    IssuerState ("issuer state") {
+        /// It is made and certified; only canaries show it.
+        Prepared = "prepared" = 1,
+        /// Trust bundles carry it, so that relying parties know it before it signs.
+        Distributed = "distributed" = 2,
+        /// It signs.
+        Active = "active" = 3,
+        /// It signs nothing new; what it signed is being replaced.
+        Tainted = "tainted" = 4,
+        /// No trust bundle carries it any more.
+        Removed = "removed" = 5,
+    }
 }
 
 /// One issuer.
@@ -28,6 +41,12 @@ pub struct Issuer {
     pub name: Slug,
     /// What it may sign.
     pub kind: IssuerKind,
+    /// Where it is between its making and its end.
+    pub state: IssuerState,
+    /// Since when it is there.
+    pub since: Time,
+    /// The issuer whose work it was made to take over.
+    pub replaces: Option<IssuerNo>,
     /// Its own certificate.
     pub certificate: Cert,
     /// The certificates above it, nearest first, ending in the anchor; empty for a root.

@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod registry;
 pub mod relying_party;
 pub mod renewal;
+pub mod rollover;
 pub mod text;
 pub mod trust_change;
 pub mod words;

@@ -11,8 +11,9 @@ use tenure_domain::canary::{CLASS, Canary, ID_PREFIX, ProbeScope, Round};
 use tenure_domain::certificate::StatusChange;
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::ids::{DeviceId, ProbeNo, Slug, Title};
-use tenure_domain::issuer::{Issuer, IssuerKind};
+use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::operator::Actor;
+use tenure_domain::rollover::is_of_lines;
 use tenure_domain::{Refusal, Standing};
 use tenure_store::relying_party::Known;
 use tenure_store::{certificate, device, probe};
@@ -52,21 +53,38 @@ impl std::fmt::Debug for CanaryIdentity {
 const DUTY: &str = "probe";
 
 impl Engine {
-    /// The issuers whose canaries a relying party has to be tried with.
-    pub fn probed_issuers(&self, named: &[Slug]) -> Vec<Slug> {
-        let issuers = self.snapshot();
-        let signing = issuers
-            .issuers
-            .iter()
-            .filter(|issuer| issuer.kind == IssuerKind::Issuing && self.key(&issuer.key).is_some());
-        signing
+    /// The issuers whose canaries a relying party has to be tried with: all of the lines that it is
+    /// for, whatever their state. For a drill of revocation only those that sign.
+    pub fn probed_issuers(&self, named: &[Slug], scope: ProbeScope) -> Vec<Slug> {
+        let issuers = &self.snapshot().issuers;
+        self.signing(issuers)
+            .filter(|issuer| is_of_lines(issuers, named, issuer))
+            .filter(|issuer| scope == ProbeScope::Matrix || issuer.state == IssuerState::Active)
             .map(|issuer| issuer.name.clone())
-            .filter(|name| named.is_empty() || named.contains(name))
             .collect()
     }
 
-    /// Makes the canaries of an issuer. The revoked one is the valid one after
-    /// [`Engine::revoke_canary`].
+    /// The active issuers that a relying party for these is not for, and whose devices it must turn
+    /// away.
+    pub fn other_issuers(&self, named: &[Slug]) -> Vec<Slug> {
+        let issuers = &self.snapshot().issuers;
+        self.signing(issuers)
+            .filter(|issuer| issuer.state == IssuerState::Active)
+            .filter(|issuer| !is_of_lines(issuers, named, issuer))
+            .map(|issuer| issuer.name.clone())
+            .collect()
+    }
+
+    /// The issuing CAs whose keys are at hand.
+    fn signing<'a>(&'a self, issuers: &'a [Arc<Issuer>]) -> impl Iterator<Item = &'a Arc<Issuer>> {
+        issuers
+            .iter()
+            .filter(|issuer| issuer.kind == IssuerKind::Issuing && self.key(&issuer.key).is_some())
+    }
+
+    /// Makes the canaries of an issuer. The revoked one is the good one after
+    /// [`Engine::revoke_canary`]. Of an issuer that is not active there is a good one only, named
+    /// for the issuer's state.
     pub async fn make_canaries(
         &self,
         issuer: &Slug,
@@ -78,17 +96,19 @@ impl Engine {
             what: format!("issuer {issuer}"),
         })?);
         let subject = self.canary_subject(&issuer).await?;
-        let valid = self.certified(Canary::Valid, &subject, &issuer).await?;
-        if scope == ProbeScope::Revocation {
-            return Ok(vec![valid]);
+        let good = self
+            .certified(issuer.state.canary(), &subject, &issuer)
+            .await?;
+        if scope == ProbeScope::Revocation || issuer.state != IssuerState::Active {
+            return Ok(vec![good]);
         }
         let mut canaries = Vec::new();
         for canary in [Canary::Expired, Canary::NotYetValid, Canary::WrongUsage] {
             canaries.push(self.certified(canary, &subject, &issuer).await?);
         }
         let now = self.clock().now();
-        canaries.extend(forged(&valid, &issuer, now)?);
-        canaries.insert(0, valid);
+        canaries.extend(forged(&good, &issuer, now)?);
+        canaries.insert(0, good);
         Ok(canaries)
     }
 
@@ -197,7 +217,11 @@ impl Engine {
             | Canary::Revoked
             | Canary::OtherDomain
             | Canary::LookAlike
-            | Canary::ConstraintBreaker => "tenure-canary",
+            | Canary::ConstraintBreaker
+            | Canary::Incoming
+            | Canary::Outgoing
+            | Canary::Superseded
+            | Canary::OtherIssuer => "tenure-canary",
         };
         let profile: Slug = profile
             .parse()

@@ -1,20 +1,24 @@
 //! The founding ceremony: a root, an issuing CA, their keys, our own system subjects, the log and
 //! the first operator.
 
+mod addition;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use tenure_domain::Refusal;
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::event::{Entry, Event};
-use tenure_domain::ids::{Slug, Title};
-use tenure_domain::issuer::{Issuer, IssuerKind};
+use tenure_domain::ids::{IssuerNo, Slug, Title};
+use tenure_domain::issuer::IssuerKind;
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
 use tenure_domain::registry::{Class, Owner, Renewability, Service, Site};
 use tenure_domain::text::hex;
 use tenure_store::{LogState, Store, Tx, certificate, device, issuer, registry};
 use tenure_x509::{Cert, SanName};
+
+pub use addition::{NewIssuerKeys, Purpose, responder_key_name};
 
 use crate::change::Changed;
 use crate::duty::publish::{List, ROOT_CRL_LIFE_S};
@@ -71,6 +75,15 @@ pub struct FoundingKeys {
     pub server: Key,
 }
 
+/// What an issuer is besides its certificate.
+struct Installed {
+    kind: IssuerKind,
+    replaces: Option<IssuerNo>,
+    shards: u16,
+    /// Where its lists are published.
+    base_url: String,
+}
+
 /// What a founding made.
 pub struct Founded {
     /// The running engine; drop it to close the store.
@@ -107,25 +120,31 @@ pub async fn found(
     let engine = Engine::start(store, all, directory, clock, settings)?;
 
     let anchor = engine
-        .certify(ROOT, ROOT_PROFILE, Vec::new(), "root ceremony")
+        .certify(ROOT, ROOT_PROFILE, Vec::new(), None, "root ceremony")
         .await?;
     let url = &founding.public_url;
+    let installed = |kind, shards| Installed {
+        kind,
+        replaces: None,
+        shards,
+        base_url: url.clone(),
+    };
     engine
-        .install(&anchor, IssuerKind::Root, &root, &[], (1, url), &us)
+        .install(&anchor, &root, &[], installed(IssuerKind::Root, 1), &us)
         .await?;
     let below = engine
-        .certify(ISSUING, ISSUING_PROFILE, Vec::new(), "issuer ceremony")
+        .certify(
+            ISSUING,
+            ISSUING_PROFILE,
+            Vec::new(),
+            None,
+            "issuer ceremony",
+        )
         .await?;
     let chain = [anchor.cert.clone()];
+    let below_root = installed(IssuerKind::Issuing, founding.shards);
     engine
-        .install(
-            &below,
-            IssuerKind::Issuing,
-            &issuing,
-            &chain,
-            (founding.shards, url),
-            &us,
-        )
+        .install(&below, &issuing, &chain, below_root, &us)
         .await?;
     engine.renew_system().await?;
     engine.sign_root_lists(&root).await?;
@@ -252,92 +271,13 @@ async fn furnish(
 }
 
 impl Engine {
-    /// Adds an issuer of identities for life to a founded house: a CA certificate that never ends,
-    /// signed by the root. `new` is its key, named as it shall be called; `root` is the root's.
-    ///
-    /// # Errors
-    /// A conflict if the name is taken or `root` is not this house's.
-    pub async fn add_idevid_issuer(&self, new: &Key, root: &Key) -> Result<Arc<Issuer>, Rejection> {
-        let us = Actor::system("issuer ceremony");
-        let known = self.snapshot();
-        let above = known
-            .issuers
-            .iter()
-            .find(|issuer| issuer.kind == IssuerKind::Root && issuer.key == root.name())
-            .ok_or_else(|| FaultCause::NoKey(ROOT.to_owned()))?;
-        if known.issuers.iter().any(|issuer| issuer.key == new.name()) {
-            let what = format!("there is an issuer {} already", new.name());
-            return Err(Refusal::Conflict { what }.into());
-        }
-        let spec = self.idevid_subject(new.name())?;
-        let (actor, tenant) = (us.clone(), self.tenant());
-        let now = self.now_for_signing()?;
-        self.record(move |tx| {
-            // An interrupted ceremony may have left it.
-            match device::by_id(tx, tenant, &spec.id)? {
-                Some(_) => tx.excuse("our subject is registered"),
-                None => {
-                    device::add(tx, &spec, &actor, now)?;
-                }
-            }
-            Ok(())
-        })
-        .await?;
-        self.add_key(root.clone());
-        self.add_key(new.clone());
-        let made = self
-            .certify(new.name(), IDEVID_PROFILE, Vec::new(), "issuer ceremony")
-            .await?;
-        let mut chain = vec![above.certificate.clone()];
-        chain.extend(above.chain.iter().cloned());
-        let kind = IssuerKind::IDevId;
-        self.install(
-            &made,
-            kind,
-            new,
-            &chain,
-            (IDEVID_SHARDS, &above.base_url),
-            &us,
-        )
-        .await?;
-        let known = self.snapshot();
-        let made = known.issuers.iter().find(|issuer| issuer.key == new.name());
-        let made = made.ok_or(FaultCause::Corrupt("new issuer"))?;
-        // Only its own lists: the root's are good for a year and stay.
-        self.publish_issuer(made, new).await?;
-        Ok(Arc::clone(made))
-    }
-
-    /// The system subject of an issuer of identities for life; its owner is the root's.
-    fn idevid_subject(&self, name: &str) -> Result<DeviceSpec, Rejection> {
-        let tenant = self.tenant();
-        let parsed = |text: &str| {
-            text.parse()
-                .map_err(|_| FaultCause::Corrupt("system subject's name"))
-        };
-        let root = parsed(ROOT)?;
-        let root = self.store().glance(|tx| device::by_id(tx, tenant, &root))?;
-        let root = root.ok_or(FaultCause::Corrupt("root's subject"))?;
-        Ok(DeviceSpec {
-            id: parsed(name)?,
-            model: format!("{} IDevID CA {name}", root.owner)
-                .chars()
-                .take(64)
-                .collect(),
-            serial: name.to_owned(),
-            ..device::spec(&root)
-        })
-    }
-
-    /// Makes an issuer of a CA certificate that was just released. It publishes its list in so many
-    /// shards below that URL.
+    /// Makes an issuer of a CA certificate that was just released.
     async fn install(
         &self,
         made: &Arc<certificate::Certificate>,
-        kind: IssuerKind,
         key: &Key,
         chain: &[Cert],
-        (shards, base_url): (u16, &str),
+        installed: Installed,
         us: &Actor,
     ) -> Result<(), Rejection> {
         let name: Slug = key
@@ -347,13 +287,14 @@ impl Engine {
         let new = issuer::NewIssuer {
             no: self.store().glance(issuer::next_no)?,
             name,
-            kind,
+            kind: installed.kind,
+            replaces: installed.replaces,
             certificate: made.cert.clone(),
             chain: chain.to_vec(),
             key: key.name().to_owned(),
             algorithm: key.algorithm(),
-            shards,
-            base_url: base_url.to_owned(),
+            shards: installed.shards,
+            base_url: installed.base_url,
         };
         let (us, now) = (us.clone(), self.clock().now());
         self.record(move |tx| Ok(issuer::add(tx, &new, &us, now)?))

@@ -24,7 +24,7 @@ use crate::facts::secret_digest;
 use crate::fault::{FaultCause, Rejection};
 use crate::relying_party::is_fit;
 use crate::revoke::{Conflict, withdrawable};
-use crate::{Engine, chance};
+use crate::{Engine, chance, rollover};
 
 /// What a change came to.
 #[derive(Debug, Clone)]
@@ -94,11 +94,17 @@ impl Engine {
             Change::PutClass(_)
                 | Change::PutManufacturer(_)
                 | Change::ApplyPolicy { .. }
+                | Change::MoveIssuer(_)
                 | Change::SetBaseUrl { .. }
         );
+        let is_rollover = matches!(change, Change::MoveIssuer(_));
         let changed = self.carry_out(actor, change, now).await?;
         if reloads {
             self.reload().await?;
+        }
+        if is_rollover && let Err(error) = self.renew_system().await {
+            // The step is taken; the system duty will try again.
+            tracing::error!(duty = "system", "{error}; it will be tried again");
         }
         self.wake_integrate();
         self.wake_publish();
@@ -274,6 +280,10 @@ fn plain(
             found.ok_or_else(|| Refusal::NotFound {
                 what: format!("relying party {name}"),
             })?;
+            return Ok(Changed::Done);
+        }
+        Change::MoveIssuer(step) => {
+            rollover::take(tx, tenant, step, actor, now)?;
             return Ok(Changed::Done);
         }
         Change::PutManufacturer(maker) => {

@@ -24,6 +24,7 @@ mod observe;
 pub mod origin;
 mod relying_party;
 mod revoke;
+pub mod rollover;
 pub mod signer;
 mod snapshot;
 pub mod status;

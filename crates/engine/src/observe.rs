@@ -9,7 +9,7 @@ use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::profile::ProfileKind;
 use tenure_domain::registry::ReplacedRule;
 use tenure_domain::{Standing, Status};
-use tenure_store::{StoreError, certificate, device, incident, sighting, withdrawal};
+use tenure_store::{StoreError, certificate, device, incident, rollover, sighting, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::Engine;
@@ -63,7 +63,10 @@ impl Engine {
         let row = self
             .store()
             .glance(|tx| one_row(tx, issuer.as_ref(), &serial))?;
-        if row.first_used.is_some() && row.standstill == Standstill::None {
+        let is_news = self
+            .store()
+            .glance(|tx| rollover::is_news(tx, row.issuer, service.as_str(), at))?;
+        if row.first_used.is_some() && row.standstill == Standstill::None && !is_news {
             return Ok(Observed::Known);
         }
         let classes = self.snapshot();
@@ -73,6 +76,7 @@ impl Engine {
                 let Some(row) = certificate::row(tx, row.no)? else {
                     return Ok(Observed::Known);
                 };
+                rollover::seen_in_use(tx, row.issuer, service.as_str(), at)?;
                 if row.first_used.is_some() && row.standstill == Standstill::None {
                     tx.excuse("its first use is on record");
                     return Ok(Observed::Known);

@@ -49,6 +49,7 @@ mod policy;
 pub(crate) mod probe;
 mod refusal;
 pub(crate) mod relying_party;
+pub(crate) mod rollover;
 mod route;
 mod service;
 mod sighting;
@@ -166,6 +167,7 @@ pub fn routes() -> Vec<Route> {
         import::routes(),
         certificate::routes(),
         issuer::routes(),
+        rollover::routes(),
         policy::routes(),
         owner::routes(),
         site::routes(),

@@ -210,6 +210,9 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Issuer(issuer::Verb::Add(add)) => {
             return issuer::add::run(&add, reach.data.as_deref(), output).await;
         }
+        Noun::Issuer(issuer::Verb::Rollover(issuer::rollover::Verb::Begin(begin))) => {
+            return issuer::add::begin(&begin, reach.data.as_deref(), output).await;
+        }
         Noun::Issuer(issuer::Verb::CrlRefresh(refresh)) => {
             return issuer::crl_refresh(&refresh, reach.data.as_deref(), output).await;
         }

@@ -451,7 +451,7 @@ impl Keys<'_> {
 const RESPONDER: &str = "ocsp-issuing-1";
 
 /// A checker that knows only RSA must be able to read status as well; all others take P-256.
-fn responder_kind(ca: KeyKind) -> KeyKind {
+pub(crate) fn responder_kind(ca: KeyKind) -> KeyKind {
     match ca {
         KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096 => KeyKind::Rsa2048,
         KeyKind::P256 | KeyKind::P384 | KeyKind::Ed25519 => KeyKind::P256,

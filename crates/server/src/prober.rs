@@ -46,6 +46,19 @@ struct Guest {
     party: Known,
     target: Target,
     issuers: Vec<Slug>,
+    /// Issuers of this house that it is not for.
+    others: Vec<Slug>,
+}
+
+impl Guest {
+    /// What a canary is to it: what it was made to be, or one of an issuer that it is not for.
+    fn shown(&self, canary: &CanaryIdentity) -> Option<Canary> {
+        if self.issuers.contains(&canary.issuer) {
+            return Some(canary.canary);
+        }
+        let is_stranger = canary.canary == Canary::Valid && self.others.contains(&canary.issuer);
+        is_stranger.then_some(Canary::OtherIssuer)
+    }
 }
 
 impl Prober {
@@ -123,11 +136,20 @@ impl Prober {
         let _turn = self.inside.turn.lock().await;
         let engine = &self.inside.engine;
         let began = engine.clock().now();
-        let guests: Vec<_> = parties.into_iter().map(|party| self.guest(party)).collect();
-        let issuers: BTreeSet<Slug> = guests.iter().flat_map(|g| g.issuers.clone()).collect();
+        let guests: Vec<_> = parties
+            .into_iter()
+            .map(|party| self.guest(party, scope))
+            .collect();
+        let admitted: BTreeSet<Slug> = guests.iter().flat_map(|g| g.issuers.clone()).collect();
+        let others: BTreeSet<Slug> = guests.iter().flat_map(|g| g.others.clone()).collect();
         let mut canaries = Vec::new();
-        for issuer in &issuers {
+        for issuer in &admitted {
             canaries.extend(engine.make_canaries(issuer, scope).await?);
+        }
+        for issuer in others.difference(&admitted) {
+            // Only the good one is shown where its issuer is a stranger.
+            let good = ProbeScope::Revocation;
+            canaries.extend(engine.make_canaries(issuer, good).await?);
         }
         let canaries = Arc::new(canaries);
 
@@ -143,7 +165,7 @@ impl Prober {
         // From here on the valid ones are revoked. So are the early ones, before their time comes.
         let revoked = Instant::now();
         for canary in canaries.iter() {
-            if matches!(canary.canary, Canary::Valid | Canary::NotYetValid) {
+            if is_good(canary) || canary.canary == Canary::NotYetValid {
                 engine.revoke_canary(canary).await?;
             }
         }
@@ -160,11 +182,15 @@ impl Prober {
         second.join_all().await.into_iter().collect()
     }
 
-    fn guest(&self, party: Known) -> Guest {
+    fn guest(&self, party: Known, scope: ProbeScope) -> Guest {
         let engine = &self.inside.engine;
         Guest {
             target: target(engine, &party.party),
-            issuers: engine.probed_issuers(&party.party.issuers),
+            issuers: engine.probed_issuers(&party.party.issuers, scope),
+            others: match scope {
+                ProbeScope::Matrix => engine.other_issuers(&party.party.issuers),
+                ProbeScope::Revocation => Vec::new(),
+            },
             party,
         }
     }
@@ -172,18 +198,19 @@ impl Prober {
     /// Tries each canary once.
     async fn try_all(&self, guest: &Guest, canaries: &[CanaryIdentity]) -> Vec<Trial> {
         let mut trials = Vec::new();
-        for canary in canaries
-            .iter()
-            .filter(|c| guest.issuers.contains(&c.issuer))
-        {
+        for canary in canaries {
+            let Some(shown) = guest.shown(canary) else {
+                continue;
+            };
             let visit = self.visit(guest, canary).await;
-            trials.push(trial(canary, canary.canary, visit));
+            trials.push(trial(canary, shown, visit));
         }
         trials
     }
 
-    /// Tries the valid canaries again, now that they are revoked, until they are refused or the
-    /// relying party's time is over.
+    /// Tries the good canaries again, now that they are revoked, until they are refused or the
+    /// relying party's time is over. One of an issuer that comes or goes is tried again only where it
+    /// was let in.
     async fn enforced(
         &self,
         guest: &Guest,
@@ -195,14 +222,16 @@ impl Prober {
         let within = u64::try_from(guest.party.party.enforce_within_s).unwrap_or(0);
         let deadline = revoked + Duration::from_secs(within);
         let mut slowest = Some(0);
-        let valid =
-            |c: &&CanaryIdentity| c.canary == Canary::Valid && guest.issuers.contains(&c.issuer);
-        for canary in canaries.iter().filter(valid) {
+        let good = |c: &&CanaryIdentity| is_good(c) && guest.issuers.contains(&c.issuer);
+        for canary in canaries.iter().filter(good) {
             let was_let_in = trials.iter().any(|trial| {
-                trial.canary == Canary::Valid
+                trial.canary == canary.canary
                     && trial.issuer == canary.issuer
                     && trial.reception == Reception::Accepted
             });
+            if !was_let_in && canary.canary != Canary::Valid {
+                continue;
+            }
             let mut visit = self.visit(guest, canary).await;
             while was_let_in && !matches!(visit, Visit::Refused(_)) && Instant::now() < deadline {
                 let pause = (revoked.elapsed() / 8).clamp(PAUSES.0, PAUSES.1);
@@ -235,6 +264,14 @@ impl Prober {
         };
         probe::visit(&guest.target, identity).await
     }
+}
+
+/// Whether a canary is good in itself, and so has to be revoked in the end.
+fn is_good(canary: &CanaryIdentity) -> bool {
+    matches!(
+        canary.canary,
+        Canary::Valid | Canary::Incoming | Canary::Outgoing | Canary::Superseded
+    )
 }
 
 fn trial(canary: &CanaryIdentity, shown: Canary, visit: Visit) -> Trial {

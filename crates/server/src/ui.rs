@@ -32,6 +32,7 @@ mod issuer;
 mod page;
 mod posted;
 mod relying_party;
+mod rollover;
 mod session;
 mod sign_in;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub fn router(desk: Desk) -> Router {
             get(action::ask_certificate).post(action::do_certificate),
         )
         .route("/issuers", get(issuer::list))
+        .route("/issuers/{issuer}/rollover", get(rollover::show))
         .route(
             "/issuers/{issuer}/certificates/{serial}",
             get(certificate::show),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenure_domain::event::{Entry, Event};
-use tenure_domain::issuer::{Issuer, IssuerKind};
+use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::text::hex;
 use tenure_domain::{Actor, IssuerNo, Slug, TenantId};
 use tenure_x509::{Cert, SignatureAlgorithm, Time, pem_certificates, sha256};
@@ -21,6 +21,8 @@ pub struct NewIssuer {
     pub name: Slug,
     /// What it may sign.
     pub kind: IssuerKind,
+    /// Whose work it is to take over: it is prepared then, and active otherwise.
+    pub replaces: Option<IssuerNo>,
     /// Its own certificate.
     pub certificate: Cert,
     /// The certificates above it, nearest first; empty for a root.
@@ -68,9 +70,14 @@ pub fn add(
         })?;
     let chain: String = new.chain.iter().map(Cert::pem).collect();
     let no = new.no.0;
+    let state = match new.replaces {
+        Some(_) => IssuerState::Prepared,
+        None => IssuerState::Active,
+    };
     tx.run(
         "INSERT INTO issuer(no, tenant, name, kind, certificate, chain, key, algorithm, shards,
-           created) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+           created, state, since, replaces)
+         VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $10, $12)",
         &[
             &no,
             &TenantId::DEFAULT.0,
@@ -82,6 +89,8 @@ pub fn add(
             word,
             &new.shards,
             &now.unix(),
+            &state.code(),
+            &new.replaces.map_or(0, |no| no.0),
         ],
     )?;
     tx.run(
@@ -103,10 +112,17 @@ pub fn add(
         shards: new.shards,
     };
     tx.log(&Entry::new(actor.clone(), now, event))?;
+    if let Some(replaced) = new.replaces {
+        let event = Event::RolloverBegun {
+            issuer: new.name.to_string(),
+            replaces: name_of(tx, TenantId::DEFAULT, replaced)?.to_string(),
+        };
+        tx.log(&Entry::new(actor.clone(), now, event))?;
+    }
     Ok(new.no)
 }
 
-fn changed(tx: &Tx<'_>) -> Result<(), StoreError> {
+pub(crate) fn changed(tx: &Tx<'_>) -> Result<(), StoreError> {
     tx.run("UPDATE version SET n = n + 1 WHERE name = 'issuer'", &[])?;
     Ok(())
 }
@@ -155,6 +171,9 @@ fn read(row: &Row<'_>) -> Result<Issuer, StoreError> {
         tenant: TenantId::DEFAULT,
         name: slug(row, 1)?,
         kind: IssuerKind::from_code(row.get(2)?).ok_or(unreadable("issuer.kind"))?,
+        state: IssuerState::from_code(row.get(8)?).ok_or(unreadable("issuer.state"))?,
+        since: row.time(9)?,
+        replaces: Some(IssuerNo(row.get(10)?)).filter(|no| no.0 > 0),
         certificate: Cert::from_der(row.blob(3)?).map_err(|_| unreadable("issuer.certificate"))?,
         chain: match row.text(4)? {
             // A root has nothing above it.
@@ -172,8 +191,8 @@ fn read(row: &Row<'_>) -> Result<Issuer, StoreError> {
 /// Every issuer of a tenant, oldest first.
 pub fn all(tx: &ReadTx<'_>, tenant: TenantId) -> Result<Vec<Issuer>, StoreError> {
     let mut issuers = tx.all(
-        "SELECT no, name, kind, certificate, chain, key, algorithm, shards FROM issuer
-         WHERE tenant = $1 ORDER BY no",
+        "SELECT no, name, kind, certificate, chain, key, algorithm, shards, state, since,
+           replaces FROM issuer WHERE tenant = $1 ORDER BY no",
         &[&tenant.0],
         read,
     )?;
@@ -217,6 +236,18 @@ pub fn by_name(
         .iter()
         .find(|issuer| issuer.name.as_str() == name)
         .cloned())
+}
+
+/// Where an issuer is now.
+pub(crate) fn state(tx: &ReadTx<'_>, no: IssuerNo) -> Result<IssuerState, StoreError> {
+    // Never part of a group's deferred writes, so nothing has to reach the database first.
+    let found = tx.first("SELECT state FROM issuer WHERE no = $1", &[&no.0], |row| {
+        row.get::<i64>(0)
+    })?;
+    let what = "issuer.state";
+    found
+        .and_then(IssuerState::from_code)
+        .ok_or(StoreError::Unreadable { what })
 }
 
 /// The short name of an issuer's row.

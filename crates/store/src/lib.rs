@@ -34,6 +34,7 @@ mod reader;
 pub mod registry;
 pub mod relying_party;
 pub mod revocation;
+pub mod rollover;
 pub mod secret;
 pub mod sighting;
 mod stamp;

@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0007_canary.sql"),
     include_str!("../schema/sqlite/0008_operator_event.sql"),
     include_str!("../schema/sqlite/0009_trust_change.sql"),
+    include_str!("../schema/sqlite/0010_rollover.sql"),
 ];
 
 /// The schema this release reads and writes.

@@ -244,6 +244,49 @@ impl Relying {
         }
     }
 
+    /// Starts a service of our own making that reads its anchors from a file anew for each
+    /// connection, and checks no revocation.
+    pub fn following(port: u16, pki: &ServerPki, anchors: &Path) -> Relying {
+        let own = tenure_x509::pem_certificates(&fs::read_to_string(&pki.cert).unwrap());
+        let own = own.unwrap().remove(0);
+        let key = KeyPair::from_pem(&fs::read_to_string(&pki.key).unwrap()).unwrap();
+        let anchors = anchors.to_owned();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = runtime
+            .block_on(tokio::net::TcpListener::bind(address))
+            .unwrap();
+        runtime.spawn(async move {
+            while let Ok((tcp, _)) = socket.accept().await {
+                let identity = Identity {
+                    chain: vec![own.der().to_vec()],
+                    key: key.to_pkcs8().unwrap(),
+                };
+                let text = fs::read_to_string(&anchors).unwrap();
+                let held = tenure_x509::pem_certificates(&text).unwrap();
+                let ders: Vec<_> = held.iter().map(|anchor| anchor.der().to_vec()).collect();
+                let acceptor = Acceptor::new(identity, &ders, Duration::from_secs(5)).unwrap();
+                tokio::spawn(async move {
+                    if let Ok(mut peer) = acceptor.accept(tcp).await {
+                        let _ = peer.stream.write_all(b"welcome\n").await;
+                        let _ = peer.stream.shutdown().await;
+                    }
+                });
+            }
+        });
+        Relying {
+            address,
+            children: Vec::new(),
+            over: Arc::default(),
+            refreshing: None,
+            _runtime: Some(runtime),
+        }
+    }
+
     /// Fetches new lists as soon as there are any, and calls `reload` with each.
     pub fn refreshed(mut self, trust: Trust, reload: impl Fn() + Send + 'static) -> Relying {
         let over = Arc::clone(&self.over);

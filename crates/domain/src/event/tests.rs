@@ -216,6 +216,17 @@ fn every_kind() -> Vec<Event> {
             base_url: s("http://pki.example"),
             issuer: s("issuing-1"),
         },
+        Event::RolloverBegun {
+            issuer: s("issuing-2"),
+            replaces: s("issuing-1"),
+        },
+        Event::IssuerMoved {
+            exceptions: vec![s("broker-9")],
+            from: IssuerState::Distributed,
+            issuer: s("issuing-2"),
+            to: IssuerState::Active,
+            why: s("broker-9 is replaced on Monday"),
+        },
         Event::PolicyApplied {
             hash: s("00"),
             version: 2,

@@ -1,18 +1,22 @@
 //! The issuer, the dates and the names of a certificate that a rule allows.
 
-use std::sync::Arc;
+use std::cmp::Reverse;
 
 use tenure_x509::{Name, SanName, SignatureAlgorithm, Time, Validity};
 
 use crate::facts::{Facts, Subject};
-use crate::ids::{IssuerNo, Slug};
+use crate::ids::IssuerNo;
 use crate::issuer::{Issuer, IssuerKind};
 use crate::policy::decide::{Proof, Question, no};
 use crate::policy::{Decision, GrantIssuer};
 use crate::profile::{Life, Profile, ProfileKind};
 use crate::refusal::Refusal;
+use crate::rollover::{line_of, line_of_name};
 
-/// Who signs: the newest issuer of the right kind, unless the profile names one.
+/// Who signs: an issuer of the right kind that may sign such a profile. A rollover stays within the
+/// line of an issuer and those made to follow it: a profile that names one gets the newest of its
+/// line, and one that names none the newest of the house's oldest line. Our own acts get the issuer
+/// they name and no other.
 pub(super) fn issuer(
     question: &Question<'_>,
     facts: &Facts,
@@ -31,31 +35,43 @@ pub(super) fn issuer(
         Proof::System(ceremony) => ceremony.issuer(),
         Proof::Manufacturer | Proof::Current { .. } | Proof::Secret { .. } => None,
     };
-    let named = |name: &Slug| {
-        let wanted = profile.issuer.as_ref().or(asked);
-        wanted.is_none_or(|wanted| wanted == name)
+    let issuers = &facts.issuers;
+    let line = profile
+        .issuer
+        .as_ref()
+        .map(|name| line_of_name(issuers, name));
+    let is_wanted = |issuer: &Issuer| match (asked, line) {
+        (Some(name), _) => issuer.name == *name,
+        (None, Some(line)) => line == Some(line_of(issuers, issuer)),
+        (None, None) => true,
     };
-    let could =
-        |kind: IssuerKind| move |issuer: &&Arc<Issuer>| issuer.kind == kind && named(&issuer.name);
     // A certificate without an end needs an issuer without one.
-    let lasts = |issuer: &&Arc<Issuer>| {
+    let lasts = |issuer: &Issuer| {
         profile.life != Life::Forever || issuer.certificate.validity().not_after == Time::NEVER
     };
-    let issuers = facts.issuers.iter();
-    let found = wanted
-        .iter()
-        .find_map(|kind| issuers.clone().filter(lasts).rfind(could(*kind)));
+    let of_kind = |kind: IssuerKind| {
+        let found = issuers.iter();
+        found.filter(move |issuer| issuer.kind == kind && is_wanted(issuer))
+    };
+    let newest = |kind: &IssuerKind| {
+        of_kind(*kind)
+            .filter(|issuer| lasts(issuer) && issuer.state.signs(profile.kind))
+            .min_by_key(|issuer| (line_of(issuers, issuer), Reverse(issuer.no)))
+    };
+    let found = wanted.iter().find_map(newest);
     found.cloned().map(GrantIssuer::Ours).ok_or_else(|| {
-        let what = match wanted
-            .iter()
-            .find_map(|kind| issuers.clone().rfind(could(*kind)))
-        {
-            Some(issuer) => format!(
+        let what = match wanted.iter().find_map(|kind| of_kind(*kind).next_back()) {
+            Some(issuer) if !lasts(issuer) => format!(
                 "certificates of profile {} never end, but issuer {} ends on {}; make an issuer \
                  that never ends (`tenure issuer add --kind idevid`), or give the profile a life",
                 profile.name,
                 issuer.name,
                 issuer.certificate.validity().not_after
+            ),
+            Some(issuer) => format!(
+                "issuer {} is {} and signs nothing of profile {}; `tenure issuer rollover status \
+                 {}` says what comes next",
+                issuer.name, issuer.state, profile.name, issuer.name
             ),
             None => format!("profile {} has no issuer to sign it", profile.name),
         };

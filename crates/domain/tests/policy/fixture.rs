@@ -8,7 +8,7 @@ use tenure_domain::device::{Criticality, Device};
 use tenure_domain::draft::CHANCE_BYTES;
 use tenure_domain::evidence::{CurrentProof, SecretRow};
 use tenure_domain::facts::Subject;
-use tenure_domain::issuer::{Issuer, IssuerKind};
+use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::policy::document;
 use tenure_domain::registry::Class;
 use tenure_domain::{
@@ -148,6 +148,9 @@ pub fn issuer(name: &str, key: &KeyPair, ends: Time) -> Issuer {
         tenant: TenantId::DEFAULT,
         name: name.parse().unwrap(),
         kind: IssuerKind::Issuing,
+        state: IssuerState::Active,
+        since: NOW.plus(-3650 * DAY),
+        replaces: None,
         certificate: Cert::from_der(&tbs.with_signature(&signature)).unwrap(),
         chain: Vec::new(),
         key: name.to_owned(),

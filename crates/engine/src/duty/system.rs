@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tenure_domain::ask::{Ask, Operation, Presented, Protocol, SystemCeremony, Via};
 use tenure_domain::ids::{DeviceId, Slug};
-use tenure_domain::issuer::{Issuer, IssuerKind};
+use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::{CertificateRow, Status};
 use tenure_store::certificate::{self, Certificate};
 use tenure_store::{StoreError, device};
@@ -32,11 +32,12 @@ impl Engine {
     pub async fn renew_system(&self) -> Result<usize, Rejection> {
         let mut renewed = 0;
         let hosts = self.hosts().to_vec();
-        if self.is_due(ceremony::SERVER, &hosts)? {
+        if self.is_due(ceremony::SERVER, &hosts)? || self.is_by_outgoing(ceremony::SERVER)? {
             self.certify(
                 ceremony::SERVER,
                 ceremony::SERVER_PROFILE,
                 hosts,
+                None,
                 "server certificate",
             )
             .await?;
@@ -49,13 +50,7 @@ impl Engine {
         {
             let name = responder_name(issuer);
             if self.key(&name).is_some() && self.is_due(&name, &[])? {
-                self.certify(
-                    &name,
-                    ceremony::OCSP_PROFILE,
-                    Vec::new(),
-                    "responder certificate",
-                )
-                .await?;
+                self.certify_responder(issuer).await?;
                 renewed += 1;
             }
         }
@@ -87,12 +82,28 @@ impl Engine {
         Ok(Some(ServerIdentity { chain, key }))
     }
 
-    /// Asks ourselves for a certificate of one of our system subjects.
+    /// A certificate for the responder of an issuer, by that issuer itself, which is the only one
+    /// whose answers it may sign (RFC 6960 section 4.2.2.2).
+    pub(crate) async fn certify_responder(&self, issuer: &Issuer) -> Result<(), Rejection> {
+        self.certify(
+            &responder_name(issuer),
+            ceremony::OCSP_PROFILE,
+            Vec::new(),
+            Some(issuer.name.clone()),
+            "responder certificate",
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Asks ourselves for a certificate of one of our system subjects, by this issuer if one is
+    /// named.
     pub(crate) async fn certify(
         &self,
         subject: &str,
         profile: &'static str,
         names: Vec<SanName>,
+        by: Option<Slug>,
         purpose: &'static str,
     ) -> Result<Arc<Certificate>, Rejection> {
         let key = self
@@ -107,7 +118,10 @@ impl Engine {
         let profile: Slug = profile
             .parse()
             .map_err(|_| FaultCause::Corrupt("built-in profile's name"))?;
-        let ceremony = SystemCeremony::danger_without_proof(device, profile, names, purpose);
+        let mut ceremony = SystemCeremony::danger_without_proof(device, profile, names, purpose);
+        if let Some(issuer) = by {
+            ceremony = ceremony.by(issuer);
+        }
         match self.enroll(self.own_ask(csr, ceremony)).await? {
             Answer::Issued(certificate) => Ok(certificate),
             Answer::Pending { .. } => {
@@ -158,6 +172,20 @@ impl Engine {
         }))
     }
 
+    /// Whether a certificate of ours is by an issuer that signs nothing new. Responders are not
+    /// asked: theirs is always by the issuer they answer for.
+    fn is_by_outgoing(&self, subject: &str) -> Result<bool, Rejection> {
+        let snapshot = self.snapshot();
+        let Some(found) = self.newest(subject)? else {
+            return Ok(false);
+        };
+        let mut issuers = snapshot.issuers.iter();
+        Ok(issuers.any(|issuer| {
+            issuer.no == found.row.issuer
+                && matches!(issuer.state, IssuerState::Tainted | IssuerState::Removed)
+        }))
+    }
+
     /// Makes the OCSP responders from the issuers and the responder certificates in force.
     pub(crate) fn open_responders(&self) -> Result<(), Rejection> {
         let mut desks = Vec::new();
@@ -186,7 +214,11 @@ impl Engine {
 
 /// The system subject and key that answer for an issuer.
 pub(crate) fn responder_name(issuer: &Issuer) -> String {
-    format!("ocsp-{}", issuer.name)
+    responder_name_of(issuer.name.as_str())
+}
+
+pub(crate) fn responder_name_of(issuer: &str) -> String {
+    format!("ocsp-{issuer}")
 }
 
 fn is_old(row: &CertificateRow, now: Time) -> bool {

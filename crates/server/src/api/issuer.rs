@@ -47,6 +47,10 @@ struct IssuerItem {
     name: String,
     /// root or issuing.
     kind: String,
+    /// prepared, distributed, active, tainted or removed.
+    state: String,
+    /// Since when (RFC 3339).
+    since: String,
     /// Whom its certificate names (RFC 4514).
     subject: String,
     /// Which algorithm it signs with.
@@ -83,6 +87,8 @@ fn item(issuer: &Issuer) -> IssuerItem {
     IssuerItem {
         name: issuer.name.to_string(),
         kind: issuer.kind.to_string(),
+        state: issuer.state.to_string(),
+        since: issuer.since.to_string(),
         subject: issuer.subject().to_string(),
         algorithm: issuer.public_key().algorithm().name().to_string(),
         not_before: validity.not_before.to_string(),

@@ -63,8 +63,8 @@ pub(super) fn routes() -> Vec<Route> {
 /// What became of one canary.
 #[derive(Serialize, ToSchema)]
 struct TrialItem {
-    /// valid, revoked, expired, not-yet-valid, wrong-usage, other-domain, look-alike or
-    /// constraint-breaker.
+    /// valid, revoked, expired, not-yet-valid, wrong-usage, other-domain, look-alike,
+    /// constraint-breaker, incoming, outgoing, superseded or other-issuer.
     canary: String,
     /// Whose.
     issuer: String,
@@ -267,7 +267,8 @@ pub(crate) struct CellItem {
     pub(crate) issuer: String,
     /// accepted, refused or unreachable.
     pub(crate) reception: String,
-    /// Whether it is as it must be: good, bad, or unknown where it could not be asked.
+    /// Whether it is as it must be: good, bad, unknown where it could not be asked, or pending where
+    /// it only shows that a rollover is not through.
     pub(crate) judgement: String,
     /// How, in a few words.
     pub(crate) how: String,
@@ -281,6 +282,7 @@ pub(crate) struct CellItem {
 fn judgement(canary: Canary, reception: Reception) -> &'static str {
     match reception {
         Reception::Unreachable => "unknown",
+        other if canary.is_progress() && other != canary.expected() => "pending",
         other if other == canary.expected() => "good",
         Reception::Accepted | Reception::Refused => "bad",
     }

@@ -1,6 +1,7 @@
 //! `tenure issuer …`
 
 pub mod add;
+pub mod rollover;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use crate::passphrase::{Prompt, ROOT_VARIABLE, VARIABLE, Wanted};
 const COLUMNS: &[Column] = &[
     ("NAME", "name"),
     ("KIND", "kind"),
+    ("STATE", "state"),
     ("ALGORITHM", "algorithm"),
     ("NOT AFTER", "not_after"),
     ("SHARDS", "shards"),
@@ -51,6 +53,9 @@ pub enum Verb {
     },
     /// Make another issuer. Needs the root's key; the server must be stopped meanwhile.
     Add(add::Add),
+    /// Let one issuer take over from another, step by step.
+    #[command(subcommand)]
+    Rollover(rollover::Verb),
     /// Sign the root's revocation list anew, good for a year. Needs the root's key; the server must
     /// be stopped meanwhile.
     CrlRefresh(Refresh),
@@ -81,6 +86,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         }
         // Done before a session was looked for.
         Verb::Add(_) | Verb::CrlRefresh(_) => Ok(()),
+        Verb::Rollover(verb) => rollover::run(verb, session, output).await,
         Verb::Edit { name, public_url } => {
             let issuer = api
                 .patch(&path(&name), &json!({ "base_url": public_url }))

@@ -49,13 +49,22 @@ pub(super) async fn show(
 }
 
 fn matrix(rows: &[EnforcementRow]) -> Markup {
+    let was_tried = |canary: &Canary| {
+        let mut cells = rows.iter().flat_map(|row| &row.cells);
+        cells.any(|cell| cell.canary == canary.word())
+    };
+    // What only some houses and some days have is shown where there is any.
+    let shown: Vec<_> = Canary::ALL
+        .iter()
+        .filter(|canary| **canary <= Canary::ConstraintBreaker || was_tried(canary))
+        .collect();
     html! {
         div.wide {
             table {
                 caption { "Relying parties and canaries" }
                 thead { tr {
                     th scope="col" { "Relying party" } th scope="col" { "Verdict" }
-                    @for canary in Canary::ALL { th scope="col" { (canary) } }
+                    @for canary in &shown { th scope="col" { (canary) } }
                     th scope="col" { "Probed (UTC)" }
                 } }
                 tbody {
@@ -63,7 +72,7 @@ fn matrix(rows: &[EnforcementRow]) -> Markup {
                         tr {
                             th scope="row" { (relying_party::link(&row.relying_party)) }
                             td { (tag(&row.verdict)) }
-                            @for canary in Canary::ALL { td { (cell(row, *canary)) } }
+                            @for canary in &shown { td { (cell(row, **canary)) } }
                             td { @if let Some(at) = &row.at { (stamp(at)) } @else { "never" } }
                         }
                     }

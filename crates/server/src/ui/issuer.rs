@@ -3,6 +3,7 @@
 use axum::extract::State;
 use maud::html;
 use tenure_domain::blast::BlastKind;
+use tenure_domain::issuer::IssuerKind;
 use tenure_engine::duty::publish::List;
 
 use super::blast;
@@ -19,7 +20,7 @@ pub(super) async fn list(State(desk): State<Desk>, who: SignedIn) -> Result<Show
             @let validity = issuer.certificate.validity();
             @let is_here = desk.engine().key(&issuer.key).is_some();
             section.card aria-labelledby={ "issuer-" (issuer.name) } {
-                h2 id={ "issuer-" (issuer.name) } { (issuer.name) " " (tag(issuer.kind.word())) " " (tag(if is_here { "at hand" } else { "elsewhere" })) }
+                h2 id={ "issuer-" (issuer.name) } { (issuer.name) " " (tag(issuer.kind.word())) " " (tag(issuer.state.word())) " " (tag(if is_here { "at hand" } else { "elsewhere" })) }
                 dl.fields {
                     div { dt { "Subject" } dd { (issuer.subject()) } }
                     div { dt { "Signs with" } dd { (issuer.public_key().algorithm().name()) } }
@@ -38,6 +39,9 @@ pub(super) async fn list(State(desk): State<Desk>, who: SignedIn) -> Result<Show
                 }
                 p { a href={ "/certificates" (query(&[("issuer", issuer.name.as_str())])) } { "Certificates of " (issuer.name) } }
                 p { a href=(blast::path(BlastKind::Issuer, issuer.name.as_str())) { "Blast radius of " (issuer.name) } }
+                @if issuer.kind == IssuerKind::Issuing {
+                    p { a href={ "/issuers/" (issuer.name) "/rollover" } { "Rollover of " (issuer.name) } }
+                }
                 details {
                     summary { "Its certificate, PEM" }
                     pre tabindex="0" { (issuer.certificate.pem()) }

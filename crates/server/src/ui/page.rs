@@ -138,10 +138,11 @@ pub(super) fn distance(from: Time, to: Time) -> String {
 pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
         "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand"
-        | "withdrawn" | "passed" => "good",
+        | "withdrawn" | "passed" | "active" | "accepted" | "ready" => "good",
         "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing"
         | "exposed" | "failed" => "bad",
-        "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer" => "wait",
+        "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer"
+        | "tainted" | "unreachable" => "wait",
         _ => "plain",
     };
     html! { span class={ "tag " (tone) } { (word) } }

@@ -55,8 +55,8 @@ impl Graph {
              INSERT INTO site VALUES (1, 1, 'North', 0), (2, 1, 'South', 0);
              INSERT INTO class VALUES (1, 1, 'pump', 1, '{}');
              INSERT INTO issuer VALUES
-               (1, 1, 'one', 2, x'00', '', 'one', 'ed25519', 1, 0),
-               (2, 1, 'two', 2, x'00', '', 'two', 'ed25519', 1, 0);
+               (1, 1, 'one', 2, x'00', '', 'one', 'ed25519', 1, 0, 3, 0, 0),
+               (2, 1, 'two', 2, x'00', '', 'two', 'ed25519', 1, 0, 3, 0, 0);
              INSERT INTO service VALUES (1, 1, 'scada', ''), (2, 1, 'historian', '');",
         )
         .unwrap();

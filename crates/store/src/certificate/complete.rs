@@ -5,6 +5,7 @@ use rusqlite::types::Value;
 use tenure_domain::certificate::{CertificateRow, Revocation, Standstill, Status};
 use tenure_domain::device::Standing;
 use tenure_domain::event::{Event, IssuedFields};
+use tenure_domain::policy::GrantIssuer;
 use tenure_domain::text::hex;
 use tenure_domain::{Actor, CertificateNo, EventSeq};
 use tenure_x509::{Reason, Time, sha256};
@@ -16,7 +17,7 @@ use crate::error::StoreError;
 use crate::lookup::Known;
 use crate::probe::is_of_canaries;
 use crate::tx::{Counter, DayColumn, Touched, Tx};
-use crate::{device, identity, pending, withdrawal};
+use crate::{device, identity, issuer, pending, withdrawal};
 
 /// What the record says of a release besides what the grant says.
 #[derive(Debug, Clone)]
@@ -138,6 +139,13 @@ fn obstacle(tx: &Tx<'_>, signed: &Signed, hot: &Hot) -> Result<Option<&'static s
     if other_holder(tx, grant.key(), grant.device().no)?.is_some() {
         return Ok(Some(
             "another device took the key while the certificate was being signed",
+        ));
+    }
+    if let GrantIssuer::Ours(issuer) = grant.issuer()
+        && issuer::state(tx, issuer.no)? != issuer.state
+    {
+        return Ok(Some(
+            "its issuer moved on while the certificate was being signed",
         ));
     }
     identity::obstacle(tx, grant)

@@ -13,6 +13,7 @@ mod operate;
 mod registry;
 mod require;
 mod restore;
+mod rollover;
 mod run;
 mod status;
 mod strongswan;

@@ -78,6 +78,31 @@ const VERBS: &[(&str, &[&str])] = &[
     ("issuer edit", &["PATCH /issuers/{issuer}"]),
     ("issuer add", &["-"]),
     ("issuer crl-refresh", &["-"]),
+    ("issuer rollover begin", &["-"]),
+    (
+        "issuer rollover status",
+        &["GET /issuers/{issuer}/rollover"],
+    ),
+    (
+        "issuer rollover distribute",
+        &["POST /issuers/{issuer}/rollover/{step}"],
+    ),
+    (
+        "issuer rollover activate",
+        &["POST /issuers/{issuer}/rollover/{step}"],
+    ),
+    (
+        "issuer rollover back",
+        &["POST /issuers/{issuer}/rollover/{step}"],
+    ),
+    (
+        "issuer rollover taint",
+        &["POST /issuers/{issuer}/rollover/{step}"],
+    ),
+    (
+        "issuer rollover remove",
+        &["POST /issuers/{issuer}/rollover/{step}"],
+    ),
     ("policy apply", &["POST /policy/plan", "PUT /policy"]),
     ("policy show", &["GET /policy"]),
     ("policy explain", &["POST /policy/explain"]),

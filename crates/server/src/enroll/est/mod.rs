@@ -21,6 +21,7 @@ use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, V
 use tenure_domain::ids::{DeviceId, Slug};
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::profile::{Profile, ProfileKind};
+use tenure_domain::rollover::{line_of, line_of_name};
 use tenure_engine::store::certificate::Certificate;
 use tenure_engine::{Answer, Engine, Rejection, Snapshot};
 use tenure_wire::est::{
@@ -117,34 +118,38 @@ fn labelled(snapshot: &Snapshot, label: &Label) -> Option<Arc<Profile>> {
     profile.kind.is_for_devices().then(|| Arc::clone(profile))
 }
 
-/// The certificates above those that a profile's devices get; of every issuing CA without a label.
+/// The certificates above those that a profile's devices get, of the whole rollover set: what signs,
+/// what is to sign, and what still stands for certificates in force. Of every issuing CA without a
+/// label.
 fn ca_certs(snapshot: &Snapshot, profile: Option<&Profile>, wrapping: Wrapping) -> Response {
-    let issuing = || {
-        snapshot
-            .issuers
+    let issuers = &snapshot.issuers;
+    let line_of_kind = |kind: IssuerKind| {
+        let of_kind = issuers
             .iter()
-            .filter(|issuer| issuer.kind == IssuerKind::Issuing)
+            .filter(|issuer| issuer.kind == kind && issuer.state.is_carried());
+        of_kind.map(|issuer| line_of(issuers, issuer)).min()
     };
-    let for_life = || {
-        let mut issuers = snapshot.issuers.iter();
-        issuers.rfind(|issuer| issuer.kind == IssuerKind::IDevId)
-    };
-    let signers: Vec<&Arc<Issuer>> = match profile {
-        None => issuing().collect(),
+    let first = || line_of_kind(IssuerKind::Issuing);
+    let line = match profile {
+        None => None,
         Some(Profile {
             issuer: Some(name), ..
-        }) => snapshot
-            .issuers
-            .iter()
-            .filter(|issuer| issuer.name == *name)
-            .collect(),
+        }) => line_of_name(issuers, name),
         Some(Profile {
             issuer: None,
             kind: ProfileKind::IDevId,
             ..
-        }) => for_life().or(issuing().next_back()).into_iter().collect(),
-        Some(Profile { issuer: None, .. }) => issuing().next_back().into_iter().collect(),
+        }) => line_of_kind(IssuerKind::IDevId).or_else(first),
+        Some(Profile { issuer: None, .. }) => first(),
     };
+    let is_asked = |issuer: &&Arc<Issuer>| match (profile, line) {
+        (None, _) => issuer.kind == IssuerKind::Issuing,
+        (Some(_), line) => Some(line_of(issuers, issuer)) == line,
+    };
+    let signers = issuers
+        .iter()
+        .filter(|issuer| issuer.state.is_carried())
+        .filter(is_asked);
     let mut certificates: Vec<&[u8]> = Vec::new();
     for issuer in signers {
         for cert in std::iter::once(&issuer.certificate).chain(&issuer.chain) {

@@ -1,0 +1,315 @@
+//! The rollover of an issuing CA: each step is refused until what was observed allows it.
+
+mod house;
+
+use house::*;
+
+use tenure_domain::canary::{Canary, ProbeScope, Reception, Round, Trial};
+use tenure_domain::certificate::StatusChange;
+use tenure_domain::change::{Change, IssuerMove};
+use tenure_domain::device::Criticality;
+use tenure_domain::issuer::IssuerState;
+use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
+use tenure_domain::rollover::Step;
+use tenure_domain::{Refusal, TenantId};
+use tenure_engine::ceremony::{NewIssuerKeys, Purpose};
+use tenure_engine::signer::Doors;
+use tenure_engine::store::relying_party;
+use tenure_engine::{Observation, Rejection};
+use tenure_x509::{KeyKind, Reason};
+
+const FLEET: TenantId = TenantId::DEFAULT;
+
+fn new_keys(name: &str) -> NewIssuerKeys {
+    NewIssuerKeys {
+        issuer: key(name, Doors::ISSUER, KeyKind::P256),
+        responder: Some(key(
+            &format!("ocsp-{name}"),
+            Doors::RESPONDER,
+            KeyKind::P256,
+        )),
+    }
+}
+
+async fn begun() -> House {
+    let house = House::found().await;
+    let root = house.engine.key("root").unwrap();
+    let follow = Purpose::Follow("issuing-1".parse().unwrap());
+    house
+        .engine
+        .add_issuer(follow, new_keys("issuing-2"), &root)
+        .await
+        .unwrap();
+    house
+}
+
+async fn step(house: &House, issuer: &str, step: Step, why: &str) -> Result<(), String> {
+    forced(house, issuer, step, &[], why).await
+}
+
+async fn forced(
+    house: &House,
+    issuer: &str,
+    step: Step,
+    except: &[&str],
+    why: &str,
+) -> Result<(), String> {
+    let wanted = IssuerMove {
+        issuer: issuer.parse().unwrap(),
+        step,
+        except: except.iter().map(|name| name.parse().unwrap()).collect(),
+        why: why.to_owned(),
+    };
+    match house.change(Change::MoveIssuer(Box::new(wanted))).await {
+        Ok(_) => Ok(()),
+        Err(Rejection::Refusal(
+            Refusal::Conflict { what } | Refusal::BadRequest { what } | Refusal::NotFound { what },
+        )) => Err(what),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn state(house: &House, name: &str) -> IssuerState {
+    let snapshot = house.engine.snapshot();
+    let mut issuers = snapshot.issuers.iter();
+    issuers.find(|i| i.name.as_str() == name).unwrap().state
+}
+
+async fn party(house: &House, name: &str, criticality: Criticality) {
+    let party = RelyingParty {
+        name: name.parse().unwrap(),
+        address: "broker-3:8883".parse().unwrap(),
+        protocol: PeerProtocol::Mqtt,
+        server_name: None,
+        anchors_pem: String::new(),
+        issuers: Vec::new(),
+        services: Vec::new(),
+        criticality,
+        owner: "Acme Plant".parse().unwrap(),
+        site: "tenure".parse().unwrap(),
+        checks: RevocationCheck::Crl,
+        session: SessionCheck::Handshake,
+        enforce_within_s: 5,
+    };
+    house
+        .change(Change::PutRelyingParty(Box::new(party)))
+        .await
+        .unwrap();
+}
+
+/// What a prober would have seen.
+async fn seen(house: &House, name: &str, canary: Canary, issuer: &str, reception: Reception) {
+    let store = house.engine.store();
+    let known = store.glance(|tx| relying_party::by_name(tx, FLEET, name));
+    let round = Round {
+        scope: ProbeScope::Matrix,
+        trials: vec![Trial {
+            canary,
+            issuer: issuer.parse().unwrap(),
+            reception,
+            how: "so".to_owned(),
+        }],
+        enforced_ms: None,
+    };
+    let (known, now) = (known.unwrap().unwrap(), house.clock.now());
+    house.engine.record_probe(&known, now, round).await.unwrap();
+}
+
+async fn issuer_of_next(house: &House, id: &str) -> String {
+    house.enrolled(id).await.row.issuer_name.to_string()
+}
+
+/// The whole way of a rollover, and each gate on it.
+#[tokio::test]
+async fn e6_a_successor_signs_only_after_it_was_seen_to_be_trusted() {
+    let house = begun().await;
+    let held = house.enrolled("pump-1").await;
+    assert_eq!(held.row.issuer_name.as_str(), "issuing-1");
+    party(&house, "broker", Criticality::Safety).await;
+    party(&house, "gate", Criticality::Low).await;
+    assert_eq!(state(&house, "issuing-2"), IssuerState::Prepared);
+
+    // It signs canaries and nothing else.
+    let made = house
+        .engine
+        .make_canaries(&"issuing-2".parse().unwrap(), ProbeScope::Matrix)
+        .await
+        .unwrap();
+    let [incoming] = &made[..] else {
+        panic!("{made:?}")
+    };
+    assert_eq!(incoming.canary, Canary::Incoming);
+    assert_eq!(issuer_of_next(&house, "pump-2").await, "issuing-1");
+
+    let why = step(&house, "issuing-2", Step::Activate, "").await;
+    assert!(why.unwrap_err().contains("only a distributed one"));
+    step(&house, "issuing-2", Step::Distribute, "")
+        .await
+        .unwrap();
+    let why = step(&house, "issuing-2", Step::Activate, "")
+        .await
+        .unwrap_err();
+    assert!(why.contains("broker") && why.contains("gate"), "{why}");
+
+    use Reception::{Accepted, Refused};
+    seen(&house, "gate", Canary::Incoming, "issuing-2", Accepted).await;
+    seen(&house, "broker", Canary::Incoming, "issuing-2", Refused).await;
+    let why = step(&house, "issuing-2", Step::Activate, "in a hurry").await;
+    assert!(why.unwrap_err().contains("0 of 1 critical"));
+    // An exception needs a reason, and must be one.
+    let why = forced(&house, "issuing-2", Step::Activate, &["broker"], " ").await;
+    assert!(why.unwrap_err().contains("--why"));
+    let why = forced(&house, "issuing-2", Step::Activate, &["nobody"], "x").await;
+    assert!(why.unwrap_err().contains("nobody"));
+    let past = forced(
+        &house,
+        "issuing-2",
+        Step::Activate,
+        &["broker"],
+        "it is replaced on Monday",
+    );
+    past.await.unwrap();
+    assert_eq!(issuer_of_next(&house, "pump-3").await, "issuing-2");
+
+    // Back from active: the former one signs again.
+    step(&house, "issuing-2", Step::Back, "the broker is needed")
+        .await
+        .unwrap();
+    assert_eq!(issuer_of_next(&house, "pump-4").await, "issuing-1");
+    seen(&house, "broker", Canary::Incoming, "issuing-2", Accepted).await;
+    step(&house, "issuing-2", Step::Activate, "").await.unwrap();
+    let renewed = issued(house.renew(&held.cert, &pair()).await);
+    assert_eq!(renewed.row.issuer_name.as_str(), "issuing-2");
+
+    // Both publish all the time.
+    house.engine.publish().await.unwrap();
+    let lags = house.engine.publication_lag().unwrap();
+    assert!(lags.iter().all(|lag| lag.seconds == 0), "{lags:?}");
+}
+
+/// The former issuer goes only when nothing needs it any more and nobody trusts it.
+#[tokio::test]
+async fn i2_the_former_issuer_is_removed_when_nothing_needs_it_and_all_refuse_it() {
+    let house = begun().await;
+    let held = house.enrolled("pump-1").await;
+    party(&house, "broker", Criticality::Safety).await;
+    use Reception::{Accepted, Refused};
+    step(&house, "issuing-2", Step::Distribute, "")
+        .await
+        .unwrap();
+    let why = step(&house, "issuing-1", Step::Taint, "it is old").await;
+    assert!(why.unwrap_err().contains("no active successor"));
+    seen(&house, "broker", Canary::Incoming, "issuing-2", Accepted).await;
+    step(&house, "issuing-2", Step::Activate, "").await.unwrap();
+    let why = step(&house, "issuing-1", Step::Taint, "").await;
+    assert!(why.unwrap_err().contains("--why"));
+    step(&house, "issuing-1", Step::Taint, "it is old")
+        .await
+        .unwrap();
+    let why = step(&house, "issuing-2", Step::Back, "too soon").await;
+    assert!(why.unwrap_err().contains("issuing-1 is tainted"));
+
+    let why = step(&house, "issuing-1", Step::Remove, "")
+        .await
+        .unwrap_err();
+    assert!(why.contains("pump-1"), "{why}");
+    let service = "broker".parse().unwrap();
+    let seen_in_use = Observation::InUse {
+        actor: house.admin.clone(),
+        issuer: None,
+        serial: held.row.serial.clone(),
+        service,
+        at: house.clock.now(),
+    };
+    house.engine.observe(seen_in_use).await.unwrap();
+    let ask = tenure_engine::RevokeAsk {
+        actor: house.admin.clone(),
+        target: tenure_engine::Target::Certificate {
+            issuer: None,
+            serial: held.row.serial.clone(),
+        },
+        change: StatusChange::Revoke {
+            reason: Reason::Superseded,
+            invalidity: None,
+        },
+    };
+    house.engine.revoke(ask).await.unwrap();
+    let why = step(&house, "issuing-1", Step::Remove, "")
+        .await
+        .unwrap_err();
+    assert!(why.contains("in use"), "{why}");
+    house.pass(86_401);
+    let why = step(&house, "issuing-1", Step::Remove, "")
+        .await
+        .unwrap_err();
+    assert!(why.contains("broker"), "{why}");
+    seen(&house, "broker", Canary::Outgoing, "issuing-1", Accepted).await;
+    assert!(step(&house, "issuing-1", Step::Remove, "").await.is_err());
+    seen(&house, "broker", Canary::Outgoing, "issuing-1", Refused).await;
+    step(&house, "issuing-1", Step::Remove, "").await.unwrap();
+    assert_eq!(state(&house, "issuing-1"), IssuerState::Removed);
+
+    // From here on whoever lets one of it in is a finding.
+    let made = house
+        .engine
+        .make_canaries(&"issuing-1".parse().unwrap(), ProbeScope::Matrix)
+        .await
+        .unwrap();
+    assert_eq!(made[0].canary, Canary::Superseded);
+    seen(&house, "broker", Canary::Superseded, "issuing-1", Accepted).await;
+    let found = house
+        .engine
+        .store()
+        .glance(|tx| tenure_engine::store::finding::list(tx, FLEET, None, None, 10))
+        .unwrap();
+    assert!(
+        found
+            .iter()
+            .any(|f| f.matter.cause == "superseded of issuing-1"),
+        "{found:?}"
+    );
+}
+
+/// An issuer of another trust domain signs for profiles that name it, and for nobody else.
+#[tokio::test]
+async fn another_domains_issuer_signs_only_where_it_is_named() {
+    let house = House::found().await;
+    let root = house.engine.key("root").unwrap();
+    house
+        .engine
+        .add_issuer(Purpose::Domain, new_keys("valves-1"), &root)
+        .await
+        .unwrap();
+    assert_eq!(issuer_of_next(&house, "pump-1").await, "issuing-1");
+    let snapshot = house.engine.snapshot();
+    let names: Vec<_> = snapshot
+        .issuers
+        .iter()
+        .map(|i| i.subject().to_string())
+        .collect();
+    let mut distinct = names.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(names.len(), distinct.len(), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_rollover_is_begun_once() {
+    let house = begun().await;
+    let root = house.engine.key("root").unwrap();
+    for former in ["issuing-1", "issuing-2", "root"] {
+        let follow = Purpose::Follow(former.parse().unwrap());
+        let again = house
+            .engine
+            .add_issuer(follow, new_keys("issuing-3"), &root)
+            .await;
+        assert!(matches!(again, Err(Rejection::Refusal(_))), "{former}");
+    }
+    step(&house, "issuing-2", Step::Remove, "").await.unwrap();
+    let follow = Purpose::Follow("issuing-1".parse().unwrap());
+    house
+        .engine
+        .add_issuer(follow, new_keys("issuing-3"), &root)
+        .await
+        .unwrap();
+}

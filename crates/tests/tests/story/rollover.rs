@@ -1,0 +1,504 @@
+//! One issuing CA takes over from another while devices go on connecting to relying parties of three
+//! kinds, which hold the issuing CAs themselves as trust anchors.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tenure_domain::relying_party::PeerProtocol;
+use tenure_field::http::{Identity, Trust};
+use tenure_field::probe::{self, Target, Visit};
+use tenure_tests::http::{Caller, certificate, identity, request};
+use tenure_tests::relying::{Relying, ServerPki};
+use tenure_tests::{House, have, text, tool, until};
+use tenure_x509::{Cert, KeyKind, KeyPair};
+
+use super::TENURE;
+
+/// A relying party with a trust store of its own, which can be changed while it serves.
+struct Party {
+    name: &'static str,
+    port: u16,
+    protocol: &'static str,
+    /// Where its trust store is.
+    store: PathBuf,
+    running: Mutex<Option<Relying>>,
+    /// Held while somebody connects; a planned pause takes it alone.
+    open: RwLock<()>,
+}
+
+fn directory(house: &House, name: &str) -> PathBuf {
+    let directory = house.directory().join(name);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+impl Party {
+    fn new(house: &House, name: &'static str, protocol: &'static str) -> Party {
+        Party {
+            name,
+            port: Relying::port(),
+            protocol,
+            store: directory(house, name),
+            running: Mutex::default(),
+            open: RwLock::default(),
+        }
+    }
+
+    fn run(&self, running: Relying) {
+        *self.running.lock().unwrap() = Some(running);
+    }
+
+    fn anchors(&self) -> PathBuf {
+        self.store.join("ca.pem")
+    }
+
+    /// Puts these anchors in its store, as a whole.
+    fn hold(&self, anchors: &[&Cert]) {
+        let pem: String = anchors.iter().map(|anchor| anchor.pem()).collect();
+        let draft = self.store.join("ca.new");
+        fs::write(&draft, pem).unwrap();
+        fs::rename(&draft, self.anchors()).unwrap();
+    }
+}
+
+/// OpenSSL reads a directory of anchors whenever it meets an issuer it does not know, and keeps what
+/// it has read until it is started again.
+fn start_openssl(party: &Party, pki: &ServerPki) {
+    let store = party.store.join("hashed");
+    let _ = fs::remove_dir_all(&store);
+    fs::create_dir_all(&store).unwrap();
+    rehash(party, &store);
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_server", "-accept", &format!("127.0.0.1:{}", party.port)])
+        .args(["-Verify", "2", "-verify_return_error", "-www", "-no_ticket"])
+        .arg("-partial_chain")
+        .arg("-verifyCApath")
+        .arg(&store)
+        .arg("-cert")
+        .arg(&pki.cert)
+        .arg("-key")
+        .arg(&pki.key);
+    party.run(Relying::start(party.port, &mut command));
+}
+
+fn rehash(party: &Party, store: &Path) {
+    let anchors = fs::read_to_string(party.anchors()).unwrap();
+    for (n, anchor) in tenure_x509::pem_certificates(&anchors)
+        .unwrap()
+        .iter()
+        .enumerate()
+    {
+        fs::write(store.join(format!("{n}.pem")), anchor.pem()).unwrap();
+    }
+    let store = store.display().to_string();
+    tool(&party.store, "openssl", &["rehash", &store], b"");
+}
+
+fn start_envoy(party: &Party, pki: &ServerPki) {
+    let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
+    let sds = party.store.join("devices.yaml");
+    let secret = format!(
+        "resources:
+- {{ \"@type\": {tls}.Secret, name: devices, validation_context: {{
+    trusted_ca: {{ filename: {} }}, watched_directory: {{ path: {} }} }} }}
+",
+        party.anchors().display(),
+        party.store.display()
+    );
+    fs::write(&sds, secret).unwrap();
+    let http = "type.googleapis.com/envoy.extensions.filters";
+    let file = party.store.join("envoy.yaml");
+    let config = format!(
+        "static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+    filter_chains:
+    - transport_socket:
+        name: tls
+        typed_config:
+          \"@type\": {tls}.DownstreamTlsContext
+          require_client_certificate: true
+          disable_stateless_session_resumption: true
+          disable_stateful_session_resumption: true
+          common_tls_context:
+            tls_certificates:
+            - certificate_chain: {{ filename: {cert} }}
+              private_key: {{ filename: {key} }}
+            validation_context_sds_secret_config:
+              name: devices
+              sds_config: {{ path_config_source: {{ path: {sds} }}, resource_api_version: V3 }}
+      filters:
+      - name: http
+        typed_config:
+          \"@type\": {http}.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: devices
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: [\"*\"]
+              routes: [{{ match: {{ prefix: / }}, direct_response: {{ status: 200 }} }}]
+          http_filters:
+          - {{ name: router, typed_config: {{ \"@type\": {http}.http.router.v3.Router }} }}
+",
+        port = party.port,
+        cert = pki.cert.display(),
+        key = pki.key.display(),
+        sds = sds.display(),
+    );
+    fs::write(&file, config).unwrap();
+    let mut command = Command::new("envoy");
+    command.args(["--disable-hot-restart", "--concurrency", "1", "-l", "error"]);
+    let names = ["--service-node", "gateway", "--service-cluster", "plant"];
+    command.args(names).arg("-c").arg(file);
+    party.run(Relying::start(party.port, &mut command));
+}
+
+/// A device's certificate with the issuing CA above it.
+#[derive(Clone)]
+struct Held {
+    cert: Cert,
+    above: Cert,
+    key: Arc<KeyPair>,
+}
+
+impl Held {
+    fn identity(&self) -> Identity {
+        let chain = [&self.cert, &self.above].map(|cert| cert.der().to_vec());
+        Identity {
+            chain: chain.to_vec(),
+            key: self.key.to_pkcs8().unwrap(),
+        }
+    }
+}
+
+/// Devices that connect to relying parties again and again, each with every certificate that devices
+/// hold at the moment.
+struct Traffic {
+    held: Arc<RwLock<Vec<Held>>>,
+    over: Arc<AtomicBool>,
+    good: Arc<AtomicUsize>,
+    bad: Arc<Mutex<Vec<String>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Traffic {
+    fn start(parties: &[Arc<Party>], pki: &ServerPki, held: Held) -> Traffic {
+        let held = Arc::new(RwLock::new(vec![held]));
+        let (over, good, bad) = (Arc::default(), Arc::default(), Arc::default());
+        let trust = Trust::from_pem(&fs::read_to_string(&pki.anchor).unwrap()).unwrap();
+        let mut traffic = Traffic {
+            held,
+            over,
+            good,
+            bad,
+            threads: Vec::new(),
+        };
+        for party in parties {
+            let target = Target {
+                address: format!("127.0.0.1:{}", party.port),
+                server_name: "127.0.0.1".to_owned(),
+                trust: trust.clone(),
+                protocol: party.protocol.parse::<PeerProtocol>().unwrap(),
+            };
+            let (held, over) = (Arc::clone(&traffic.held), Arc::clone(&traffic.over));
+            let (good, bad) = (Arc::clone(&traffic.good), Arc::clone(&traffic.bad));
+            let party = Arc::clone(party);
+            traffic.threads.push(std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                while !over.load(Ordering::Relaxed) {
+                    let now = held.read().unwrap().clone();
+                    for each in now {
+                        let _open = party.open.read().unwrap();
+                        // What was given up meanwhile is shown no more.
+                        let holds = held.read().unwrap();
+                        if !holds.iter().any(|held| held.cert.der() == each.cert.der()) {
+                            continue;
+                        }
+                        match runtime.block_on(probe::visit(&target, each.identity())) {
+                            Visit::Accepted(_) => good.fetch_add(1, Ordering::Relaxed),
+                            other => {
+                                let issuer = each.cert.issuer();
+                                let said = format!("{} ({issuer}): {other:?}", party.name);
+                                bad.lock().unwrap().push(said);
+                                0
+                            }
+                        };
+                    }
+                    // How often a device comes back.
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }));
+        }
+        traffic
+    }
+
+    /// Waits until all have connected some more times.
+    fn goes_on(&self) {
+        let before = self.good.load(Ordering::Relaxed);
+        until("devices have connected some more", || {
+            self.no_failure();
+            self.good.load(Ordering::Relaxed) > before + 6
+        });
+    }
+
+    fn no_failure(&self) {
+        assert_eq!(*self.bad.lock().unwrap(), [""; 0], "failed handshakes");
+    }
+
+    fn end(mut self) -> usize {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+        self.no_failure();
+        self.good.load(Ordering::Relaxed)
+    }
+}
+
+fn issuing(house: &House, name: &str) -> Cert {
+    let der = Caller::plain().get(&house.public(&format!("/ca/{name}.cer")));
+    Cert::from_der(&der.body).unwrap()
+}
+
+fn ca_certs(house: &House) -> Vec<Cert> {
+    let answer = Caller::new(&house.root()).get(&house.est("cacerts"));
+    tenure_field::est::parse_certs(&answer.body).unwrap()
+}
+
+fn enrolled(house: &House, id: &str, above: &Cert) -> Held {
+    let secret = house.device(id);
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let answer = Caller::new(&house.root()).enroll(
+        &house.est("simpleenroll"),
+        &request(&key, id),
+        Some((id, &secret)),
+    );
+    held(certificate(&answer), above, key)
+}
+
+fn renewed(house: &House, id: &str, from: &Held, above: &Cert) -> Held {
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let caller = Caller::with_identity(&house.root(), identity(&from.cert, &from.key));
+    let answer = caller.enroll(&house.est("simplereenroll"), &request(&key, id), None);
+    held(certificate(&answer), above, key)
+}
+
+fn held(cert: Cert, above: &Cert, key: KeyPair) -> Held {
+    cert.verify_signed_by(above.public_key()).unwrap();
+    Held {
+        cert,
+        above: above.clone(),
+        key: Arc::new(key),
+    }
+}
+
+fn register(house: &House, name: &str, party: &Party, pki: &ServerPki, criticality: &str) {
+    let address = format!("127.0.0.1:{}", party.port);
+    let anchors = pki.anchor.display().to_string();
+    house.tell(&[
+        "relying-party",
+        "add",
+        name,
+        "--address",
+        &address,
+        "--protocol",
+        party.protocol,
+        "--anchors",
+        &anchors,
+        "--services",
+        "telemetry",
+        "--owner",
+        "Hydraulics",
+        "--site",
+        "Hall 3",
+        "--criticality",
+        criticality,
+        "--enforce-within",
+        "1",
+    ]);
+}
+
+fn refused(house: &House, arguments: &[&str]) -> String {
+    let output = house.tenure(arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+/// None of the relying parties here checks revocation, so a round of probes fails as a whole; what
+/// it saw of the issuers is what is wanted.
+fn probe_all(house: &House) {
+    house.tenure(&["probe", "run"]);
+}
+
+fn stage(house: &House, name: &str) -> Value {
+    let progress = house.ask(&["issuer", "rollover", "status", name]);
+    let stages = progress["issuers"].as_array().unwrap();
+    let found = stages.iter().find(|stage| stage["name"] == name);
+    found.unwrap().clone()
+}
+
+/// Leaves out: Java and mbedTLS.
+#[test]
+fn e6_an_issuing_ca_is_rolled_over_without_one_failed_handshake() {
+    if !have("openssl") || !have("envoy") {
+        return;
+    }
+    let mut house = House::serve(TENURE);
+    let pki = ServerPki::new(house.directory());
+    let first = issuing(&house, "issuing-1");
+    let device = enrolled(&house, "pump-1", &first);
+    let [openssl, envoy, rustls, late] = [
+        ("openssl", "tls"),
+        ("envoy", "https"),
+        ("rustls", "tls"),
+        ("late", "tls"),
+    ]
+    .map(|(name, protocol)| Arc::new(Party::new(&house, name, protocol)));
+    let all = [&openssl, &envoy, &rustls, &late];
+    for party in all {
+        party.hold(&[&first]);
+    }
+    start_openssl(&openssl, &pki);
+    start_envoy(&envoy, &pki);
+    for party in [&rustls, &late] {
+        party.run(Relying::following(party.port, &pki, &party.anchors()));
+    }
+    // Ten relying parties: six gates stand behind the rustls service.
+    for (party, criticality) in all.into_iter().zip(["high", "high", "safety", "medium"]) {
+        register(&house, party.name, party, &pki, criticality);
+    }
+    for n in 1..=6 {
+        register(&house, &format!("gate-{n}"), &rustls, &pki, "medium");
+    }
+    let parties = all.map(Arc::clone);
+    let traffic = Traffic::start(&parties, &pki, device.clone());
+    traffic.goes_on();
+
+    // The root signs while the server is stopped; devices go on connecting to relying parties.
+    house.stop();
+    house.tell(&["issuer", "rollover", "begin", "issuing-1"]);
+    house.start();
+    let second = issuing(&house, "issuing-2");
+    assert_ne!(first.subject(), second.subject());
+    assert_eq!(second.authority_key_id(), first.authority_key_id());
+    assert!(second.subject_key_id().is_some());
+    let carries = |wanted: &Cert| ca_certs(&house).iter().any(|c| c.der() == wanted.der());
+    assert!(!carries(&second), "only prepared");
+    house.tell(&["issuer", "rollover", "distribute", "issuing-2"]);
+    assert!(carries(&first) && carries(&second));
+    let activate = ["issuer", "rollover", "activate", "issuing-2"];
+    let why = refused(&house, &activate);
+    assert!(why.contains("0 of 3 critical and 0 of 7 other"), "{why}");
+
+    // All but one take the bundle: nine of ten are not enough, not even by force.
+    for party in [&openssl, &envoy, &rustls] {
+        party.hold(&[&first, &second]);
+    }
+    rehash(&openssl, &openssl.store.join("hashed"));
+    traffic.goes_on();
+    until("nine of ten accept it", || {
+        probe_all(&house);
+        stage(&house, "issuing-2")["accepted_by"]["ready"] == 9
+    });
+    let why = refused(&house, &activate);
+    assert!(why.contains("not: late"), "{why}");
+    let mut forced = activate.to_vec();
+    forced.extend(["--why", "the old one is weak"]);
+    assert!(refused(&house, &forced).contains("not: late"));
+    late.hold(&[&first, &second]);
+    probe_all(&house);
+    house.tell(&activate);
+    let other = enrolled(&house, "pump-2", &second);
+    traffic.held.write().unwrap().push(other);
+    traffic.goes_on();
+
+    // Back from active, and forth again.
+    let back = [
+        "issuer",
+        "rollover",
+        "back",
+        "issuing-2",
+        "--why",
+        "a doubt",
+    ];
+    house.tell(&back);
+    enrolled(&house, "pump-3", &first);
+    house.tell(&activate);
+    traffic.goes_on();
+
+    // What the former issuer signed is replaced, then it goes.
+    let taint = [
+        "issuer",
+        "rollover",
+        "taint",
+        "issuing-1",
+        "--why",
+        "it is replaced",
+    ];
+    house.tell(&taint);
+    let renewal = renewed(&house, "pump-1", &device, &second);
+    {
+        let mut holds = traffic.held.write().unwrap();
+        holds.retain(|held| held.cert.der() != device.cert.der());
+        holds.push(renewal);
+    }
+    let remove = ["issuer", "rollover", "remove", "issuing-1"];
+    let why = refused(&house, &remove);
+    assert!(why.contains("pump-1") && why.contains("pump-3"), "{why}");
+    for id in ["pump-1", "pump-3"] {
+        for cert in house
+            .ask(&["cert", "list", "--device", id])
+            .as_array()
+            .unwrap()
+        {
+            if cert["issuer"] == "issuing-1" {
+                let serial = cert["serial"].as_str().unwrap();
+                let reason = ["--reason", "superseded", "--yes"];
+                let mut revoke = vec!["cert", "revoke", serial];
+                revoke.extend(reason);
+                house.tell(&revoke);
+            }
+        }
+    }
+    let why = refused(&house, &remove);
+    assert!(why.contains("0 of 3 critical"), "{why}");
+    for party in all {
+        party.hold(&[&second]);
+    }
+    {
+        let _pause = openssl.open.write().unwrap();
+        openssl.running.lock().unwrap().take();
+        start_openssl(&openssl, &pki);
+    }
+    until("all refuse the former issuer", || {
+        probe_all(&house);
+        stage(&house, "issuing-1")["refused_by"]["ready"] == 10
+    });
+    house.tell(&remove);
+    assert!(!carries(&first) && carries(&second));
+    traffic.goes_on();
+    let handshakes = traffic.end();
+    assert!(handshakes > 40, "{handshakes}");
+
+    // One that takes the former issuer back is found.
+    late.hold(&[&first, &second]);
+    let named = ["probe", "run", "--relying-party", "late"];
+    house.tenure(&named);
+    let found = house.ask(&["finding", "list", "--state", "open"]);
+    let found = found.as_array().unwrap().iter();
+    let causes: Vec<_> = found
+        .map(|f| (f["subject"].clone(), f["cause"].clone()))
+        .collect();
+    let wanted = (Value::from("late"), Value::from("superseded of issuing-1"));
+    assert!(causes.contains(&wanted), "{causes:?}");
+}
