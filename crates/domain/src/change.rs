@@ -9,6 +9,7 @@ use crate::operator::{Permission, Role};
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 use crate::relying_party::RelyingParty;
 use crate::rollover::Step;
+use crate::trust_store::TrustStoreChange;
 
 /// What is to change.
 #[derive(Debug, Clone)]
@@ -92,6 +93,8 @@ pub enum Change {
     RevokeToken(OperatorNo),
     /// Take a step of an issuer's rollover.
     MoveIssuer(Box<IssuerMove>),
+    /// Report, budget, prune or put back what a relying party trusts.
+    TrustStore(Box<TrustStoreChange>),
     /// Change an issuer's base URL for new certificates.
     SetBaseUrl {
         /// The issuer.
@@ -126,6 +129,7 @@ impl Change {
             | Change::RemoveRelyingParty(_)
             | Change::AddDevice(_)
             | Change::EditDevice(_) => Permission::ChangeFleet,
+            Change::TrustStore(change) => change.permission(),
             Change::SetStanding { .. } => Permission::Withdraw,
             Change::NewSecret { .. }
             | Change::ApproveRepair { .. }

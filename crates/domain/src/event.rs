@@ -239,6 +239,39 @@ pub enum Event {
         to: IssuerState,
         why: String,
     },
+    /// All that a relying party was reported to trust; anchors by SHA-256.
+    TrustStoreReported {
+        added: Vec<String>,
+        anchors: u64,
+        name: String,
+        removed: Vec<String>,
+    },
+    TrustStoreBudgeted {
+        anchors_max: u32,
+        name: String,
+    },
+    /// An anchor that is not ours may be held.
+    AnchorRegistered {
+        fingerprint: String,
+        owner: String,
+        relying_parties: Vec<String>,
+        #[serde(with = "text::time")]
+        until: Time,
+        why: String,
+    },
+    /// An anchor is taken out of what a relying party is meant to hold; the proof says why nothing
+    /// needs it.
+    AnchorPruned {
+        fingerprint: String,
+        name: String,
+        proof: String,
+        why: String,
+    },
+    AnchorRestored {
+        fingerprint: String,
+        name: String,
+        why: String,
+    },
     PolicyApplied {
         hash: String,
         version: i64,
@@ -405,6 +438,11 @@ kinds! {
     IssuerChanged = "issuer-changed" = 61,
     RolloverBegun = "rollover-begun" = 120,
     IssuerMoved = "issuer-moved" = 121,
+    TrustStoreReported = "trust-store-reported" = 122,
+    TrustStoreBudgeted = "trust-store-budgeted" = 123,
+    AnchorRegistered = "anchor-registered" = 124,
+    AnchorPruned = "anchor-pruned" = 125,
+    AnchorRestored = "anchor-restored" = 126,
     PolicyApplied = "policy-applied" = 62,
     TokenCreated = "token-created" = 63,
     TokenRevoked = "token-revoked" = 64,

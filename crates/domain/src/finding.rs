@@ -25,6 +25,20 @@ words! {
         NotReached = "not-reached" = 13,
         /// A rendering of an issuer's revocation sets is behind the record; the cause is which.
         PublicationLag = "publication-lag" = 16,
+        /// A relying party trusts an anchor that nothing needs, or that is not meant for it; the
+        /// cause is the anchor.
+        AnchorStale = "anchor-stale" = 40,
+        /// A relying party trusts an anchor that nobody accounts for; the cause is the anchor.
+        AnchorUnknown = "anchor-unknown" = 41,
+        /// A relying party trusts an anchor past its end; the cause is the anchor.
+        AnchorExpired = "anchor-expired" = 42,
+        /// A relying party does not trust an issuer that it needs; the cause is the issuer.
+        AnchorMissing = "anchor-missing" = 43,
+        /// A relying party trusts more anchors than its budget.
+        TrustStoreTooLarge = "trust-store-too-large" = 44,
+        /// Relying parties of one service treat the same canary differently; the cause is which and
+        /// where.
+        TrustDrift = "trust-drift" = 45,
     }
     /// Where a finding is.
     FindingState ("finding state") {

@@ -34,6 +34,7 @@ pub mod renewal;
 pub mod rollover;
 pub mod text;
 pub mod trust_change;
+pub mod trust_store;
 pub mod words;
 
 pub use ask::{Ask, Operation, Presented, Via};

@@ -16,7 +16,7 @@ use tenure_domain::operator::Actor;
 use tenure_domain::rollover::is_of_lines;
 use tenure_domain::{Refusal, Standing};
 use tenure_store::relying_party::Known;
-use tenure_store::{certificate, device, probe};
+use tenure_store::{certificate, device, probe, trust_store};
 use tenure_x509::{
     CaConstraint, Cert, CertificateSpec, Csr, Extensions, KeyKind, KeyPair, KeyUsage, Name,
     NameAttribute, PublicKey, Reason, Serial, Time, Validity, oid,
@@ -54,25 +54,46 @@ const DUTY: &str = "probe";
 
 impl Engine {
     /// The issuers whose canaries a relying party has to be tried with: all of the lines that it is
-    /// for, whatever their state. For a drill of revocation only those that sign.
-    pub fn probed_issuers(&self, named: &[Slug], scope: ProbeScope) -> Vec<Slug> {
+    /// for, whatever their state, but those that were taken out there. For a drill of revocation only
+    /// those that sign.
+    ///
+    /// # Errors
+    /// What was taken out could not be read.
+    pub fn probed_issuers(&self, party: &Known, scope: ProbeScope) -> Result<Vec<Slug>, Rejection> {
         let issuers = &self.snapshot().issuers;
-        self.signing(issuers)
-            .filter(|issuer| is_of_lines(issuers, named, issuer))
+        let pruned = self.pruned(party)?;
+        Ok(self
+            .signing(issuers)
+            .filter(|issuer| is_of_lines(issuers, &party.party.issuers, issuer))
+            .filter(|issuer| !pruned.contains(&issuer.name))
             .filter(|issuer| scope == ProbeScope::Matrix || issuer.state == IssuerState::Active)
             .map(|issuer| issuer.name.clone())
-            .collect()
+            .collect())
     }
 
-    /// The active issuers that a relying party for these is not for, and whose devices it must turn
-    /// away.
-    pub fn other_issuers(&self, named: &[Slug]) -> Vec<Slug> {
+    /// The active issuers whose devices a relying party must turn away: those that it is not for, and
+    /// those that were taken out there.
+    ///
+    /// # Errors
+    /// What was taken out could not be read.
+    pub fn other_issuers(&self, party: &Known) -> Result<Vec<Slug>, Rejection> {
         let issuers = &self.snapshot().issuers;
-        self.signing(issuers)
+        let pruned = self.pruned(party)?;
+        Ok(self
+            .signing(issuers)
             .filter(|issuer| issuer.state == IssuerState::Active)
-            .filter(|issuer| !is_of_lines(issuers, named, issuer))
+            .filter(|issuer| {
+                pruned.contains(&issuer.name) || !is_of_lines(issuers, &party.party.issuers, issuer)
+            })
             .map(|issuer| issuer.name.clone())
-            .collect()
+            .collect())
+    }
+
+    fn pruned(&self, party: &Known) -> Result<Vec<Slug>, Rejection> {
+        let issuers = Arc::clone(&self.snapshot().issuers);
+        Ok(self
+            .store()
+            .glance(|tx| trust_store::pruned_issuers(tx, &issuers, party.no))?)
     }
 
     /// The issuing CAs whose keys are at hand.

@@ -24,7 +24,7 @@ use crate::facts::secret_digest;
 use crate::fault::{FaultCause, Rejection};
 use crate::relying_party::is_fit;
 use crate::revoke::{Conflict, withdrawable};
-use crate::{Engine, chance, rollover};
+use crate::{Engine, chance, rollover, trust_store};
 
 /// What a change came to.
 #[derive(Debug, Clone)]
@@ -284,6 +284,10 @@ fn plain(
         }
         Change::MoveIssuer(step) => {
             rollover::take(tx, tenant, step, actor, now)?;
+            return Ok(Changed::Done);
+        }
+        Change::TrustStore(change) => {
+            trust_store::carry_out(tx, tenant, change, actor, now)?;
             return Ok(Changed::Done);
         }
         Change::PutManufacturer(maker) => {

@@ -30,6 +30,7 @@ mod snapshot;
 pub mod status;
 mod step;
 mod strangers;
+pub mod trust_store;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

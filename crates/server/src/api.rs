@@ -58,6 +58,7 @@ mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token;
+pub(crate) mod trust_store;
 
 pub use caller::Caller;
 pub use route::{Needs, Route};
@@ -174,6 +175,7 @@ pub fn routes() -> Vec<Route> {
         class::routes(),
         service::routes(),
         relying_party::routes(),
+        trust_store::routes(),
         probe::routes(),
         blast::routes(),
         manufacturer::routes(),

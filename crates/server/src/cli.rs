@@ -32,6 +32,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trust_store;
 
 use exit::Failure;
 use output::Output;
@@ -134,6 +135,12 @@ enum Noun {
     /// Rehearse what must work on the day it is needed.
     #[command(subcommand)]
     Drill(probe::Drill),
+    /// Whom relying parties trust, as observed and as meant.
+    #[command(subcommand)]
+    TrustStore(trust_store::Verb),
+    /// Trust anchors: where each was observed, and what rests on it.
+    #[command(subcommand)]
+    Anchor(trust_store::AnchorVerb),
     /// Makers whose factory identities are accepted.
     #[command(subcommand)]
     Manufacturer(registry::ManufacturerVerb),
@@ -247,6 +254,8 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Probe(verb) => probe::run(verb, &session, output).await,
         Noun::Blast(asked) => blast::run(asked, &session, output).await,
         Noun::Drill(which) => probe::drill(which, &session, output).await,
+        Noun::TrustStore(verb) => trust_store::run(verb, &session, output).await,
+        Noun::Anchor(verb) => trust_store::anchor(verb, &session, output).await,
         Noun::Manufacturer(verb) => registry::manufacturer(verb, &session, output).await,
         Noun::Ask(verb) => ask::run(verb, &session, output).await,
         Noun::Incident(verb) => incident::run(verb, &session, output).await,

@@ -139,7 +139,7 @@ impl Prober {
         let guests: Vec<_> = parties
             .into_iter()
             .map(|party| self.guest(party, scope))
-            .collect();
+            .collect::<Result<_, _>>()?;
         let admitted: BTreeSet<Slug> = guests.iter().flat_map(|g| g.issuers.clone()).collect();
         let others: BTreeSet<Slug> = guests.iter().flat_map(|g| g.others.clone()).collect();
         let mut canaries = Vec::new();
@@ -179,20 +179,23 @@ impl Prober {
                 engine.record_probe(&guest.party, began, round).await
             });
         }
-        second.join_all().await.into_iter().collect()
+        let kept: Result<Vec<_>, Rejection> = second.join_all().await.into_iter().collect();
+        let kept = kept?;
+        engine.watch_drift().await?;
+        Ok(kept)
     }
 
-    fn guest(&self, party: Known, scope: ProbeScope) -> Guest {
+    fn guest(&self, party: Known, scope: ProbeScope) -> Result<Guest, Rejection> {
         let engine = &self.inside.engine;
-        Guest {
+        Ok(Guest {
             target: target(engine, &party.party),
-            issuers: engine.probed_issuers(&party.party.issuers, scope),
+            issuers: engine.probed_issuers(&party, scope)?,
             others: match scope {
-                ProbeScope::Matrix => engine.other_issuers(&party.party.issuers),
+                ProbeScope::Matrix => engine.other_issuers(&party)?,
                 ProbeScope::Revocation => Vec::new(),
             },
             party,
-        }
+        })
     }
 
     /// Tries each canary once.

@@ -37,6 +37,7 @@ mod session;
 mod sign_in;
 #[cfg(test)]
 mod tests;
+mod trust_store;
 
 /// What every page works with. A cheap handle.
 #[derive(Clone)]
@@ -93,6 +94,10 @@ pub fn router(desk: Desk) -> Router {
         .route("/findings/{no}/acknowledge", post(finding::acknowledge))
         .route("/relying-parties", get(relying_party::list))
         .route("/relying-parties/{name}", get(relying_party::show))
+        .route(
+            "/relying-parties/{name}/trust-store",
+            get(trust_store::show),
+        )
         .route("/enforcement", get(enforcement::show))
         .route("/blast-radius", get(blast::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))

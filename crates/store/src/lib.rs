@@ -41,6 +41,7 @@ mod stamp;
 mod store;
 pub mod token;
 pub mod trust_change;
+pub mod trust_store;
 mod tx;
 pub mod view;
 pub mod withdrawal;

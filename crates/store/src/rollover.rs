@@ -116,6 +116,15 @@ fn observed(
     )
 }
 
+/// When a good certificate of an issuer was last shown to any relying party that answered.
+pub fn last_verified(tx: &ReadTx<'_>, issuer: &Issuer) -> Result<Option<Time>, StoreError> {
+    let last = tx.number(
+        "SELECT coalesce(max(at), 0) FROM enforcement WHERE issuer = $1 AND reception <> $2",
+        &[&issuer.name.as_str(), &Reception::Unreachable.code()],
+    )?;
+    Ok((last > 0).then(|| Time::from_unix(last)))
+}
+
 /// When a relying party said that it applied a bundle that carries the issuer. Nothing is said yet:
 /// what is observed with canaries decides.
 fn acknowledged(

@@ -227,6 +227,34 @@ fn every_kind() -> Vec<Event> {
             to: IssuerState::Active,
             why: s("broker-9 is replaced on Monday"),
         },
+        Event::TrustStoreReported {
+            added: vec![s("00")],
+            anchors: 2,
+            name: s("broker-3"),
+            removed: vec![s("01")],
+        },
+        Event::TrustStoreBudgeted {
+            anchors_max: 4,
+            name: s("broker-3"),
+        },
+        Event::AnchorRegistered {
+            fingerprint: s("00"),
+            owner: s("Hydraulics"),
+            relying_parties: vec![s("broker-3")],
+            until: at,
+            why: s("the old pumps"),
+        },
+        Event::AnchorPruned {
+            fingerprint: s("00"),
+            name: s("broker-3"),
+            proof: s("0 certificates of it in force"),
+            why: s("it is old"),
+        },
+        Event::AnchorRestored {
+            fingerprint: s("00"),
+            name: s("broker-3"),
+            why: s("it was needed"),
+        },
         Event::PolicyApplied {
             hash: s("00"),
             version: 2,

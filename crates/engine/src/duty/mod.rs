@@ -74,6 +74,8 @@ impl Engine {
             loop {
                 tokio::time::sleep(SYSTEM_EVERY).await;
                 report("system", engine.renew_system().await);
+                report("trust-stores", engine.review_trust_stores().await);
+                report("trust-stores", engine.watch_drift().await);
             }
         }));
         Duties { stop, running }

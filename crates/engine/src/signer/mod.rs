@@ -195,6 +195,11 @@ impl Key {
         self.sign(Door::Checkpoint, text)
     }
 
+    /// Signs an audit of the trust stores: a note as a checkpoint is, and by its first line none.
+    pub fn sign_audit(&self, audit: &crate::trust_store::AuditText) -> Result<Vec<u8>, SignError> {
+        self.sign(Door::Checkpoint, audit.text().as_bytes())
+    }
+
     /// Signs a TLS handshake message.
     pub fn sign_handshake(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         self.sign(Door::Handshake, message)

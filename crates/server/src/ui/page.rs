@@ -138,11 +138,11 @@ pub(super) fn distance(from: Time, to: Time) -> String {
 pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
         "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand"
-        | "withdrawn" | "passed" | "active" | "accepted" | "ready" => "good",
+        | "withdrawn" | "passed" | "active" | "accepted" | "ready" | "meant" => "good",
         "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing"
-        | "exposed" | "failed" => "bad",
+        | "exposed" | "failed" | "unknown" | "not-meant" | "out-of-scope" => "bad",
         "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer"
-        | "tainted" | "unreachable" => "wait",
+        | "tainted" | "unreachable" | "stale" | "legacy" => "wait",
         _ => "plain",
     };
     html! { span class={ "tag " (tone) } { (word) } }

@@ -112,6 +112,7 @@ pub(super) async fn show(
                 a href=(blast::path(BlastKind::Service, service.as_str())) { (service) }
             } }
         }
+        p { a href={ "/relying-parties/" (name) "/trust-store" } { "Trust store of " (name) } }
         section aria-labelledby="canaries" {
             h2 #canaries { "Canaries" }
             @if cells.is_empty() { p { "It was never tried. Try it with " code { "tenure probe run --relying-party " (name) } "." } }

@@ -17,6 +17,7 @@ mod rollover;
 mod run;
 mod status;
 mod strongswan;
+mod trust_store;
 mod upgrade;
 mod walk;
 

@@ -78,6 +78,35 @@ const VERBS: &[(&str, &[&str])] = &[
     ("issuer edit", &["PATCH /issuers/{issuer}"]),
     ("issuer add", &["-"]),
     ("issuer crl-refresh", &["-"]),
+    (
+        "trust-store show",
+        &["GET /relying-parties/{name}/trust-store"],
+    ),
+    (
+        "trust-store report",
+        &["POST /relying-parties/{name}/trust-store"],
+    ),
+    (
+        "trust-store bundle",
+        &["GET /relying-parties/{name}/trust-store/bundle"],
+    ),
+    (
+        "trust-store budget",
+        &["PATCH /relying-parties/{name}/trust-store"],
+    ),
+    (
+        "trust-store prune",
+        &["POST /relying-parties/{name}/trust-store/prune"],
+    ),
+    (
+        "trust-store restore",
+        &["POST /relying-parties/{name}/trust-store/restore"],
+    ),
+    ("trust-store audit", &["GET /trust-stores/audit"]),
+    ("trust-store verify", &["GET /log/key"]),
+    ("anchor list", &["GET /anchors"]),
+    ("anchor show", &["GET /anchors/{fingerprint}"]),
+    ("anchor legacy", &["POST /anchors"]),
     ("issuer rollover begin", &["-"]),
     (
         "issuer rollover status",
