@@ -9,7 +9,9 @@ pub type Reader = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const READERS: &[Reader] = &[
+    ("asked_certificate", asked_certificate),
     ("cert", cert),
+    ("check_request", check_request),
     ("checkpoint", checkpoint),
     ("cms", cms),
     ("crl", crl),
@@ -52,6 +54,31 @@ pub fn cert(octets: &[u8]) {
             assert_eq!(tbs.as_der(), cert.tbs());
         }
     }
+}
+
+/// What nginx, Envoy and brokers hand on as a certificate: what is read has the bytes that were sent.
+pub fn asked_certificate(octets: &[u8]) {
+    use tenure_server::decision::certificate;
+    let Ok(text) = std::str::from_utf8(octets) else {
+        return;
+    };
+    if let Ok(cert) = certificate(text) {
+        assert!(certificate(&cert.pem()).is_ok_and(|again| again.der() == cert.der()));
+    }
+    let _ = text.parse::<tenure_domain::decision::Network>();
+    if let Ok(id) = text.parse::<tenure_domain::decision::VerdictId>() {
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+}
+
+/// A call of Envoy's external authorization.
+pub fn check_request(octets: &[u8]) {
+    use tenure_wire::ext_authz::{CheckRequest, framed, unframed};
+    if let Ok(message) = unframed(octets) {
+        assert_eq!(framed(message), octets);
+        let _ = CheckRequest::parse(message);
+    }
+    let _ = CheckRequest::parse(octets);
 }
 
 /// A checkpoint that parses is written again octet for octet.

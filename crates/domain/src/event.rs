@@ -216,6 +216,26 @@ pub enum Event {
         verdict: ProbeVerdict,
     },
 
+    // Decisions.
+    /// The first verdict that rests on these facts.
+    AccessDecided {
+        access: String,
+        facts_hash: String,
+        party: Option<String>,
+        reasons: Vec<String>,
+        service: Option<String>,
+        tier: String,
+        verdict: String,
+    },
+    /// Denials, counted per device, relying party, service, reason and minute.
+    AccessDenied {
+        count: u64,
+        minute: String,
+        party: Option<String>,
+        reason: String,
+        service: Option<String>,
+    },
+
     // Issuers, policy, operators and the house itself.
     IssuerCreated {
         algorithm: String,
@@ -434,6 +454,8 @@ kinds! {
     RelyingPartyChanged = "relying-party-changed" = 81,
     RelyingPartyRemoved = "relying-party-removed" = 82,
     RelyingPartyProbed = "relying-party-probed" = 83,
+    AccessDecided = "access-decided" = 100,
+    AccessDenied = "access-denied" = 101,
     IssuerCreated = "issuer-created" = 60,
     IssuerChanged = "issuer-changed" = 61,
     RolloverBegun = "rollover-begun" = 120,

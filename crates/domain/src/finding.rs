@@ -39,6 +39,8 @@ words! {
         /// Relying parties of one service treat the same canary differently; the cause is which and
         /// where.
         TrustDrift = "trust-drift" = 45,
+        /// A device is let in although it is not known to be trusted; the cause is why not.
+        FailOperational = "fail-operational" = 60,
     }
     /// Where a finding is.
     FindingState ("finding state") {

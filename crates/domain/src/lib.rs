@@ -13,6 +13,7 @@ pub mod blast;
 pub mod canary;
 pub mod certificate;
 pub mod change;
+pub mod decision;
 pub mod device;
 pub mod draft;
 pub mod durability;

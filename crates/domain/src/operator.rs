@@ -17,7 +17,8 @@ words! {
         Auditor = "auditor" = 3,
         /// Reads the fleet.
         Reader = "reader" = 4,
-        /// A relying party: hears what anyone may know of withdrawals, and reports what it saw.
+        /// A relying party: asks for decisions about its own services if the token bears its name, hears
+        /// what anyone may know of withdrawals, and reports what it saw.
         RelyingParty = "relying-party" = 5,
     }
     /// What a call needs.
@@ -40,6 +41,8 @@ words! {
         Report = "report" = 8,
         /// To follow the stream of trust changes.
         FollowTrust = "follow-trust" = 9,
+        /// To ask whether a device may be let in.
+        Decide = "decide" = 10,
     }
 }
 
@@ -52,12 +55,12 @@ impl Role {
             Role::Operator => {
                 matches!(
                     permission,
-                    ReadFleet | ChangeFleet | Approve | Withdraw | Report | FollowTrust
+                    ReadFleet | ChangeFleet | Approve | Withdraw | Report | FollowTrust | Decide
                 )
             }
             Role::Auditor => matches!(permission, ReadFleet | ReadRecord | FollowTrust),
             Role::Reader => matches!(permission, ReadFleet | FollowTrust),
-            Role::RelyingParty => matches!(permission, Report | FollowTrust),
+            Role::RelyingParty => matches!(permission, Report | FollowTrust | Decide),
         };
         if granted {
             return Ok(());
@@ -69,6 +72,7 @@ impl Role {
             Report => "role relying-party, operator or admin",
             FollowTrust => "role relying-party or reader",
             ChangePolicy | Administer => "role admin",
+            Decide => "role relying-party, operator or admin",
         };
         Err(Refusal::Forbidden {
             needs: least.to_owned(),

@@ -31,6 +31,8 @@ pub struct Counters {
     pub revoked: Count,
     /// OCSP answers signed.
     pub ocsp: Count,
+    /// Verdicts given.
+    pub decided: Count,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
 }
 

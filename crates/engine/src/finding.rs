@@ -27,6 +27,7 @@ impl Engine {
             })
             .await?;
         self.wake_integrate();
+        self.verdicts().forget();
         Ok(raised)
     }
 
@@ -52,6 +53,7 @@ impl Engine {
             })
             .await?;
         self.wake_integrate();
+        self.verdicts().forget();
         Ok(cleared)
     }
 

@@ -14,6 +14,7 @@ mod chance;
 mod change;
 mod clock;
 mod counters;
+mod decide;
 pub mod duty;
 mod enroll;
 pub mod facts;
@@ -31,6 +32,7 @@ pub mod status;
 mod step;
 mod strangers;
 pub mod trust_store;
+mod verdicts;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,7 @@ pub use canary::CanaryIdentity;
 pub use change::{Changed, NewSecretText, NewToken};
 pub use clock::Clock;
 pub use counters::Counters;
+pub use decide::{Agreement, DecideAsk, Decided, Identity, Replayed};
 pub use enroll::Answer;
 pub use fault::{Chain, Fault, FaultCause, Rejection};
 pub use observe::{Observation, Observed};
@@ -73,6 +76,7 @@ struct Inside {
     snapshot: RwLock<Arc<Snapshot>>,
     counters: Counters,
     strangers: strangers::Strangers,
+    verdicts: verdicts::Verdicts,
     status: status::Responders,
     lists: lists::Lists,
     behind: duty::publish::Behind,
@@ -117,6 +121,7 @@ impl Engine {
                 snapshot: RwLock::new(Arc::new(snapshot)),
                 counters: Counters::default(),
                 strangers: strangers::Strangers::default(),
+                verdicts: verdicts::Verdicts::default(),
                 status: status::Responders::default(),
                 lists: lists::Lists::default(),
                 behind: duty::publish::Behind::default(),
@@ -206,6 +211,8 @@ impl Engine {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         *held = Arc::new(snapshot);
+        drop(held);
+        self.inside.verdicts.forget();
         Ok(())
     }
 
@@ -233,6 +240,7 @@ impl Engine {
     /// also looks by itself.
     pub fn wake_publish(&self) {
         self.inside.status.forget();
+        self.inside.verdicts.forget();
         self.inside.publish.notify_one();
         self.inside.trust.send_replace(());
     }
@@ -250,6 +258,10 @@ impl Engine {
 
     pub(crate) fn strangers(&self) -> &strangers::Strangers {
         &self.inside.strangers
+    }
+
+    pub(crate) fn verdicts(&self) -> &verdicts::Verdicts {
+        &self.inside.verdicts
     }
 
     pub(crate) fn responders(&self) -> &status::Responders {

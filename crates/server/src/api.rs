@@ -26,6 +26,7 @@ pub(crate) mod body;
 mod caller;
 pub(crate) mod certificate;
 mod class;
+pub(crate) mod decide;
 pub(crate) mod device;
 mod doctor;
 pub(crate) mod event;
@@ -178,6 +179,7 @@ pub fn routes() -> Vec<Route> {
         trust_store::routes(),
         probe::routes(),
         blast::routes(),
+        decide::routes(),
         manufacturer::routes(),
         ask::routes(),
         incident::routes(),

@@ -16,6 +16,7 @@ mod ask;
 mod backup;
 mod blast;
 mod cert;
+mod decide;
 mod device;
 mod finding;
 mod import;
@@ -132,6 +133,12 @@ enum Noun {
     Probe(probe::Verb),
     /// Show whom it concerns that something is no longer to be trusted.
     Blast(blast::Asked),
+    /// Whether a device may be let in, and why.
+    #[command(subcommand)]
+    Decide(decide::Decide),
+    /// What is known of a device.
+    #[command(subcommand)]
+    Trust(decide::Trust),
     /// Rehearse what must work on the day it is needed.
     #[command(subcommand)]
     Drill(probe::Drill),
@@ -253,6 +260,8 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::RelyingParty(verb) => relying_party::run(verb, &session, output).await,
         Noun::Probe(verb) => probe::run(verb, &session, output).await,
         Noun::Blast(asked) => blast::run(asked, &session, output).await,
+        Noun::Decide(verb) => decide::decide(verb, &session, output).await,
+        Noun::Trust(verb) => decide::trust(verb, &session, output).await,
         Noun::Drill(which) => probe::drill(which, &session, output).await,
         Noun::TrustStore(verb) => trust_store::run(verb, &session, output).await,
         Noun::Anchor(verb) => trust_store::anchor(verb, &session, output).await,

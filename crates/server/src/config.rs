@@ -50,6 +50,9 @@ pub struct Listen {
     pub public: SocketAddr,
     /// HTTPS for operators: API, dashboard, metrics. Environment: `TENURE_LISTEN_OPERATOR`.
     pub operator: SocketAddr,
+    /// HTTPS for relying parties that ask whether a device may be let in. Closed if left out.
+    /// Environment: `TENURE_LISTEN_ACCESS`.
+    pub access: Option<SocketAddr>,
 }
 
 impl Default for Listen {
@@ -59,25 +62,28 @@ impl Default for Listen {
             device: local(8443),
             public: local(8080),
             operator: local(9443),
+            access: None,
         }
     }
 }
 
 impl Listen {
-    /// The address of one listener.
-    pub fn address(&self, listener: Listener) -> SocketAddr {
+    /// The address of one listener; none for one that stays closed.
+    pub fn address(&self, listener: Listener) -> Option<SocketAddr> {
         match listener {
-            Listener::Device => self.device,
-            Listener::Public => self.public,
-            Listener::Operator => self.operator,
+            Listener::Device => Some(self.device),
+            Listener::Public => Some(self.public),
+            Listener::Operator => Some(self.operator),
+            Listener::Access => self.access,
         }
     }
 
-    fn address_mut(&mut self, listener: Listener) -> &mut SocketAddr {
+    fn set(&mut self, listener: Listener, address: SocketAddr) {
         match listener {
-            Listener::Device => &mut self.device,
-            Listener::Public => &mut self.public,
-            Listener::Operator => &mut self.operator,
+            Listener::Device => self.device = address,
+            Listener::Public => self.public = address,
+            Listener::Operator => self.operator = address,
+            Listener::Access => self.access = Some(address),
         }
     }
 }
@@ -218,9 +224,10 @@ impl Config {
         for listener in Listener::ALL {
             let name = listener.variable();
             if let Some(value) = variable(name) {
-                *self.listen.address_mut(listener) = value
+                let address = value
                     .parse()
                     .map_err(|_| ConfigError::BadAddress { name, value })?;
+                self.listen.set(listener, address);
             }
         }
         Ok(())

@@ -12,9 +12,11 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+pub mod adapter;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod decision;
 pub mod demo;
 pub mod enroll;
 pub mod hostile;

@@ -9,6 +9,10 @@ use serde::Deserialize;
 pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Most header fields in one request.
 pub const HEADERS_MAX: usize = 64;
+/// Longest header block of one HTTP/2 request, in bytes, as RFC 9113 section 10.5.1 counts it.
+pub const H2_HEADER_BYTES_MAX: u32 = 32 * 1024;
+/// Requests under way at once on one HTTP/2 connection.
+pub const H2_STREAMS_MAX: u32 = 256;
 /// Longest path written to the access log, in bytes; the rest is cut.
 pub const LOGGED_PATH_BYTES_MAX: usize = 128;
 /// Most sources remembered by one rate table; the idle ones are forgotten first.
@@ -43,6 +47,8 @@ pub const STREAMS_PER_TOKEN_MAX: usize = 64;
 pub const STREAM_BATCH: u32 = 256;
 /// Messages that wait for one follower; whoever leaves more unread is told no more.
 pub const STREAM_FRAMES: usize = 64;
+/// Longest text of a certificate that is asked about, in bytes.
+pub const CERTIFICATE_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
@@ -82,6 +88,9 @@ pub struct Limits {
     pub nonce_requests_per_source_s: u32,
     /// Requests a second on the operator listener from one source.
     pub operator_requests_per_source_s: u32,
+    /// Requests a second on the access listener from one source. A relying party asks for all of its
+    /// devices from one address.
+    pub access_requests_per_source_s: u32,
     /// Requests a minute from one device, known by its certificate or its id.
     pub requests_per_device_min: u32,
 }
@@ -98,6 +107,7 @@ impl Default for Limits {
             public_requests_per_source_s: 0,
             nonce_requests_per_source_s: 200,
             operator_requests_per_source_s: 200,
+            access_requests_per_source_s: 10_000,
             requests_per_device_min: 60,
         }
     }

@@ -1,4 +1,4 @@
-//! The three listeners: accept, shake hands, answer, stop gracefully.
+//! The listeners: accept, shake hands, answer, stop gracefully.
 //!
 //! The accept loop is our own, so that the peer's certificate chain reaches the handlers exactly as
 //! TLS saw it. Nothing here decides who may do what: a handler gets a [`Peer`] and bytes.
@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,10 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tenure_x509::Cert;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -39,7 +40,7 @@ mod tests;
 
 use rate::{Buckets, Places, Rate, Source};
 
-/// The three doors of the server.
+/// The doors of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Listener {
     /// HTTPS for devices.
@@ -48,11 +49,18 @@ pub enum Listener {
     Public,
     /// HTTPS for operators.
     Operator,
+    /// HTTPS for relying parties that ask for decisions. Closed unless an address is configured.
+    Access,
 }
 
 impl Listener {
     /// All of them.
-    pub const ALL: [Listener; 3] = [Listener::Device, Listener::Public, Listener::Operator];
+    pub const ALL: [Listener; 4] = [
+        Listener::Device,
+        Listener::Public,
+        Listener::Operator,
+        Listener::Access,
+    ];
 
     /// The name in logs, metrics and `run.json`, and the key in `[listen]`.
     pub const fn name(self) -> &'static str {
@@ -60,6 +68,7 @@ impl Listener {
             Listener::Device => "device",
             Listener::Public => "public",
             Listener::Operator => "operator",
+            Listener::Access => "access",
         }
     }
 
@@ -69,6 +78,7 @@ impl Listener {
             Listener::Device => "TENURE_LISTEN_DEVICE",
             Listener::Public => "TENURE_LISTEN_PUBLIC",
             Listener::Operator => "TENURE_LISTEN_OPERATOR",
+            Listener::Access => "TENURE_LISTEN_ACCESS",
         }
     }
 
@@ -77,6 +87,7 @@ impl Listener {
             Listener::Device => limits.device_requests_per_source_s,
             Listener::Public => limits.public_requests_per_source_s,
             Listener::Operator => limits.operator_requests_per_source_s,
+            Listener::Access => limits.access_requests_per_source_s,
         }
     }
 }
@@ -139,7 +150,7 @@ impl Bound {
         })
     }
 
-    /// Which of the three it is.
+    /// Which one it is.
     pub fn listener(&self) -> Listener {
         self.listener
     }
@@ -256,6 +267,13 @@ struct Shared {
     metrics: EdgeMetrics,
 }
 
+/// What was agreed on in the handshake.
+#[derive(Clone, Copy)]
+enum Version {
+    Http1,
+    Http2,
+}
+
 /// One connection, from its accept to its end.
 #[derive(Clone)]
 struct Line {
@@ -270,23 +288,23 @@ impl Shared {
         let listener = self.listener.name();
         match &self.transport {
             Transport::Plain => {
-                self.exchange(
-                    stream,
-                    Line {
-                        address,
-                        chain: [].into(),
-                    },
-                    stop,
-                )
-                .await;
+                let chain = [].into();
+                self.exchange(stream, Line { address, chain }, Version::Http1, stop)
+                    .await;
             }
             Transport::Tls(config) => {
                 let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
                 let wait = seconds(self.limits.handshake_s);
                 match tokio::time::timeout(wait, handshake).await {
                     Ok(Ok(stream)) => {
-                        let chain = crate::tls::peer_chain(stream.get_ref().1);
-                        self.exchange(stream, Line { address, chain }, stop).await;
+                        let session = stream.get_ref().1;
+                        let chain = crate::tls::peer_chain(session);
+                        let version = match session.alpn_protocol() {
+                            Some(b"h2") => Version::Http2,
+                            _ => Version::Http1,
+                        };
+                        self.exchange(stream, Line { address, chain }, version, stop)
+                            .await;
                     }
                     Ok(Err(error)) => {
                         self.metrics.turned_away("handshake");
@@ -305,7 +323,8 @@ impl Shared {
         self: &Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         line: Line,
-        mut stop: Stop,
+        version: Version,
+        stop: Stop,
     ) {
         let shared = Arc::clone(self);
         let source = line.address.ip();
@@ -314,18 +333,25 @@ impl Shared {
             let line = line.clone();
             async move { Ok::<_, Infallible>(shared.answer(line, request).await) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(seconds(self.limits.header_s))
-            .max_buf_size(limits::HEADER_BYTES_MAX)
-            .max_headers(limits::HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        let end = tokio::select! {
-            end = connection.as_mut() => end,
-            () = stop.asked() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let stream = TokioIo::new(stream);
+        let end = match version {
+            Version::Http1 => {
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(seconds(self.limits.header_s))
+                    .max_buf_size(limits::HEADER_BYTES_MAX)
+                    .max_headers(limits::HEADERS_MAX)
+                    .serve_connection(stream, service);
+                until(connection, |it| it.graceful_shutdown(), stop).await
+            }
+            Version::Http2 => {
+                let connection = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_header_list_size(limits::H2_HEADER_BYTES_MAX)
+                    .max_concurrent_streams(limits::H2_STREAMS_MAX)
+                    .keep_alive_interval(seconds(self.limits.header_s))
+                    .serve_connection(stream, service);
+                until(connection, |it| it.graceful_shutdown(), stop).await
             }
         };
         if let Err(error) = end {
@@ -392,11 +418,28 @@ impl Shared {
         let listener = self.listener.name();
         let status = status.as_u16();
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        // Reads of public status are many and mean nothing one by one.
-        if self.listener == Listener::Public && status < 500 {
+        // Reads of public status and decisions are many and mean nothing one by one.
+        let are_many = matches!(self.listener, Listener::Public | Listener::Access);
+        if are_many && status < 500 {
             tracing::debug!(request = %id, listener, %source, method, path, status, us, "answered");
         } else {
             tracing::info!(request = %id, listener, %source, method, path, status, us, "answered");
+        }
+    }
+}
+
+/// Answers on a connection until it ends, or until a stop is asked for and what is under way is done.
+async fn until<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
+    mut stop: Stop,
+) -> hyper::Result<()> {
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        end = connection.as_mut() => end,
+        () = stop.asked() => {
+            shut_down(connection.as_mut());
+            connection.await
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct RunFile {
     pub public: SocketAddr,
     /// The operator listener's bound address.
     pub operator: SocketAddr,
+    /// The access listener's bound address, if it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<SocketAddr>,
 }
 
 impl RunFile {
@@ -80,6 +83,7 @@ mod tests {
             device: "127.0.0.1:1".parse().unwrap(),
             public: "[::1]:2".parse().unwrap(),
             operator: "0.0.0.0:3".parse().unwrap(),
+            access: None,
         };
         file.write(directory.path()).unwrap();
         assert_eq!(RunFile::read(directory.path()).unwrap(), Some(file));

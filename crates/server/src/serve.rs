@@ -20,6 +20,7 @@ use tenure_engine::{Clock, Engine, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::adapter;
 use crate::api;
 use crate::cli::exit::Failure;
 use crate::config::Config;
@@ -30,7 +31,7 @@ use crate::passphrase::{Prompt, VARIABLE, Wanted};
 use crate::run_file::RunFile;
 use crate::start::StartError;
 use crate::status::{self, ocsp::Ocsp};
-use crate::tls::{ServerCertificate, device_config, handshake_key, operator_config};
+use crate::tls::{ServerCertificate, access_config, device_config, handshake_key, operator_config};
 
 /// `tenure serve`
 #[derive(Clone, Debug, Default, Args)]
@@ -149,7 +150,9 @@ impl Running {
 
         let mut bound = Vec::new();
         for listener in Listener::ALL {
-            bound.push(Bound::bind(listener, config.listen.address(listener)).await?);
+            if let Some(address) = config.listen.address(listener) {
+                bound.push(Bound::bind(listener, address).await?);
+            }
         }
         let (chain, key) = shown(&engine)?;
         let certificate = ServerCertificate::new(&chain, key).map_err(tls)?;
@@ -161,7 +164,7 @@ impl Running {
         let mut listeners = JoinSet::new();
         let mut addresses = Vec::new();
         for bound in bound {
-            addresses.push(bound.address());
+            addresses.push((bound.listener(), bound.address()));
             let (transport, answers) = front(&bound, &engine, &config, &desk, &certificate)?;
             let (limits, edge) = (config.limits.clone(), metrics.edge(bound.listener()));
             let stop = stop.clone();
@@ -174,18 +177,23 @@ impl Running {
             listeners.spawn(desk.prober().clone().keep_on(every, stop.clone()));
         }
         listeners.spawn(follow_renewals(engine.clone(), certificate, stop));
-        let [device, public, operator] = addresses[..] else {
-            return Err(StartError::Other(
-                "there are not three listeners".to_owned(),
-            ));
+        let address = |wanted: Listener| {
+            let mut found = addresses.iter();
+            let found = found.find(|(listener, _)| *listener == wanted);
+            found.map(|(_, address)| *address)
+        };
+        let open = |wanted: Listener| {
+            let name = wanted.name();
+            address(wanted).ok_or_else(|| StartError::Other(format!("{name} is not listened on")))
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let at = RunFile {
             pid: std::process::id(),
             version,
-            device,
-            public,
-            operator,
+            device: open(Listener::Device)?,
+            public: open(Listener::Public)?,
+            operator: open(Listener::Operator)?,
+            access: address(Listener::Access),
         };
         at.write(data)
             .map_err(|error| StartError::file("write into", data, &error))?;
@@ -239,6 +247,13 @@ fn front(
             let ocsp = Ocsp::new(engine.clone(), &config.limits);
             let router = status::router(engine.clone());
             (Transport::Plain, Answers::with_ocsp(router, ocsp))
+        }
+        Listener::Access => {
+            let router: Router = adapter::router(desk.clone());
+            (
+                Transport::Tls(access_config(certificate.clone()).map_err(tls)?),
+                router.into(),
+            )
         }
         Listener::Operator => {
             let router: Router = api::router(desk.clone());

@@ -179,11 +179,29 @@ pub fn operator_config(certificate: ServerCertificate) -> Result<Arc<ServerConfi
     Ok(finish(config))
 }
 
+/// TLS of the access listener: as the operator's, and HTTP/2 for whoever speaks gRPC.
+///
+/// # Errors
+/// The provider lacks TLS 1.2 or 1.3.
+pub fn access_config(certificate: ServerCertificate) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certificate));
+    harden(&mut config);
+    config.alpn_protocols.insert(0, b"h2".to_vec());
+    Ok(Arc::new(config))
+}
+
 fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
+    harden(&mut config);
+    Arc::new(config)
+}
+
+fn harden(config: &mut ServerConfig) {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-    Arc::new(config)
 }
 
 /// The chain the client sent, leaf first, up to the first that cannot be read; empty if it sent none.

@@ -22,6 +22,7 @@ mod asked;
 mod blast;
 mod certificate;
 mod chart;
+mod decision;
 mod device;
 mod enforcement;
 mod fault;
@@ -100,6 +101,7 @@ pub fn router(desk: Desk) -> Router {
         )
         .route("/enforcement", get(enforcement::show))
         .route("/blast-radius", get(blast::show))
+        .route("/decisions", get(decision::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
         .layer(map_response(sealed))

@@ -43,6 +43,7 @@ pub mod token;
 pub mod trust_change;
 pub mod trust_store;
 mod tx;
+pub mod verdict;
 pub mod view;
 pub mod withdrawal;
 mod writer;

@@ -1,5 +1,5 @@
-//! The messages of the enrollment protocols: bytes to values and values to bytes, for both the
-//! server's and the device's side. One folder per protocol.
+//! The messages of the protocols that devices and relying parties speak with us: bytes to values and
+//! values to bytes. One folder per protocol.
 //!
 //! **Absences.** No I/O, no clock, no randomness, no devices, no policy: a wire message says what
 //! was said, never who may say it. Anything that varies (time, a multipart boundary) is an
@@ -8,5 +8,6 @@
 //! Read first: [`est::EstPath`] (what was asked) and [`est::parse_enroll`] (with which bytes).
 
 pub mod est;
+pub mod ext_authz;
 pub mod limits;
 pub mod sse;

@@ -31,3 +31,9 @@ pub const SSE_LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Most octets of one event of an event stream.
 pub const SSE_EVENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Largest call of Envoy's external authorization; a certificate is some 2 KiB of it.
+pub const CHECK_BYTES_MAX: usize = 256 * 1024;
+
+/// Most context extensions in one such call.
+pub const CHECK_EXTENSIONS_MAX: usize = 64;

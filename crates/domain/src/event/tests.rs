@@ -206,6 +206,22 @@ fn every_kind() -> Vec<Event> {
             trials: vec![s("valid of issuing-1: accepted (MQTT CONNACK 0)")],
             verdict: ProbeVerdict::Proven,
         },
+        Event::AccessDecided {
+            access: s("deny"),
+            facts_hash: s("00"),
+            party: Some(s("broker-3")),
+            reasons: vec![s("certificate-revoked"), s("not-attested")],
+            service: Some(s("telemetry")),
+            tier: s("quarantine"),
+            verdict: s("untrusted"),
+        },
+        Event::AccessDenied {
+            count: 17,
+            minute: s("2026-11-22T08:00:00Z"),
+            party: None,
+            reason: s("unknown-certificate"),
+            service: None,
+        },
         Event::IssuerCreated {
             algorithm: s("ecdsa-p256"),
             certificate_hash: s("00"),

@@ -27,6 +27,7 @@ pub use plan::{Plan, PlannedChange, Treatment, plan};
 pub use rule::{Asked, Condition, Rule};
 pub use test::{Example, Holds, TestOutcome};
 
+use crate::decision::DecisionRules;
 use crate::ids::Slug;
 use crate::profile::Profile;
 use crate::words::words;
@@ -75,6 +76,8 @@ pub struct Policy {
     pub profiles: BTreeMap<Slug, Arc<Profile>>,
     /// The examples that must come out as they say.
     pub tests: Vec<Example>,
+    /// What it says of decisions.
+    pub decisions: DecisionRules,
 }
 
 impl Policy {

@@ -22,6 +22,8 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(30);
 const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 /// How often reservations are pruned and strangers' refusals recorded.
 const PRUNE_EVERY: Duration = Duration::from_secs(20);
+/// How often verdicts are recorded.
+const DECIDED_EVERY: Duration = Duration::from_millis(500);
 /// How often our own certificates are looked at.
 const SYSTEM_EVERY: Duration = Duration::from_secs(600);
 
@@ -66,7 +68,15 @@ impl Engine {
                     "strangers",
                     engine.record_strangers(engine.clock().now()).await,
                 );
+                report("decide", engine.record_denials(engine.clock().now()).await);
                 tokio::time::sleep(PRUNE_EVERY).await;
+            }
+        }));
+        let engine = self.clone();
+        running.spawn(until(stopped.clone(), async move {
+            loop {
+                tokio::time::sleep(DECIDED_EVERY).await;
+                report("decide", engine.record_verdicts().await);
             }
         }));
         let engine = self.clone();
@@ -104,6 +114,11 @@ impl Duties {
         report(
             "strangers",
             engine.record_strangers(tenure_x509::Time::NEVER).await,
+        );
+        report("decide", engine.record_verdicts().await);
+        report(
+            "decide",
+            engine.record_denials(tenure_x509::Time::NEVER).await,
         );
         report("integrate", engine.integrate().await);
     }

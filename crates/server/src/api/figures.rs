@@ -106,6 +106,11 @@ impl Collector for Figures {
                 "OCSP answers signed since the start",
                 counted.ocsp.get(),
             ),
+            (
+                "verdicts_given",
+                "Decisions asked for since the start",
+                counted.decided.get(),
+            ),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);

@@ -36,11 +36,11 @@ pub(super) async fn guard(
                 .get::<MatchedPath>()
                 .map_or("", MatchedPath::as_str);
             let what = format!("{} {path}", request.method());
-            let source = request
+            let from = request
                 .extensions()
                 .get::<Peer>()
-                .map(|peer| peer.address.ip());
-            return turned_away.answer(&desk, what, source).await;
+                .map(|peer| (peer.listener, peer.address.ip()));
+            return turned_away.answer(&desk, what, from).await;
         }
     };
     let Some(caller) = caller else {
@@ -68,7 +68,7 @@ struct TurnedAway {
 
 impl TurnedAway {
     /// Puts it on record and says so: one event for someone we know, a count for strangers.
-    async fn answer(self, desk: &Desk, what: String, source: Option<IpAddr>) -> Response {
+    async fn answer(self, desk: &Desk, what: String, from: Option<(Listener, IpAddr)>) -> Response {
         let engine = desk.engine();
         match &self.caller {
             Some(caller) => {
@@ -76,7 +76,9 @@ impl TurnedAway {
                 let _ = engine.record_denied(&caller.actor(), &what).await;
             }
             None if self.problem.status == StatusCode::UNAUTHORIZED => {
-                engine.count_stranger(Listener::Operator.name(), source, "unauthorized");
+                let (listener, source) = from.unzip();
+                let listener = listener.unwrap_or(Listener::Operator);
+                engine.count_stranger(listener.name(), source, "unauthorized");
             }
             None => {}
         }

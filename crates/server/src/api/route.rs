@@ -245,7 +245,7 @@ impl Route {
     }
 
     /// Puts the route behind its guard into a router.
-    pub(super) fn mount(self, router: Router<Desk>, desk: &Desk) -> Router<Desk> {
+    pub(crate) fn mount(self, router: Router<Desk>, desk: &Desk) -> Router<Desk> {
         let rule = Arc::new(guard::Rule {
             needs: self.needs,
             keeping: self.keeping,

@@ -23,7 +23,8 @@ pub enum Verb {
         /// Whose it is, or what it is for.
         #[arg(long)]
         name: String,
-        /// admin, operator, auditor, reader or relying-party.
+        /// admin, operator, auditor, reader or relying-party; to ask for decisions, the last one has the
+        /// name of its relying party.
         #[arg(long)]
         role: String,
         /// How many days it is good; without it, until it is revoked.

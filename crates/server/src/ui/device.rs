@@ -12,6 +12,7 @@ use super::action;
 use super::asked::{Path, Query};
 use super::blast;
 use super::certificate::table;
+use super::decision;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, choice, empty, page, pager, stamp, tag};
 use super::session::SignedIn;
@@ -175,6 +176,7 @@ pub(super) async fn show(
         (action::of_device(&who, &device))
         (fields(&device))
         p { a href=(blast::path(BlastKind::Device, device.id.as_str())) { "Blast radius of " (device.id) } }
+        (decision::link(device.id.as_str(), device.services.first().map(|service| service.as_str())))
         section aria-labelledby="certificates" {
             h2 #certificates { "Certificates" }
             @if certificates.is_empty() {

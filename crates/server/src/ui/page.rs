@@ -19,10 +19,11 @@ pub(super) enum Part {
     RelyingParties,
     Enforcement,
     Blast,
+    Decisions,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 10] = [
+const PARTS: [(Part, &str, &str); 11] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
@@ -32,6 +33,7 @@ const PARTS: [(Part, &str, &str); 10] = [
     (Part::RelyingParties, "/relying-parties", "Relying parties"),
     (Part::Enforcement, "/enforcement", "Enforcement"),
     (Part::Blast, "/blast-radius", "Blast radius"),
+    (Part::Decisions, "/decisions", "Decisions"),
     (Part::Issuers, "/issuers", "Issuers"),
 ];
 
@@ -138,9 +140,9 @@ pub(super) fn distance(from: Time, to: Time) -> String {
 pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
         "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand"
-        | "withdrawn" | "passed" | "active" | "accepted" | "ready" | "meant" => "good",
+        | "withdrawn" | "passed" | "active" | "accepted" | "ready" | "meant" | "trusted" => "good",
         "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing"
-        | "exposed" | "failed" | "unknown" | "not-meant" | "out-of-scope" => "bad",
+        | "exposed" | "failed" | "unknown" | "not-meant" | "out-of-scope" | "untrusted" => "bad",
         "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer"
         | "tainted" | "unreachable" | "stale" | "legacy" => "wait",
         _ => "plain",

@@ -20,7 +20,7 @@ use super::session::LIFE_S;
 use crate::api::fleet::day_name;
 use crate::api::tests::house::{House, Reply};
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/devices",
     "/certificates",
@@ -29,6 +29,7 @@ const PAGES: [&str; 9] = [
     "/findings",
     "/relying-parties",
     "/enforcement",
+    "/decisions",
     "/issuers",
 ];
 
@@ -535,4 +536,33 @@ async fn the_matrix_shows_who_lets_the_revoked_in_and_how_soon_others_refuse() {
         serde_json::json!({ "relying_parties": ["nobody"] }),
     );
     assert_eq!(none.await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_person_sees_why_a_device_is_turned_away() {
+    let house = House::furnished().await;
+    house.enrolled("pump-1").await;
+    house.engine.publish().await.unwrap();
+    let admin = Browser::signed_in(&house, &house.admin).await;
+    let page = admin.page("/devices/pump-1").await;
+    let link = between(&page, "href=\"/decisions?", "\"").replace("&amp;", "&");
+    let page = admin.page(&format!("/decisions?{link}")).await;
+    assert!(page.contains("It is let in"), "{page}");
+    assert!(page.contains("not-seen-in-use"), "{page}");
+    house.engine.record_verdicts().await.unwrap();
+
+    house
+        .post("/devices/pump-1/suspend", json!({ "why": "a test" }))
+        .await
+        .ok();
+    let page = admin.page("/decisions?device=pump-1&service=broker").await;
+    assert!(page.contains("It is turned away"), "{page}");
+    assert!(page.contains("device-suspended"), "{page}");
+    assert!(page.contains("An operator suspended the device"), "{page}");
+    assert!(page.contains("/issuers/issuing-1/certificates/"), "{page}");
+    assert!(page.contains("Verdicts on this device"), "{page}");
+    let page = admin.page("/decisions?device=nobody").await;
+    assert!(page.contains("Device nobody"), "{page}");
+    let page = admin.page("/decisions?device=pump-1&service=a%3Bb").await;
+    assert!(page.contains("service:"), "{page}");
 }

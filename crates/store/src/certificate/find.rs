@@ -108,6 +108,12 @@ pub fn der(tx: &ReadTx<'_>, no: CertificateNo) -> Result<Option<Vec<u8>>, StoreE
     })
 }
 
+/// The place in the record, from 0, of the event that reserved a certificate.
+pub fn log_index(tx: &ReadTx<'_>, no: CertificateNo) -> Result<i64, StoreError> {
+    let seq = tx.number("SELECT reserved_event FROM cert WHERE no = $1", &[&no.0])?;
+    Ok(seq - 1)
+}
+
 /// The certificate of one issuer with this serial.
 pub fn by_serial(
     tx: &ReadTx<'_>,

@@ -69,7 +69,7 @@ pub fn house(filled: usize) -> House {
     file.write_all(
         b"\n[limits]\nconnections = 0\nconnections_per_source = 0\n\
           device_requests_per_source_s = 0\nnonce_requests_per_source_s = 0\n\
-          operator_requests_per_source_s = 0\n",
+          operator_requests_per_source_s = 0\naccess_requests_per_source_s = 0\n",
     )
     .expect("a configuration");
     if filled > 0 {

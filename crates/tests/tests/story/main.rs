@@ -3,6 +3,7 @@
 mod agent;
 mod blast;
 mod broken;
+mod decide;
 mod demo;
 mod enforce;
 mod enroll;

@@ -3,13 +3,23 @@
 
 use serde::Serialize;
 
+use crate::decision::{Boundary, FailOperational};
 use crate::policy::document::Written;
+use crate::policy::document::decision::Settings;
 use crate::policy::{Example, PolicyHash, Rule};
 use crate::profile::Profile;
 
 /// Field names are in alphabetical order, so that the JSON is canonical (RFC 8785).
 #[derive(Serialize)]
 struct Document<'a> {
+    // Left out where nothing is said, so that documents from before there were decisions keep their
+    // hash.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    boundaries: Vec<BoundaryForm<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<DecisionForm>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fail_operational: Vec<FailOperationalForm<'a>>,
     format: &'static str,
     profiles: Vec<ProfileForm>,
     rules: Vec<RuleForm<'a>>,
@@ -31,6 +41,80 @@ struct RuleForm<'a> {
     sites: Vec<&'a str>,
 }
 
+#[derive(Serialize)]
+struct DecisionForm {
+    full_after_s: i64,
+    full_needs: Vec<&'static str>,
+    valid_for_s: i64,
+}
+
+#[derive(Serialize)]
+struct BoundaryForm<'a> {
+    classes: Vec<&'a str>,
+    criticality: Vec<&'static str>,
+    name: &'a str,
+    networks: Vec<String>,
+    owners: Vec<&'a str>,
+    services: Vec<&'a str>,
+    sites: Vec<&'a str>,
+    tier: &'static str,
+}
+
+#[derive(Serialize)]
+struct FailOperationalForm<'a> {
+    classes: Vec<&'a str>,
+    criticality: Vec<&'static str>,
+    for_s: i64,
+    name: &'a str,
+    reason: &'a str,
+    services: Vec<&'a str>,
+}
+
+/// The order within a condition says nothing.
+fn in_order<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort();
+    values
+}
+
+impl<'a> BoundaryForm<'a> {
+    fn of(boundary: &'a Boundary) -> BoundaryForm<'a> {
+        BoundaryForm {
+            classes: in_order(boundary.classes.iter().map(|name| name.as_str())),
+            criticality: in_order(boundary.criticality.iter().map(|value| value.word())),
+            name: boundary.name.as_str(),
+            networks: in_order(boundary.networks.iter().map(ToString::to_string)),
+            owners: in_order(boundary.owners.iter().map(|name| name.as_str())),
+            services: in_order(boundary.services.iter().map(|name| name.as_str())),
+            sites: in_order(boundary.sites.iter().map(|name| name.as_str())),
+            tier: boundary.tier.word(),
+        }
+    }
+}
+
+impl<'a> FailOperationalForm<'a> {
+    fn of(listed: &'a FailOperational) -> FailOperationalForm<'a> {
+        FailOperationalForm {
+            classes: in_order(listed.classes.iter().map(|name| name.as_str())),
+            criticality: in_order(listed.criticality.iter().map(|value| value.word())),
+            for_s: listed.for_s,
+            name: listed.name.as_str(),
+            reason: &listed.reason,
+            services: in_order(listed.services.iter().map(|name| name.as_str())),
+        }
+    }
+}
+
+impl DecisionForm {
+    fn of(settings: &Settings) -> DecisionForm {
+        DecisionForm {
+            full_after_s: settings.full_after_s,
+            full_needs: in_order(settings.full_needs.iter().map(|need| need.word())),
+            valid_for_s: settings.valid_for_s,
+        }
+    }
+}
+
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct ProfileForm {
     backdate_s: i64,
@@ -48,12 +132,6 @@ struct ProfileForm {
 
 impl<'a> RuleForm<'a> {
     fn of(rule: &'a Rule) -> RuleForm<'a> {
-        // The order within a condition says nothing.
-        fn in_order<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
-            let mut values: Vec<T> = values.collect();
-            values.sort();
-            values
-        }
         RuleForm {
             action: rule.action.word(),
             classes: in_order(rule.classes.iter().map(|class| class.as_str())),
@@ -100,7 +178,24 @@ pub(super) fn hash(written: &Written) -> PolicyHash {
         .map(|p| ProfileForm::of(&p.value))
         .collect();
     profiles.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut boundaries: Vec<_> = written
+        .boundaries
+        .iter()
+        .map(|boundary| BoundaryForm::of(&boundary.value))
+        .collect();
+    // All of them count, so their order says nothing either.
+    boundaries.sort_by(|a, b| a.name.cmp(b.name));
     let document = Document {
+        boundaries,
+        decision: written
+            .decisions
+            .first()
+            .map(|said| DecisionForm::of(&said.value)),
+        fail_operational: written
+            .fail_operational
+            .iter()
+            .map(|listed| FailOperationalForm::of(&listed.value))
+            .collect(),
         format: "tenure-policy-v1",
         profiles,
         rules: written

@@ -53,6 +53,20 @@ pub(super) fn check(written: &Written) -> Vec<Mistake> {
         .iter()
         .map(|test| (test.line, test.value.name.as_str()));
     unique("test", tests, &mut faults);
+    let boundaries = written
+        .boundaries
+        .iter()
+        .map(|boundary| (boundary.line, boundary.value.name.as_str()));
+    unique("boundary", boundaries, &mut faults);
+    let listed = written
+        .fail_operational
+        .iter()
+        .map(|listed| (listed.line, listed.value.name.as_str()));
+    unique("fail-operational", listed, &mut faults);
+    for more in written.decisions.iter().skip(1) {
+        let what = "there is a [[decision]] above; write one, since it speaks of all decisions";
+        faults.add(more.line, "[[decision]]".to_owned(), "valid-for", what);
+    }
     for profile in &written.profiles {
         check_profile(profile, &mut faults);
     }

@@ -1,8 +1,10 @@
-//! The policy document: one TOML text of `[[rule]]`, `[[profile]]` and `[[test]]` tables. It is
+//! The policy document: one TOML text of `[[rule]]`, `[[profile]]`, `[[test]]`,
+//! `[[decision]]`, `[[boundary]]` and `[[fail-operational]]` tables. It is
 //! read whole or refused whole; every fault is named by line, table and field.
 
 mod canonical;
 mod check;
+mod decision;
 mod table;
 
 use std::fmt;
@@ -17,6 +19,7 @@ pub use table::Mistake;
 use table::{Lines, TableReader};
 
 use crate::ask::Operation;
+use crate::decision::{Boundary, FailOperational};
 use crate::device::{Criticality, Standing};
 use crate::duration;
 use crate::ids::{Slug, Title};
@@ -33,6 +36,14 @@ pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// The most faults that are listed.
 const ERRORS_MAX: usize = 50;
 
+const TABLES: [&str; 6] = [
+    "rule",
+    "profile",
+    "test",
+    "decision",
+    "boundary",
+    "fail-operational",
+];
 const RULE_FIELDS: [&str; 11] = [
     "name",
     "operations",
@@ -131,6 +142,9 @@ struct Written {
     rules: Vec<Found<Rule>>,
     profiles: Vec<Found<Profile>>,
     tests: Vec<Found<Example>>,
+    decisions: Vec<Found<decision::Settings>>,
+    boundaries: Vec<Found<Boundary>>,
+    fail_operational: Vec<Found<FailOperational>>,
 }
 
 /// Reads a document as the `version`th policy of its tenant. Its tests are read, not run.
@@ -144,6 +158,7 @@ pub fn parse(text: &str, version: i64) -> Result<Policy, DocumentError> {
         return Err(sorted(errors));
     }
     let hash = canonical::hash(&written);
+    let decisions = decision::rules(&written);
     let own = written
         .profiles
         .into_iter()
@@ -154,6 +169,7 @@ pub fn parse(text: &str, version: i64) -> Result<Policy, DocumentError> {
         rules: written.rules.into_iter().map(|rule| rule.value).collect(),
         profiles: own.chain(builtin::profiles()).collect(),
         tests: written.tests.into_iter().map(|test| test.value).collect(),
+        decisions,
     })
 }
 
@@ -209,10 +225,10 @@ fn read(text: &str) -> Result<Written, Vec<Mistake>> {
     let mut errors = Vec::new();
     for key in document.get_ref().keys() {
         let name = key.get_ref().as_ref();
-        if !["rule", "profile", "test"].contains(&name) {
+        if !TABLES.contains(&name) {
             let shown: String = name.chars().take(80).collect();
-            let what =
-                format!("unknown table {shown:?}; known are [[rule]], [[profile]], [[test]]");
+            let known: Vec<_> = TABLES.iter().map(|name| format!("[[{name}]]")).collect();
+            let what = format!("unknown table {shown:?}; known are {}", known.join(", "));
             errors.push(outside(lines.at(key.span().start), what));
         }
     }
@@ -228,6 +244,30 @@ fn read(text: &str) -> Result<Written, Vec<Mistake>> {
             profile,
         ),
         tests: tables(document, "test", &TEST_FIELDS, &lines, &mut errors, example),
+        decisions: tables(
+            document,
+            "decision",
+            &decision::SETTINGS_FIELDS,
+            &lines,
+            &mut errors,
+            decision::settings,
+        ),
+        boundaries: tables(
+            document,
+            "boundary",
+            &decision::BOUNDARY_FIELDS,
+            &lines,
+            &mut errors,
+            decision::boundary,
+        ),
+        fail_operational: tables(
+            document,
+            "fail-operational",
+            &decision::FAIL_OPERATIONAL_FIELDS,
+            &lines,
+            &mut errors,
+            decision::fail_operational,
+        ),
     };
     if errors.is_empty() {
         Ok(written)

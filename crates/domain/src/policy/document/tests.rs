@@ -417,3 +417,97 @@ fn an_example_can_name_the_rule_that_must_speak() {
             .contains("by rule secret, got refuse")
     );
 }
+
+const DECISIONS: &str = r#"
+[[decision]]
+valid-for = "30s"
+full-after = "1d"
+full-needs = ["seen-in-use", "attested"]
+
+[[boundary]]
+name = "historian"
+services = ["historian"]
+sites = ["Plant"]
+networks = ["10.3.0.0/16", "fd00::/8"]
+tier = "full"
+
+[[fail-operational]]
+name = "safety"
+criticality = ["safety"]
+for = "72h"
+reason = "stopping is worse"
+"#;
+
+#[test]
+fn what_is_said_of_decisions_is_read_and_is_part_of_the_hash() {
+    let without = parse(DEFAULT_DOCUMENT, 1).unwrap();
+    let base = "[[rule]]\nname = \"no\"\naction = \"refuse\"\nreason = \"none\"\n";
+    let bare = parse(base, 1).unwrap();
+    assert_eq!(bare.decisions, crate::decision::DecisionRules::default());
+    let policy = parse(&format!("{base}{DECISIONS}"), 1).unwrap();
+    let said = &policy.decisions;
+    assert_eq!((said.valid_for_s, said.full_after_s), (30, 86_400));
+    assert_eq!(said.full_needs.len(), 2);
+    assert_eq!(said.boundaries[0].networks.len(), 2);
+    assert_eq!(said.boundaries[0].tier, crate::decision::Tier::Full);
+    assert_eq!(said.fail_operational[0].for_s, 72 * 3_600);
+    assert_ne!(policy.hash, bare.hash);
+    // The policy of a new house lists its safety devices.
+    assert_eq!(without.decisions.fail_operational.len(), 1);
+    for (old, new) in [
+        ("30s", "31s"),
+        ("\"1d\"", "\"2d\""),
+        ("10.3.0.0/16", "10.4.0.0/16"),
+        ("\"full\"", "\"limited\""),
+        ("72h", "71h"),
+        ("[\"Plant\"]", "[\"Hall 3\"]"),
+    ] {
+        let changed = parse(&format!("{base}{}", DECISIONS.replace(old, new)), 1).unwrap();
+        assert_ne!(changed.hash, policy.hash, "{new}");
+    }
+}
+
+#[test]
+fn what_nobody_means_about_decisions_is_refused_by_name() {
+    let base = "[[rule]]\nname = \"no\"\naction = \"refuse\"\nreason = \"none\"\n";
+    for (text, expected) in [
+        (
+            "[[decision]]\nvalid-for = \"2h\"\n",
+            "how long a verdict may be wrong",
+        ),
+        ("[[decision]]\nfull-needs = [\"luck\"]\n", "luck"),
+        (
+            "[[decision]]\n[[decision]]\n",
+            "there is a [[decision]] above",
+        ),
+        (
+            "[[boundary]]\nname = \"x\"\n",
+            "wants sites, owners, networks or a tier",
+        ),
+        (
+            "[[boundary]]\nname = \"x\"\ntier = \"quarantine\"\n",
+            "from quarantine",
+        ),
+        (
+            "[[boundary]]\nname = \"x\"\nnetworks = [\"10.3.0.1/16\"]\n",
+            "is not a network",
+        ),
+        ("[[boundary]]\nname = \"x\"\nsites = []\n", "an empty list"),
+        (
+            "[[fail-operational]]\nname = \"x\"\nfor = \"1h\"\nreason = \"y\"\n",
+            "nobody means all",
+        ),
+        (
+            "[[fail-operational]]\nname = \"x\"\nclasses = [\"c\"]\nfor = \"1h\"\n",
+            "reason: is missing",
+        ),
+        (
+            "[[boundary]]\nname = \"x\"\nsites = [\"a\"]\n[[boundary]]\nname = \"x\"\nsites = [\"b\"]\n",
+            "names are unique",
+        ),
+    ] {
+        let text = format!("{base}{text}");
+        let error = parse(&text, 1).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}\n{error}");
+    }
+}

@@ -53,6 +53,10 @@ const VERBS: &[(&str, &[&str])] = &[
             "POST /devices/{id}/retire",
         ],
     ),
+    ("decide ask", &["POST /decide"]),
+    ("decide replay", &["GET /decisions/{verdict}"]),
+    ("trust show", &["GET /trust/{device}"]),
+    ("trust said", &["GET /decisions"]),
     ("cert list", &["GET /certificates"]),
     (
         "cert show",
