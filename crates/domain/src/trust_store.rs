@@ -140,6 +140,17 @@ pub enum TrustStoreChange {
 }
 
 impl TrustStoreChange {
+    /// The relying parties whose trust stores it is about.
+    pub fn parties(&self) -> &[Slug] {
+        match self {
+            TrustStoreChange::Report { party, .. }
+            | TrustStoreChange::Budget { party, .. }
+            | TrustStoreChange::Prune { party, .. }
+            | TrustStoreChange::Restore { party, .. } => std::slice::from_ref(party),
+            TrustStoreChange::Legacy { legacy, .. } => &legacy.relying_parties,
+        }
+    }
+
     /// What the actor must be allowed.
     pub fn permission(&self) -> Permission {
         match self {

@@ -98,9 +98,16 @@ impl Engine {
                 | Change::SetBaseUrl { .. }
         );
         let is_rollover = matches!(change, Change::MoveIssuer(_));
+        let of_trust_store = match &change {
+            Change::TrustStore(change) => Some(change.clone()),
+            _ => None,
+        };
         let changed = self.carry_out(actor, change, now).await?;
         if reloads {
             self.reload().await?;
+        }
+        if let Some(change) = of_trust_store {
+            self.review_after(&change).await?;
         }
         if is_rollover && let Err(error) = self.renew_system().await {
             // The step is taken; the system duty will try again.

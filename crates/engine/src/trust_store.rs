@@ -12,8 +12,8 @@ use tenure_domain::operator::Actor;
 use tenure_domain::refusal::Refusal;
 use tenure_domain::trust_store::{Comparison, Fingerprint, TrustStoreChange};
 use tenure_store::relying_party::{self, Known};
-use tenure_store::trust_store::{self as stored, Reviewed};
-use tenure_store::{ReadTx, StoreError, Tx, issuer as issuers, registry};
+use tenure_store::trust_store::{self as stored, Measure};
+use tenure_store::{ReadTx, StoreError, Tx, registry};
 use tenure_x509::{Cert, Time, pem_certificates};
 
 pub use audit::{AUDIT, AuditText};
@@ -47,14 +47,7 @@ pub fn compare(
     known: &Known,
     now: Time,
 ) -> Result<Comparison, StoreError> {
-    stored::compare(tx, tenant, &all(tx, tenant)?, known, now)
-}
-
-fn all(tx: &ReadTx<'_>, tenant: TenantId) -> Result<Vec<Arc<Issuer>>, StoreError> {
-    Ok(issuers::all(tx, tenant)?
-        .into_iter()
-        .map(Arc::new)
-        .collect())
+    stored::compare(tx, tenant, &Measure::take(tx, tenant, now)?, known)
 }
 
 /// The issuing CAs of a bundle, oldest first.
@@ -65,17 +58,19 @@ pub fn bundle(
     kind: BundleKind,
     now: Time,
 ) -> Result<Vec<Arc<Issuer>>, StoreError> {
-    let all = all(tx, tenant)?;
-    let comparison = stored::compare(tx, tenant, &all, known, now)?;
+    let measure = Measure::take(tx, tenant, now)?;
+    let comparison = stored::compare(tx, tenant, &measure, known)?;
     let wanted: Vec<_> = comparison
         .meant
         .iter()
         .filter(|meant| kind == BundleKind::Intended || meant.is_used_here(now))
         .map(|meant| meant.issuer.clone())
         .collect();
-    Ok(all
-        .into_iter()
+    Ok(measure
+        .issuers()
+        .iter()
         .filter(|issuer| wanted.contains(&issuer.name))
+        .cloned()
         .collect())
 }
 
@@ -121,8 +116,6 @@ pub(crate) fn carry_out(
             let known = named(tx, tenant, party)?;
             let certs = certificates(pem).map_err(bad)?;
             stored::report(tx, &known, &certs, actor, now)?;
-            let all = all(tx, tenant)?;
-            stored::review(tx, tenant, &all, &known, &Actor::system(DUTY), now)?;
         }
         TrustStoreChange::Budget { party, anchors_max } => {
             if !(1..=BUDGET_MAX).contains(anchors_max) {
@@ -132,8 +125,6 @@ pub(crate) fn carry_out(
             }
             let known = named(tx, tenant, party)?;
             stored::set_budget(tx, &known, *anchors_max, actor, now)?;
-            let all = all(tx, tenant)?;
-            stored::review(tx, tenant, &all, &known, &Actor::system(DUTY), now)?;
         }
         TrustStoreChange::Legacy { pem, legacy } => {
             let certs = certificates(pem).map_err(bad)?;
@@ -151,15 +142,10 @@ pub(crate) fn carry_out(
             if registry::owner::no(tx, tenant, legacy.owner.as_str())?.is_none() {
                 return Err(bad(format!("owner: there is no owner {}", legacy.owner)));
             }
-            let parties = legacy.relying_parties.iter();
-            let parties = parties
-                .map(|name| named(tx, tenant, name))
-                .collect::<Result<Vec<_>, _>>()?;
-            stored::put_legacy(tx, cert, legacy, actor, now)?;
-            let all = all(tx, tenant)?;
-            for known in parties {
-                stored::review(tx, tenant, &all, &known, &Actor::system(DUTY), now)?;
+            for name in &legacy.relying_parties {
+                named(tx, tenant, name)?;
             }
+            stored::put_legacy(tx, cert, legacy, actor, now)?;
         }
         TrustStoreChange::Prune { party, anchor, why } => {
             if why.trim().is_empty() {
@@ -180,8 +166,6 @@ pub(crate) fn carry_out(
                 Refusal::Conflict { what }
             })?;
             stored::prune(tx, &known, *anchor, (&proof, why), actor, now)?;
-            let all = all(tx, tenant)?;
-            stored::review(tx, tenant, &all, &known, &Actor::system(DUTY), now)?;
         }
         TrustStoreChange::Restore { party, anchor, why } => {
             if why.trim().is_empty() {
@@ -192,8 +176,6 @@ pub(crate) fn carry_out(
                 let what = format!("an anchor {anchor} that was taken out of {party}");
                 return Err(Refusal::NotFound { what }.into());
             }
-            let all = all(tx, tenant)?;
-            stored::review(tx, tenant, &all, &known, &Actor::system(DUTY), now)?;
         }
     }
     Ok(())
@@ -239,28 +221,44 @@ impl Engine {
                 return Ok(());
             };
             after = last.party.name.to_string();
-            let now = self.clock().now();
-            let reviewed = self
-                .record(move |tx| {
-                    let all = all(tx, tenant)?;
-                    let actor = Actor::system(DUTY);
-                    let mut outcome = Reviewed::Unchanged;
-                    for known in &page {
-                        if stored::review(tx, tenant, &all, known, &actor, now)?
-                            == Reviewed::Changed
-                        {
-                            outcome = Reviewed::Changed;
-                        }
-                    }
-                    if outcome == Reviewed::Unchanged {
-                        tx.excuse("the trust stores are as they were");
-                    }
-                    Ok(outcome)
-                })
-                .await?;
-            if reviewed == Reviewed::Changed {
-                self.wake_integrate();
-            }
+            self.review(page).await?;
         }
+    }
+
+    /// Looks at those that a change was about.
+    pub(crate) async fn review_after(&self, change: &TrustStoreChange) -> Result<(), Rejection> {
+        let tenant = self.tenant();
+        let names = change.parties().to_vec();
+        let parties = self
+            .store()
+            .read(move |tx| {
+                let known = names
+                    .iter()
+                    .map(|name| relying_party::by_name(tx, tenant, name.as_str()));
+                Ok::<_, StoreError>(known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten())
+            })
+            .await?;
+        self.review(parties.collect()).await
+    }
+
+    /// Judged on a reading thread; only what is news goes to the writer.
+    async fn review(&self, parties: Vec<Known>) -> Result<(), Rejection> {
+        let (tenant, now) = (self.tenant(), self.clock().now());
+        let verdicts = self
+            .store()
+            .read(move |tx| {
+                let measure = Measure::take(tx, tenant, now)?;
+                let judged = parties
+                    .iter()
+                    .map(|known| stored::judge(tx, tenant, &measure, known, now));
+                judged.collect::<Result<Vec<_>, StoreError>>()
+            })
+            .await?;
+        for verdict in verdicts.into_iter().filter(|verdict| !verdict.is_known()) {
+            self.record(move |tx| Ok(stored::settle(tx, &verdict, &Actor::system(DUTY), now)?))
+                .await?;
+            self.wake_integrate();
+        }
+        Ok(())
     }
 }

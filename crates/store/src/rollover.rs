@@ -151,6 +151,25 @@ pub struct Remains {
 pub fn remains(tx: &ReadTx<'_>, issuer: IssuerNo, now: Time) -> Result<Remains, StoreError> {
     let [issued, replaced, held] =
         [Status::Issued, Status::Replaced, Status::Held].map(Status::code);
+    let devices = tx.all(
+        "SELECT DISTINCT device.id FROM cert JOIN device ON device.no = cert.device
+         WHERE cert.na >= $1 AND cert.issuer = $2 AND cert.status IN ($3, $4, $5)
+           AND cert.class > 0 AND cert.profile <> 'tenure-ocsp'
+           AND NOT (cert.status = $4 AND cert.profile = 'tenure-server') LIMIT 5",
+        &[&now.unix(), &issuer.0, &issued, &replaced, &held],
+        |row| device_id(row, 0),
+    )?;
+    Ok(Remains {
+        leaves: leaves(tx, issuer, now)?,
+        devices,
+        last_traffic: last_traffic(tx, issuer)?,
+    })
+}
+
+/// How many certificates of an issuer are in force, as [`Remains::leaves`] counts them.
+pub fn leaves(tx: &ReadTx<'_>, issuer: IssuerNo, now: Time) -> Result<u64, StoreError> {
+    let [issued, replaced, held] =
+        [Status::Issued, Status::Replaced, Status::Held].map(Status::code);
     let leaves = tx.number(
         "SELECT count(*) FROM (SELECT 1 FROM cert WHERE na >= $1 AND issuer = $2
            AND status IN ($3, $4, $5) AND class > 0 AND profile <> 'tenure-ocsp'
@@ -164,23 +183,16 @@ pub fn remains(tx: &ReadTx<'_>, issuer: IssuerNo, now: Time) -> Result<Remains, 
             &LEAVES_MAX,
         ],
     )?;
-    let devices = tx.all(
-        "SELECT DISTINCT device.id FROM cert JOIN device ON device.no = cert.device
-         WHERE cert.na >= $1 AND cert.issuer = $2 AND cert.status IN ($3, $4, $5)
-           AND cert.class > 0 AND cert.profile <> 'tenure-ocsp'
-           AND NOT (cert.status = $4 AND cert.profile = 'tenure-server') LIMIT 5",
-        &[&now.unix(), &issuer.0, &issued, &replaced, &held],
-        |row| device_id(row, 0),
-    )?;
+    Ok(u64::try_from(leaves).unwrap_or(0))
+}
+
+/// When a service last reported a certificate of an issuer in use.
+pub fn last_traffic(tx: &ReadTx<'_>, issuer: IssuerNo) -> Result<Option<Time>, StoreError> {
     let last = tx.number(
         "SELECT coalesce(max(last), 0) FROM issuer_traffic WHERE issuer = $1",
         &[&issuer.0],
     )?;
-    Ok(Remains {
-        leaves: u64::try_from(leaves).unwrap_or(0),
-        devices,
-        last_traffic: (last > 0).then(|| Time::from_unix(last)),
-    })
+    Ok((last > 0).then(|| Time::from_unix(last)))
 }
 
 /// Whether a use of a certificate of an issuer, seen by a service, is news: the first there, or an

@@ -3,24 +3,25 @@
 //! The way from an anchor to who trusts it goes through what was observed, never through what was
 //! meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tenure_domain::event::Event;
-use tenure_domain::finding::{Subject, SubjectKind};
+use tenure_domain::finding::{FindingState, Matter, NewFinding, Subject, SubjectKind};
 use tenure_domain::issuer::Issuer;
 use tenure_domain::rollover::rollover_set;
 use tenure_domain::trust_store::{
     ANCHORS_MAX_DEFAULT, Comparison, Fingerprint, HeldAnchor, KINDS, Legacy, Meant,
 };
-use tenure_domain::{Actor, RelyingPartyNo, Slug, TenantId};
+use tenure_domain::{Actor, IssuerNo, RelyingPartyNo, Slug, TenantId};
 use tenure_x509::{Cert, Time};
 
 use crate::error::StoreError;
 use crate::finding;
+use crate::issuer;
 use crate::registry::slug;
 use crate::relying_party::Known;
-use crate::rollover::remains;
+use crate::rollover::{last_traffic, leaves};
 use crate::stamp::Stamp;
 use crate::tx::{ReadTx, Row, Tx};
 
@@ -218,22 +219,46 @@ pub fn put_legacy(
     .map(drop)
 }
 
+/// What trust stores are compared with, read once for many of them.
+pub struct Measure {
+    issuers: Vec<Arc<Issuer>>,
+    /// Certificates in force and last use, of the issuers that bundles carry.
+    left: HashMap<IssuerNo, (u64, Option<Time>)>,
+}
+
+impl Measure {
+    /// The issuers, and what is left of the work of each that bundles carry.
+    pub fn take(tx: &ReadTx<'_>, tenant: TenantId, now: Time) -> Result<Measure, StoreError> {
+        let issuers: Vec<_> = issuer::all(tx, tenant)?.into_iter().map(Arc::new).collect();
+        let mut left = HashMap::new();
+        for issuer in rollover_set(&issuers, &[]) {
+            let found = (leaves(tx, issuer.no, now)?, last_traffic(tx, issuer.no)?);
+            left.insert(issuer.no, found);
+        }
+        Ok(Measure { issuers, left })
+    }
+
+    /// The issuers, oldest first.
+    pub fn issuers(&self) -> &[Arc<Issuer>] {
+        &self.issuers
+    }
+}
+
 /// What a relying party is meant to hold and was observed to hold.
 pub fn compare(
     tx: &ReadTx<'_>,
     tenant: TenantId,
-    issuers: &[Arc<Issuer>],
+    measure: &Measure,
     known: &Known,
-    now: Time,
 ) -> Result<Comparison, StoreError> {
     let pruned = pruned(tx, known.no)?;
     let mut meant = Vec::new();
-    for issuer in rollover_set(issuers, &known.party.issuers) {
+    for issuer in rollover_set(&measure.issuers, &known.party.issuers) {
         let fingerprint = Fingerprint(issuer.certificate.fingerprint());
         if pruned.contains(&fingerprint) {
             continue;
         }
-        let left = remains(tx, issuer.no, now)?;
+        let (leaves, seen) = measure.left.get(&issuer.no).copied().unwrap_or_default();
         meant.push(Meant {
             issuer: issuer.name.clone(),
             fingerprint,
@@ -244,15 +269,15 @@ pub fn compare(
                 .collect(),
             state: issuer.state,
             since: issuer.since,
-            leaves: left.leaves,
+            leaves,
             seen_here: seen_here(tx, issuer, known)?,
-            seen: left.last_traffic,
+            seen,
         });
     }
     Ok(Comparison {
         meant,
         pruned,
-        held: held(tx, tenant, issuers, known.no)?,
+        held: held(tx, tenant, &measure.issuers, known.no)?,
         anchors_max: budget(tx, known.no)?.anchors_max,
     })
 }
@@ -325,52 +350,73 @@ fn held(
     )
 }
 
-/// Raises what of a trust store is not as it should be, and clears what is. Says whether anything was
-/// written.
-pub fn review(
-    tx: &mut Tx<'_>,
-    tenant: TenantId,
-    issuers: &[Arc<Issuer>],
-    known: &Known,
-    actor: &Actor,
-    now: Time,
-) -> Result<Reviewed, StoreError> {
-    let Some(reported) = budget(tx, known.no)?.reported else {
-        // Nothing was observed, so nothing is known.
-        return Ok(Reviewed::Unchanged);
-    };
-    let evidence = format!("trust store as reported at {reported}");
-    let comparison = compare(tx, tenant, issuers, known, now)?;
-    let wrong = comparison.findings(&known.party, &evidence, now);
-    let mut reviewed = Reviewed::Unchanged;
-    for new in &wrong {
-        if matches!(
-            finding::raise(tx, new, actor, now)?,
-            finding::Raised::Opened(_)
-        ) {
-            reviewed = Reviewed::Changed;
-        }
-    }
-    let subject = Subject::new(SubjectKind::RelyingParty, known.party.name.as_str());
-    for old in finding::about(tx, tenant, &subject)? {
-        let is_wrong = wrong.iter().any(|new| new.matter == old.matter);
-        if KINDS.contains(&old.matter.kind) && !is_wrong {
-            let why = format!("the trust store is as it should be ({evidence})");
-            if finding::clear(tx, &old.matter, &why, actor, now)?.is_some() {
-                reviewed = Reviewed::Changed;
-            }
-        }
-    }
-    Ok(reviewed)
+/// What has to be raised and cleared about a trust store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// What is not as it should be, and not open yet.
+    pub raise: Vec<NewFinding>,
+    /// What is open and is as it should be.
+    pub clear: Vec<Matter>,
+    /// What it rests on.
+    pub evidence: String,
 }
 
-/// Whether a review changed what is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reviewed {
-    /// Something was raised or cleared.
-    Changed,
-    /// All is known.
-    Unchanged,
+impl Verdict {
+    /// Whether nothing has to be written.
+    pub fn is_known(&self) -> bool {
+        self.raise.is_empty() && self.clear.is_empty()
+    }
+}
+
+/// Judges a trust store. One that was never reported is not judged: nothing is known of it.
+pub fn judge(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    measure: &Measure,
+    known: &Known,
+    now: Time,
+) -> Result<Verdict, StoreError> {
+    let Some(reported) = budget(tx, known.no)?.reported else {
+        return Ok(Verdict::default());
+    };
+    let evidence = format!("trust store as reported at {reported}");
+    let comparison = compare(tx, tenant, measure, known)?;
+    let mut raise = comparison.findings(&known.party, &evidence, now);
+    let subject = Subject::new(SubjectKind::RelyingParty, known.party.name.as_str());
+    let mut clear = Vec::new();
+    for old in finding::about(tx, tenant, &subject)? {
+        if old.state == FindingState::Cleared || !KINDS.contains(&old.matter.kind) {
+            continue;
+        }
+        let before = raise.len();
+        raise.retain(|new| new.matter != old.matter);
+        if raise.len() == before {
+            clear.push(old.matter);
+        }
+    }
+    Ok(Verdict {
+        raise,
+        clear,
+        evidence,
+    })
+}
+
+/// Writes a verdict down.
+pub fn settle(
+    tx: &mut Tx<'_>,
+    verdict: &Verdict,
+    actor: &Actor,
+    now: Time,
+) -> Result<(), StoreError> {
+    for new in &verdict.raise {
+        finding::raise(tx, new, actor, now)?;
+    }
+    let why = format!("the trust store is as it should be ({})", verdict.evidence);
+    for matter in &verdict.clear {
+        finding::clear(tx, matter, &why, actor, now)?;
+    }
+    tx.excuse("somebody else wrote it down meanwhile");
+    Ok(())
 }
 
 /// Takes an anchor out of what a relying party is meant to hold; `proof` says why nothing needs it.

@@ -4,17 +4,15 @@
 //! It is a signed note (C2SP signed-note) by the log's key, so that what reads checkpoints reads it.
 //! Its first line is no log's name, so nobody can take the one for the other.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use tenure_domain::Refusal;
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::ids::TenantId;
-use tenure_domain::issuer::Issuer;
 use tenure_domain::operator::Actor;
 use tenure_domain::text::hex;
 use tenure_store::relying_party::{self, Known};
-use tenure_store::{ReadTx, StoreError, trust_store as stored};
+use tenure_store::trust_store::{self as stored, Measure};
+use tenure_store::{ReadTx, StoreError};
 use tenure_tlog::{NOTE_BYTES_MAX, Note};
 use tenure_x509::Time;
 
@@ -93,7 +91,7 @@ impl Engine {
 
 /// A line for each relying party.
 fn lines(tx: &ReadTx<'_>, tenant: TenantId, now: Time) -> Result<Vec<Value>, StoreError> {
-    let all = super::all(tx, tenant)?;
+    let measure = Measure::take(tx, tenant, now)?;
     let mut lines = Vec::new();
     let mut after = String::new();
     loop {
@@ -103,7 +101,7 @@ fn lines(tx: &ReadTx<'_>, tenant: TenantId, now: Time) -> Result<Vec<Value>, Sto
         };
         after = last.party.name.to_string();
         for known in &page {
-            lines.push(line(tx, tenant, &all, known, now)?);
+            lines.push(line(tx, tenant, &measure, known, now)?);
         }
     }
 }
@@ -111,11 +109,11 @@ fn lines(tx: &ReadTx<'_>, tenant: TenantId, now: Time) -> Result<Vec<Value>, Sto
 fn line(
     tx: &ReadTx<'_>,
     tenant: TenantId,
-    all: &[Arc<Issuer>],
+    measure: &Measure,
     known: &Known,
     now: Time,
 ) -> Result<Value, StoreError> {
-    let compared = stored::compare(tx, tenant, all, known, now)?;
+    let compared = stored::compare(tx, tenant, measure, known)?;
     let reported = stored::budget(tx, known.no)?.reported;
     let name = &known.party.name;
     let intended = compared.meant.iter().map(|meant| {

@@ -566,3 +566,41 @@ async fn a_person_sees_why_a_device_is_turned_away() {
     let page = admin.page("/decisions?device=pump-1&service=a%3Bb").await;
     assert!(page.contains("service:"), "{page}");
 }
+
+#[tokio::test]
+async fn a_rollover_and_a_trust_store_are_shown_with_what_stands_in_the_way() {
+    let house = House::furnished().await;
+    let party = serde_json::json!({
+        "name": "broker", "address": "127.0.0.1:1", "owner": "Hydraulics", "site": "Hall 3",
+    });
+    house.post("/relying-parties", party).await.ok();
+    let admin = Browser::signed_in(&house, &house.admin).await;
+    let page = admin.page("/issuers/issuing-1/rollover").await;
+    for shown in ["issuing-1", "active", "broker", "not tried"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(page.contains("has no active successor"), "{page}");
+    let page = admin.page("/relying-parties/broker/trust-store").await;
+    assert!(page.contains("Nothing was reported"), "{page}");
+    let ours = house.get("/issuers/root").await.ok();
+    let pem = ours["chain_pem"].as_str().unwrap().to_owned();
+    let told = serde_json::json!({ "pem": pem });
+    let store = house
+        .post("/relying-parties/broker/trust-store", told)
+        .await
+        .ok();
+    assert_eq!(store["held"][0]["standing"], "meant", "{store}");
+    let page = admin.page("/relying-parties/broker/trust-store").await;
+    assert!(
+        page.contains("meant") && page.contains("issuing-1"),
+        "{page}"
+    );
+    let bad = serde_json::json!({ "pem": "-----BEGIN CERTIFICATE-----" });
+    let bad = house.post("/relying-parties/broker/trust-store", bad).await;
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+    let none = house.get("/anchors/zz").await;
+    assert_eq!(none.status, StatusCode::BAD_REQUEST);
+    let step = serde_json::json!({ "why": "x" });
+    let step = house.post("/issuers/issuing-1/rollover/jump", step).await;
+    assert_eq!(step.status, StatusCode::BAD_REQUEST);
+}
