@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{FindingKind, Matter, NewFinding, Subject, SubjectKind};
 use crate::ids::Slug;
-use crate::relying_party::RelyingParty;
+use crate::relying_party::{RelyingParty, SessionCheck};
 use crate::words::words;
 
 words! {
@@ -38,6 +38,8 @@ words! {
         Superseded = "superseded" = 11,
         /// A good one of an issuer of this house that the relying party is not for.
         OtherIssuer = "other-issuer" = 12,
+        /// The session that the valid one opened before it was revoked: whether it ended then.
+        LiveSession = "live-session" = 20,
     }
     /// What a relying party did with a canary.
     Reception ("reception") {
@@ -86,7 +88,8 @@ impl Canary {
             | Canary::ConstraintBreaker
             | Canary::Outgoing
             | Canary::Superseded
-            | Canary::OtherIssuer => Reception::Refused,
+            | Canary::OtherIssuer
+            | Canary::LiveSession => Reception::Refused,
         }
     }
 
@@ -129,12 +132,16 @@ impl Round {
             .find(|trial| trial.canary == canary && trial.issuer == *issuer)
     }
 
-    /// What it shows, all in all.
-    pub fn verdict(&self) -> ProbeVerdict {
+    /// What it shows, all in all, of a relying party that says it checks at such times. Of one that
+    /// checks at handshakes only, a session that goes on is known: a finding, and no failure.
+    pub fn verdict(&self, session: SessionCheck) -> ProbeVerdict {
+        let is_known = |trial: &Trial| {
+            trial.canary == Canary::LiveSession && session == SessionCheck::Handshake
+        };
         let judged: Vec<_> = self
             .trials
             .iter()
-            .filter(|trial| !trial.canary.is_progress())
+            .filter(|trial| !trial.canary.is_progress() && !is_known(trial))
             .collect();
         let wrong = |trial: &&Trial| {
             trial.canary.expected() == Reception::Refused && trial.reception == Reception::Accepted
@@ -226,6 +233,16 @@ pub fn conclude(party: &RelyingParty, round: &Round, probe: i64) -> Vec<Conclusi
                     party.enforce_within_s
                 ),
             ),
+            Canary::LiveSession => (
+                FindingKind::SessionSurvives,
+                issuer.to_string(),
+                format!(
+                    "{name} checks when a connection is made and then no more: a session of {issuer} \
+                     goes on after its certificate was revoked ({how}); end sessions with a hook \
+                     (`tenure hook add`), have it follow the stream of trust changes, or limit how \
+                     long a session may last"
+                ),
+            ),
             other => (
                 FindingKind::AcceptsUnfit,
                 format!("{other} of {issuer}"),
@@ -237,7 +254,7 @@ pub fn conclude(party: &RelyingParty, round: &Round, probe: i64) -> Vec<Conclusi
         };
         let matter = matter(kind, cause);
         // A refusal after the revocation is no proof if the same one was refused before.
-        let was_let_in = trial.canary != Canary::Revoked
+        let was_let_in = !matches!(trial.canary, Canary::Revoked | Canary::LiveSession)
             || [
                 Canary::Valid,
                 Canary::Incoming,

@@ -31,6 +31,10 @@ words! {
     }
 }
 
+/// How long after it is true that a key must be thought bad its certificate may be revoked, in
+/// seconds: a day, as the baseline of the CA/Browser Forum has it (section 4.9.1.1).
+pub const REVOKE_WITHIN_S: i64 = 86_400;
+
 /// How a certificate was withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revocation {
@@ -40,6 +44,14 @@ pub struct Revocation {
     pub at: Time,
     /// Since when the key must be thought bad, if earlier.
     pub invalidity: Option<Time>,
+}
+
+impl Revocation {
+    /// How long the revocation came after what it is for, in seconds; none if that is not known.
+    pub fn lag_s(&self) -> Option<i64> {
+        self.invalidity
+            .map(|since| self.at.unix().saturating_sub(since.unix()).max(0))
+    }
 }
 
 /// One certificate as the store knows it, without its DER.

@@ -4,7 +4,8 @@
 use tenure_x509::Time;
 
 use crate::device::{DeviceSpec, Standing};
-use crate::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo, Slug, Title};
+use crate::hook::{Hidden, Hook};
+use crate::ids::{AskNo, DeviceId, EventSeq, FindingNo, IncidentNo, OperatorNo, Slug, Title};
 use crate::operator::{Permission, Role};
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 use crate::relying_party::RelyingParty;
@@ -26,6 +27,23 @@ pub enum Change {
     PutRelyingParty(Box<RelyingParty>),
     /// Take a relying party away.
     RemoveRelyingParty(Slug),
+    /// Add a hook or change it.
+    PutHook {
+        /// What it is to be.
+        hook: Box<Hook>,
+        /// Its secret; the one there is stays if none is given. One that we make is made with the
+        /// hook, and anew only if asked for.
+        secret: HookSecret,
+    },
+    /// Have a hook told again of everything after an event.
+    RedeliverHook {
+        /// Which.
+        hook: Slug,
+        /// After which event.
+        after: EventSeq,
+    },
+    /// Take a hook away, with its secret.
+    RemoveHook(Slug),
     /// Register a manufacturer's roots or replace them.
     PutManufacturer(Manufacturer),
     /// Register a device; an error if the id is taken.
@@ -117,6 +135,17 @@ pub struct IssuerMove {
     pub why: String,
 }
 
+/// What becomes of a hook's secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookSecret {
+    /// The one there is stays.
+    Keep,
+    /// This one, which is the receiver's.
+    Given(Hidden),
+    /// A fresh one of ours, shown once.
+    Fresh,
+}
+
 impl Change {
     /// What the actor must be allowed.
     pub fn permission(&self) -> Permission {
@@ -138,6 +167,9 @@ impl Change {
             | Change::ResolveIncident { .. }
             | Change::AcknowledgeFinding { .. } => Permission::Approve,
             Change::PutManufacturer(_)
+            | Change::PutHook { .. }
+            | Change::RedeliverHook { .. }
+            | Change::RemoveHook(_)
             | Change::ApplyPolicy { .. }
             | Change::MoveIssuer(_)
             | Change::SetBaseUrl { .. } => Permission::ChangePolicy,

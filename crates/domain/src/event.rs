@@ -10,11 +10,13 @@ use tenure_x509::{KeyHash, Reason, Serial, Time};
 
 use crate::canary::{ProbeScope, ProbeVerdict};
 use crate::device::{Criticality, Standing};
+use crate::hook::{HookKind, Wire};
 use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
 use crate::issuer::IssuerState;
 use crate::operator::{Actor, Role};
 use crate::relying_party::{PeerProtocol, RevocationCheck, SessionCheck};
 use crate::text;
+use crate::trust_change::TrustChangeKind;
 
 /// What happened. New variants go at the end of their group; none is ever changed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -236,6 +238,17 @@ pub enum Event {
         service: Option<String>,
     },
 
+    // Hooks.
+    HookAdded(Box<HookFields>),
+    HookChanged(Box<HookFields>),
+    HookRemoved {
+        name: String,
+    },
+    HookSetBack {
+        after: i64,
+        name: String,
+    },
+
     // Issuers, policy, operators and the house itself.
     IssuerCreated {
         algorithm: String,
@@ -365,6 +378,23 @@ pub struct RelyingPartyFields {
     pub site: String,
 }
 
+/// What is recorded of a hook; never its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct HookFields {
+    pub address: String,
+    pub again_after_s: i64,
+    pub anchors_hash: String,
+    pub audience: String,
+    pub changes: Vec<TrustChangeKind>,
+    pub criticality: Criticality,
+    pub kind: HookKind,
+    pub name: String,
+    pub owner: String,
+    pub topic: String,
+    pub wire: Wire,
+}
+
 /// What is recorded of an issued certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)]
@@ -456,6 +486,10 @@ kinds! {
     RelyingPartyProbed = "relying-party-probed" = 83,
     AccessDecided = "access-decided" = 100,
     AccessDenied = "access-denied" = 101,
+    HookAdded = "hook-added" = 90,
+    HookChanged = "hook-changed" = 91,
+    HookRemoved = "hook-removed" = 92,
+    HookSetBack = "hook-set-back" = 93,
     IssuerCreated = "issuer-created" = 60,
     IssuerChanged = "issuer-changed" = 61,
     RolloverBegun = "rollover-begun" = 120,

@@ -23,8 +23,15 @@ words! {
         RefusesValid = "refuses-valid" = 12,
         /// A relying party cannot be asked.
         NotReached = "not-reached" = 13,
+        /// A session at a relying party goes on after its certificate was revoked; the cause is the
+        /// issuer.
+        SessionSurvives = "session-survives" = 14,
         /// A rendering of an issuer's revocation sets is behind the record; the cause is which.
         PublicationLag = "publication-lag" = 16,
+        /// A certificate was revoked long after it should have been; the cause is since when.
+        RevocationLate = "revocation-late" = 17,
+        /// A hook does not get through to its receiver; the cause says to what end.
+        HookFailing = "hook-failing" = 30,
         /// A relying party trusts an anchor that nothing needs, or that is not meant for it; the
         /// cause is the anchor.
         AnchorStale = "anchor-stale" = 40,
@@ -61,6 +68,8 @@ words! {
         Issuer = "issuer" = 3,
         /// A relying party.
         RelyingParty = "relying-party" = 4,
+        /// A hook.
+        Hook = "hook" = 9,
     }
 }
 
@@ -77,6 +86,11 @@ impl Subject {
     /// A device.
     pub fn device(id: &DeviceId) -> Subject {
         Subject::new(SubjectKind::Device, id.as_str())
+    }
+
+    /// A certificate.
+    pub fn certificate(serial: &tenure_x509::Serial) -> Subject {
+        Subject::new(SubjectKind::Certificate, &serial.to_string())
     }
 
     /// An issuer.

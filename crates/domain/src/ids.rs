@@ -33,6 +33,8 @@ numbers! {
     EventSeq,
     /// A finding row.
     FindingNo,
+    /// A hook row.
+    HookNo,
     /// An incident row.
     IncidentNo,
     /// An issuer row.

@@ -22,6 +22,7 @@ pub mod event;
 pub mod evidence;
 pub mod facts;
 pub mod finding;
+pub mod hook;
 pub mod ids;
 pub mod incident;
 pub mod issuer;

@@ -242,7 +242,8 @@ impl Engine {
             | Canary::Incoming
             | Canary::Outgoing
             | Canary::Superseded
-            | Canary::OtherIssuer => "tenure-canary",
+            | Canary::OtherIssuer
+            | Canary::LiveSession => "tenure-canary",
         };
         let profile: Slug = profile
             .parse()

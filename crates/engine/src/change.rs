@@ -8,6 +8,7 @@ use tenure_domain::device::Device;
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
+use tenure_domain::hook::Hidden;
 use tenure_domain::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo};
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::document;
@@ -41,6 +42,13 @@ pub enum Changed {
     Incident(IncidentNo),
     /// A finding is known to somebody.
     Finding(FindingNo),
+    /// A hook was put; its secret if it is one of ours and fresh, shown this once.
+    Hook {
+        /// What the put did.
+        put: registry::Put,
+        /// The secret.
+        fresh: Option<Hidden>,
+    },
     /// A policy is in force, under this version.
     Policy(i64),
     /// A fresh token, shown this once.
@@ -151,6 +159,11 @@ impl Engine {
                     .await?;
                 Ok(Changed::Token(NewToken { no, token: text }))
             }
+            Change::PutHook { hook, secret } => self.put_hook(actor, *hook, secret, now).await,
+            Change::RedeliverHook { hook, after } => {
+                self.set_hook_back(actor, hook, after, now).await
+            }
+            Change::RemoveHook(name) => self.remove_hook(actor, name, now).await,
             Change::ApplyPolicy { document } => self.apply_policy(actor, document, now).await,
             Change::SetBaseUrl { issuer, base_url } => {
                 is_base_url(&base_url)?;
@@ -355,6 +368,9 @@ fn plain(
         Change::NewSecret { .. }
         | Change::CreateToken { .. }
         | Change::ApplyPolicy { .. }
+        | Change::PutHook { .. }
+        | Change::RedeliverHook { .. }
+        | Change::RemoveHook(_)
         | Change::SetBaseUrl { .. } => return Ok(Changed::Done),
     };
     if put == registry::Put::Unchanged {

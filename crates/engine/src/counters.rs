@@ -1,8 +1,9 @@
 //! What the engine counts; the server turns it into metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// One number that only grows.
 #[derive(Debug, Default)]
@@ -20,6 +21,30 @@ impl Count {
     }
 }
 
+/// The last so many lengths of time are kept.
+const SPANS_KEPT: usize = 1_024;
+
+/// How long something took, the last times it happened.
+#[derive(Debug, Default)]
+pub struct Spans(Mutex<VecDeque<i64>>);
+
+impl Spans {
+    /// It happened once more.
+    pub fn add(&self, took: Duration) {
+        let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spans.len() == SPANS_KEPT {
+            spans.pop_front();
+        }
+        spans.push_back(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
+    }
+
+    /// In milliseconds, oldest first.
+    pub fn all(&self) -> Vec<i64> {
+        let spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spans.iter().copied().collect()
+    }
+}
+
 /// Everything counted since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -33,6 +58,8 @@ pub struct Counters {
     pub ocsp: Count,
     /// Verdicts given.
     pub decided: Count,
+    /// From a withdrawal on record to the lists that hold it.
+    pub published: Spans,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
 }
 

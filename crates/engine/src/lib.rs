@@ -20,6 +20,7 @@ mod enroll;
 pub mod facts;
 mod fault;
 mod finding;
+mod hook;
 mod lists;
 mod observe;
 pub mod origin;
@@ -36,7 +37,8 @@ mod verdicts;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
 pub use blast::{Blast, Reached};
 pub use canary::CanaryIdentity;
@@ -46,6 +48,7 @@ pub use counters::Counters;
 pub use decide::{Agreement, DecideAsk, Decided, Identity, Replayed};
 pub use enroll::Answer;
 pub use fault::{Chain, Fault, FaultCause, Rejection};
+pub use hook::MESSAGES;
 pub use observe::{Observation, Observed};
 pub use revoke::{BlastRadius, RevokeAsk, Target, Withdrawal};
 pub use snapshot::{Maker, Snapshot};
@@ -83,6 +86,9 @@ struct Inside {
     publish: Notify,
     integrate: Notify,
     trust: watch::Sender<()>,
+    /// Since when something may wait to be published.
+    unpublished: Mutex<Option<Instant>>,
+    hooks: watch::Sender<()>,
     watch: OnceLock<fn(Step)>,
 }
 
@@ -128,6 +134,8 @@ impl Engine {
                 publish: Notify::new(),
                 integrate: Notify::new(),
                 trust: watch::Sender::new(()),
+                unpublished: Mutex::default(),
+                hooks: watch::Sender::new(()),
                 watch: OnceLock::new(),
             }),
         };
@@ -241,8 +249,16 @@ impl Engine {
     pub fn wake_publish(&self) {
         self.inside.status.forget();
         self.inside.verdicts.forget();
+        self.unpublished().get_or_insert_with(Instant::now);
         self.inside.publish.notify_one();
         self.inside.trust.send_replace(());
+    }
+
+    pub(crate) fn unpublished(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.inside
+            .unpublished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes whenever trust may have been withdrawn or given back. Losing this loses nothing:
@@ -254,6 +270,15 @@ impl Engine {
     /// Says that there are events to be sealed.
     pub fn wake_integrate(&self) {
         self.inside.integrate.notify_one();
+    }
+
+    /// Changes whenever a hook was put or taken away.
+    pub fn hook_changes(&self) -> watch::Receiver<()> {
+        self.inside.hooks.subscribe()
+    }
+
+    pub(crate) fn ring_hooks(&self) {
+        self.inside.hooks.send_replace(());
     }
 
     pub(crate) fn strangers(&self) -> &strangers::Strangers {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tenure_domain::certificate::{Revocation, StatusChange};
+use tenure_domain::certificate::{REVOKE_WITHIN_S, Revocation, StatusChange};
 use tenure_domain::device::{Criticality, Device};
+use tenure_domain::finding::{FindingKind, Matter, NewFinding, Subject};
 use tenure_domain::ids::{CertificateNo, DeviceId, Slug, Title};
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::{CertificateRow, Refusal, Status};
-use tenure_store::{ReadTx, StoreError, Tx, certificate, device, withdrawal};
+use tenure_store::{ReadTx, StoreError, Tx, certificate, device, finding, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::fault::Rejection;
@@ -233,7 +234,13 @@ fn one(
                 at: now,
                 invalidity: *invalidity,
             };
-            Ok(withdrawal::revoke(tx, row.no, how, &ask.actor)?)
+            let withdrawn = withdrawal::revoke(tx, row.no, how, &ask.actor)?;
+            let is_late = how.lag_s().is_some_and(|lag| lag > REVOKE_WITHIN_S);
+            if is_late && withdrawn.before.status != withdrawn.after.status {
+                let late = late(tx, &withdrawn.after, &how)?;
+                finding::raise(tx, &late, &ask.actor, now)?;
+            }
+            Ok(withdrawn)
         }
         (StatusChange::Hold | StatusChange::Release, Status::Revoked) => Err(conflict(format!(
             "certificate {} is revoked for good",
@@ -262,6 +269,29 @@ fn one(
             after: row,
         }),
     }
+}
+
+/// That a certificate was revoked later than it must be (requirement G10).
+fn late(tx: &ReadTx<'_>, row: &CertificateRow, how: &Revocation) -> Result<NewFinding, StoreError> {
+    let device = device::by_no(tx, row.device)?;
+    let (hours, most) = (how.lag_s().unwrap_or(0) / 3_600, REVOKE_WITHIN_S / 3_600);
+    let since = how.invalidity.unwrap_or(how.at);
+    Ok(NewFinding {
+        matter: Matter {
+            kind: FindingKind::RevocationLate,
+            subject: Subject::certificate(&row.serial),
+            cause: format!("since {since}"),
+        },
+        summary: format!(
+            "Certificate {} of {} was revoked {hours} hours after it must not be believed any more \
+             ({since}), and {most} are allowed. See what it was used for meanwhile, and why nobody \
+             knew or acted; then acknowledge this",
+            row.serial, row.device_id
+        ),
+        evidence: Vec::new(),
+        owner: device.as_ref().map(|device| device.owner.clone()),
+        criticality: device.map_or(Criticality::High, |device| device.criticality),
+    })
 }
 
 /// Why a recording transaction gave up.

@@ -10,6 +10,7 @@ pub mod device;
 pub mod est;
 pub mod http;
 pub mod limits;
+pub mod mqtt;
 pub mod peer;
 pub mod probe;
 pub mod renewal;

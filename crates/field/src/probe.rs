@@ -11,13 +11,19 @@ use std::time::Duration;
 use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
 use tenure_domain::relying_party::PeerProtocol;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tenure_wire::mqtt::{Connect, Packet};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::http::{Identity, Trust, client_config};
+use crate::mqtt::{self, Line};
+
+mod live;
+
+pub use live::{Entered, Live, Pulse, enter};
 
 /// How long a whole visit may take.
 const VISIT: Duration = Duration::from_secs(10);
@@ -130,33 +136,39 @@ pub async fn visit(target: &Target, identity: Identity) -> Visit {
 }
 
 async fn knock(target: &Target, identity: Identity) -> Visit {
-    let unreachable =
-        |what: &str, error: &dyn fmt::Display| Visit::Unreachable(format!("{what}: {error}"));
-    let mut config = match client_config(&target.trust, Some(identity)) {
-        Ok(config) => (*config).clone(),
-        Err(error) => return unreachable("the visit cannot be made", &error),
-    };
-    config.alpn_protocols = match target.protocol {
-        PeerProtocol::Https => vec![b"http/1.1".to_vec()],
-        PeerProtocol::Tls | PeerProtocol::Mqtt => Vec::new(),
-    };
-    let name = match ServerName::try_from(target.server_name.clone()) {
-        Ok(name) => name,
-        Err(error) => return unreachable("its name cannot be checked", &error),
-    };
-    let tcp = match TcpStream::connect(target.address.as_str()).await {
-        Ok(tcp) => tcp,
-        Err(error) => return unreachable("no connection", &error),
-    };
-    let connector = TlsConnector::from(std::sync::Arc::new(config));
-    let mut stream = match connector.connect(name, tcp).await {
+    let mut stream = match through(target, identity).await {
         Ok(stream) => stream,
-        Err(error) => return not_through(&error),
+        Err(visit) => return visit,
     };
     match converse(&mut stream, target).await {
         Ok(visit) => visit,
         Err(error) => late(&error),
     }
+}
+
+/// The connection once TLS stands, as far as this side can see.
+async fn through(target: &Target, identity: Identity) -> Result<TlsStream<TcpStream>, Visit> {
+    let unreachable =
+        |what: &str, error: &dyn fmt::Display| Visit::Unreachable(format!("{what}: {error}"));
+    let mut config = match client_config(&target.trust, Some(identity)) {
+        Ok(config) => (*config).clone(),
+        Err(error) => return Err(unreachable("the visit cannot be made", &error)),
+    };
+    config.alpn_protocols = match target.protocol {
+        PeerProtocol::Https => vec![b"http/1.1".to_vec()],
+        PeerProtocol::Tls | PeerProtocol::Mqtt => Vec::new(),
+    };
+    let name = ServerName::try_from(target.server_name.clone())
+        .map_err(|error| unreachable("its name cannot be checked", &error))?;
+    let tcp = TcpStream::connect(target.address.as_str())
+        .await
+        .map_err(|error| unreachable("no connection", &error))?;
+    // What is said is short, and each word waits for its answer.
+    let _ = tcp.set_nodelay(true);
+    TlsConnector::from(std::sync::Arc::new(config))
+        .connect(name, tcp)
+        .await
+        .map_err(|error| not_through(&error))
 }
 
 /// The alert that ended a connection, if one did.
@@ -263,12 +275,17 @@ async fn options(stream: &mut TlsStream<TcpStream>, host: &str) -> io::Result<Vi
     while !heard.contains(&b'\n') && heard.len() < ANSWER_BYTES_MAX {
         hear(stream, &mut heard).await?;
     }
-    Ok(match http_status(&heard) {
+    Ok(judged(&heard))
+}
+
+/// What an HTTP answer means.
+fn judged(heard: &[u8]) -> Visit {
+    match http_status(heard) {
         // nginx answers 400 where the certificate is not good, and 495 and 496 to itself.
         Some(status @ (400 | 401 | 403 | 495 | 496)) => Visit::Refused(Refusal::Http(status)),
         Some(status) => Visit::Accepted(format!("HTTP {status}")),
         None => Visit::Unreachable("its answer is not HTTP/1".to_owned()),
-    })
+    }
 }
 
 /// The status of the first line of an answer (RFC 9112 section 4).
@@ -282,41 +299,40 @@ pub fn http_status(answer: &[u8]) -> Option<u16> {
 
 /// Asks to be let in and says no more (MQTT 3.1.1 section 3.1).
 async fn connect(stream: &mut TlsStream<TcpStream>) -> io::Result<Visit> {
-    const CLIENT: &[u8] = b"tenure-canary";
-    let mut packet = vec![0x10, 0];
-    // Protocol name and level, clean session, and half a minute between signs of life.
-    packet.extend_from_slice(b"\x00\x04MQTT\x04\x02\x00\x1e\x00");
-    packet.push(13); // the length of CLIENT
-    packet.extend_from_slice(CLIENT);
-    let length = u8::try_from(packet.len() - 2).unwrap_or(0);
-    if let Some(place) = packet.get_mut(1) {
-        *place = length;
-    }
-    stream.write_all(&packet).await?;
-    stream.flush().await?;
-    let mut heard = Vec::new();
-    while heard.len() < 4 {
-        hear(stream, &mut heard).await?;
-    }
-    let answer = match connack(&heard) {
-        Some(0) => Visit::Accepted("MQTT CONNACK 0".to_owned()),
-        // Bad user name or password, not authorised.
-        Some(code @ (4 | 5)) => Visit::Refused(Refusal::Mqtt(code)),
-        Some(code) => Visit::Unreachable(format!("it is not ready: MQTT CONNACK {code}")),
-        None => Visit::Unreachable("its answer is not MQTT 3.1.1".to_owned()),
-    };
+    let mut line = Line::new(stream);
+    let answer = greet(&mut line, "tenure-canary").await?;
     // A polite end; whether it is heard changes nothing.
-    let _ = stream.write_all(&[0xe0, 0]).await;
-    let _ = stream.shutdown().await;
+    let _ = line.say(&Packet::Disconnect).await;
+    let _ = line.stream.shutdown().await;
     Ok(answer)
 }
 
-/// The return code of a CONNACK (MQTT 3.1.1 section 3.2).
-pub fn connack(answer: &[u8]) -> Option<u8> {
-    match answer {
-        [0x20, 2, _, code, ..] => Some(*code),
-        _ => None,
-    }
+/// Asks a broker to be let in.
+async fn greet<S>(line: &mut Line<S>, client: &str) -> io::Result<Visit>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let hello = Packet::Connect(Connect {
+        client: client.to_owned(),
+        keep_alive_s: 30,
+        credentials: None,
+    });
+    let answer = match line.say(&hello).await {
+        Ok(()) => line.hear().await,
+        Err(error) => Err(error),
+    };
+    Ok(match answer {
+        Ok(Packet::Connack { code: 0 }) => Visit::Accepted("MQTT CONNACK 0".to_owned()),
+        // Bad user name or password, not authorised.
+        Ok(Packet::Connack {
+            code: code @ (4 | 5),
+        }) => Visit::Refused(Refusal::Mqtt(code)),
+        Ok(Packet::Connack { code }) => {
+            Visit::Unreachable(format!("it is not ready: MQTT CONNACK {code}"))
+        }
+        Err(mqtt::Error::Io(error)) => return Err(error),
+        Ok(_) | Err(_) => Visit::Unreachable("its answer is not MQTT 3.1.1".to_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -337,14 +353,6 @@ mod tests {
         ] {
             assert_eq!(http_status(bad.as_bytes()), None, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_connack_says_its_code() {
-        assert_eq!(connack(&[0x20, 2, 0, 0]), Some(0));
-        assert_eq!(connack(&[0x20, 2, 1, 5, 9]), Some(5));
-        assert_eq!(connack(&[0x20, 3, 0, 0]), None);
-        assert_eq!(connack(b"HTTP"), None);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(crate) mod fleet;
 mod guard;
 mod health;
 mod history;
+pub(crate) mod hook;
 mod idempotency;
 pub(crate) mod import;
 pub(crate) mod incident;
@@ -187,6 +188,7 @@ pub fn routes() -> Vec<Route> {
         sighting::routes(),
         event::routes(),
         stream::routes(),
+        hook::routes(),
         as_of::routes(),
         log::routes(),
         token::routes(),

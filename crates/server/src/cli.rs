@@ -19,6 +19,7 @@ mod cert;
 mod decide;
 mod device;
 mod finding;
+mod hook;
 mod import;
 mod incident;
 mod issuer;
@@ -160,6 +161,9 @@ enum Noun {
     /// What is not as it should be, in one list.
     #[command(subcommand)]
     Finding(finding::Verb),
+    /// Who is told of trust changes, or has sessions ended by us.
+    #[command(subcommand)]
+    Hook(hook::Verb),
     /// Who may use this API.
     #[command(subcommand)]
     Token(token::Verb),
@@ -269,6 +273,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Ask(verb) => ask::run(verb, &session, output).await,
         Noun::Incident(verb) => incident::run(verb, &session, output).await,
         Noun::Finding(verb) => finding::run(verb, &session, output).await,
+        Noun::Hook(verb) => hook::run(verb, &session, output).await,
         Noun::Token(verb) => token::run(verb, &session, output).await,
         Noun::Backup(backup::Verb::Create { to }) => {
             backup::create(to.as_deref(), &session, output).await

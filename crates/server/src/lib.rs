@@ -19,6 +19,7 @@ pub mod config;
 pub mod decision;
 pub mod demo;
 pub mod enroll;
+pub mod hook;
 pub mod hostile;
 pub mod init;
 pub mod limits;

@@ -49,6 +49,8 @@ pub const STREAM_BATCH: u32 = 256;
 pub const STREAM_FRAMES: usize = 64;
 /// Longest text of a certificate that is asked about, in bytes.
 pub const CERTIFICATE_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Hooks that are served; the first by name.
+pub const HOOKS_MAX: u32 = 256;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 

@@ -18,9 +18,9 @@ use tenure_engine::store::relying_party::{self, Known};
 use tenure_engine::store::{StoreError, probe as stored};
 use tenure_engine::{CanaryIdentity, Engine, Rejection};
 use tenure_field::http::{Identity, Trust};
-use tenure_field::probe::{self, Target, Visit};
+use tenure_field::probe::{self, Entered, Live, Pulse, Target, Visit};
 use tenure_x509::Time;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use crate::limits::{PROBED_MAX, VISITS_MAX};
@@ -28,6 +28,9 @@ use crate::listen::Stop;
 
 /// The least and the most time between two tries of a revoked canary.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long a session may go on after its certificate is refused at the door, before it counts as
+/// one that goes on. Never longer than the relying party's own time.
+const SESSION_GRACE: Duration = Duration::from_secs(10);
 
 /// Visits relying parties. A cheap handle.
 #[derive(Clone)]
@@ -158,7 +161,8 @@ impl Prober {
             let (prober, canaries) = (self.clone(), Arc::clone(&canaries));
             first.spawn(async move {
                 let trials = prober.try_all(&guest, &canaries).await;
-                (guest, trials)
+                let sessions = prober.stay(&guest, &canaries, &trials).await;
+                (guest, trials, sessions)
             });
         }
         let tried = first.join_all().await;
@@ -170,11 +174,21 @@ impl Prober {
             }
         }
         let mut second = JoinSet::new();
-        for (guest, trials) in tried {
+        for (guest, trials, sessions) in tried {
             let (prober, canaries) = (self.clone(), Arc::clone(&canaries));
             second.spawn(async move {
+                let (refused, at_the_door) = oneshot::channel();
+                let deadline = revoked + within(&guest);
                 let round = prober.enforced(&guest, &canaries, trials, scope, revoked);
-                let round = round.await;
+                let round = async {
+                    let round = round.await;
+                    // Nobody waits for it if there is no session.
+                    let _ = refused.send(Instant::now());
+                    round
+                };
+                let outlived = outlive(sessions, revoked, deadline, at_the_door);
+                let (mut round, sessions) = tokio::join!(round, outlived);
+                round.trials.extend(sessions);
                 let engine = &prober.inside.engine;
                 engine.record_probe(&guest.party, began, round).await
             });
@@ -211,6 +225,40 @@ impl Prober {
         trials
     }
 
+    /// Enters with each valid canary that was let in, and stays.
+    async fn stay(
+        &self,
+        guest: &Guest,
+        canaries: &[CanaryIdentity],
+        trials: &[Trial],
+    ) -> Vec<(Slug, Session)> {
+        let mut sessions = Vec::new();
+        for trial in trials
+            .iter()
+            .filter(|t| t.canary == Canary::Valid && t.reception == Reception::Accepted)
+        {
+            let of = |c: &&CanaryIdentity| c.canary == Canary::Valid && c.issuer == trial.issuer;
+            let Some(canary) = canaries.iter().find(of) else {
+                continue;
+            };
+            let session = match probe::enter(&guest.target, identity(canary)).await {
+                Entered::Held(live) => {
+                    // Who serves one connection at a time would have nobody in beside it.
+                    let beside = self.visit(guest, canary).await;
+                    if !matches!(beside, Visit::Accepted(_)) {
+                        continue;
+                    }
+                    Session::Open(Box::new(live))
+                }
+                Entered::Over(Visit::Accepted(_)) => Session::NotKept,
+                // It was let in a moment ago; there is nothing to say about sessions.
+                Entered::Over(Visit::Refused(_) | Visit::Unreachable(_)) => continue,
+            };
+            sessions.push((trial.issuer.clone(), session));
+        }
+        sessions
+    }
+
     /// Tries the good canaries again, now that they are revoked, until they are refused or the
     /// relying party's time is over. One of an issuer that comes or goes is tried again only where it
     /// was let in.
@@ -222,8 +270,7 @@ impl Prober {
         scope: ProbeScope,
         revoked: Instant,
     ) -> Round {
-        let within = u64::try_from(guest.party.party.enforce_within_s).unwrap_or(0);
-        let deadline = revoked + Duration::from_secs(within);
+        let deadline = revoked + within(guest);
         let mut slowest = Some(0);
         let good = |c: &&CanaryIdentity| is_good(c) && guest.issuers.contains(&c.issuer);
         for canary in canaries.iter().filter(good) {
@@ -261,11 +308,7 @@ impl Prober {
     async fn visit(&self, guest: &Guest, canary: &CanaryIdentity) -> Visit {
         // The semaphore is never closed; without a permit the visit is made all the same.
         let _permit = self.inside.visits.acquire().await;
-        let identity = Identity {
-            chain: canary.chain.clone(),
-            key: canary.key.clone(),
-        };
-        probe::visit(&guest.target, identity).await
+        probe::visit(&guest.target, identity(canary)).await
     }
 }
 
@@ -275,6 +318,71 @@ fn is_good(canary: &CanaryIdentity) -> bool {
         canary.canary,
         Canary::Valid | Canary::Incoming | Canary::Outgoing | Canary::Superseded
     )
+}
+
+fn identity(canary: &CanaryIdentity) -> Identity {
+    Identity {
+        chain: canary.chain.clone(),
+        key: canary.key.clone(),
+    }
+}
+
+/// How long a relying party has.
+fn within(guest: &Guest) -> Duration {
+    Duration::from_secs(u64::try_from(guest.party.party.enforce_within_s).unwrap_or(0))
+}
+
+/// What a relying party gave a visitor who wanted to stay.
+enum Session {
+    /// A session that is open.
+    Open(Box<Live>),
+    /// It keeps none.
+    NotKept,
+}
+
+/// Watches sessions until they have ended or are known to go on: at the relying party's own time, or
+/// a while after it refuses the same certificate at the door.
+async fn outlive(
+    sessions: Vec<(Slug, Session)>,
+    revoked: Instant,
+    deadline: Instant,
+    mut at_the_door: oneshot::Receiver<Instant>,
+) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let mut until = deadline;
+    for (issuer, session) in sessions {
+        let (reception, how) = match session {
+            Session::NotKept => (Reception::Refused, "it keeps no session open".to_owned()),
+            Session::Open(mut live) => loop {
+                match live.pulse().await {
+                    Pulse::Ended(refusal) => {
+                        let ms = revoked.elapsed().as_millis();
+                        let how = format!("ended {ms} ms after the revocation: {refusal}");
+                        break (Reception::Refused, how);
+                    }
+                    Pulse::Unclear(why) => break (Reception::Unreachable, why),
+                    Pulse::Alive if Instant::now() >= until => {
+                        let s = revoked.elapsed().as_secs();
+                        let how = format!("it goes on {s} s after the revocation");
+                        break (Reception::Accepted, how);
+                    }
+                    Pulse::Alive => {}
+                }
+                if let Ok(refused) = at_the_door.try_recv() {
+                    until = deadline.min(refused + SESSION_GRACE);
+                }
+                let pause = (revoked.elapsed() / 8).clamp(PAUSES.0, Duration::from_secs(1));
+                tokio::time::sleep_until((Instant::now() + pause).min(until).into()).await;
+            },
+        };
+        trials.push(Trial {
+            canary: Canary::LiveSession,
+            issuer,
+            reception,
+            how: how.chars().take(200).collect(),
+        });
+    }
+    trials
 }
 
 fn trial(canary: &CanaryIdentity, shown: Canary, visit: Visit) -> Trial {
@@ -293,20 +401,22 @@ fn trial(canary: &CanaryIdentity, shown: Canary, visit: Visit) -> Trial {
 
 /// Where a relying party is, and how it is known to be the right one.
 fn target(engine: &Engine, party: &RelyingParty) -> Target {
-    let own = || {
-        let issuers = engine.snapshot();
-        let roots = issuers
-            .issuers
-            .iter()
-            .filter(|issuer| issuer.kind == IssuerKind::Root);
-        Trust::Anchors(roots.map(|root| root.certificate.der().to_vec()).collect())
-    };
     Target {
         address: party.address.to_string(),
         server_name: party.expected_name().to_owned(),
-        trust: Trust::from_pem(&party.anchors_pem).unwrap_or_else(|_| own()),
+        trust: Trust::from_pem(&party.anchors_pem).unwrap_or_else(|_| own_roots(engine)),
         protocol: party.protocol,
     }
+}
+
+/// Our own roots, as what another's certificate leads to.
+pub(crate) fn own_roots(engine: &Engine) -> Trust {
+    let issuers = engine.snapshot();
+    let roots = issuers
+        .issuers
+        .iter()
+        .filter(|issuer| issuer.kind == IssuerKind::Root);
+    Trust::Anchors(roots.map(|root| root.certificate.der().to_vec()).collect())
 }
 
 /// When a relying party is due again: after an interval, less or more a tenth, so that they spread.

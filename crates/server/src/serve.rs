@@ -14,9 +14,10 @@ use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::sign::SigningKey;
 use tenure_engine::duty::Duties;
-use tenure_engine::signer::Keyring;
+use tenure_engine::signer::{Custody, Doors, Keyring, NewKey, OpenedBy, Passphrase};
 use tenure_engine::store::{Options, Store};
-use tenure_engine::{Clock, Engine, Settings};
+use tenure_engine::{Clock, Engine, MESSAGES, Settings};
+use tenure_x509::KeyKind;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -138,7 +139,10 @@ impl Running {
             prompt: Prompt::Once,
         };
         let directory = data.join(&config.keys.directory);
-        let ring = Keyring::open(&directory, &wanted.find()?)?;
+        let passphrase = wanted.find()?;
+        let ring = Keyring::open(&directory, &passphrase)?;
+        make_messages_key(&ring, &passphrase);
+        drop(passphrase);
         let keys: Vec<_> = ring
             .records()
             .iter()
@@ -176,6 +180,7 @@ impl Running {
             let every = Duration::from_secs(config.probe.every_s);
             listeners.spawn(desk.prober().clone().keep_on(every, stop.clone()));
         }
+        listeners.spawn(crate::hook::keep_on(engine.clone(), stop.clone()));
         listeners.spawn(follow_renewals(engine.clone(), certificate, stop));
         let address = |wanted: Listener| {
             let mut found = addresses.iter();
@@ -224,6 +229,28 @@ impl Running {
         self.duties.stop(&self.engine).await;
         RunFile::remove(&self.data);
         self.engine.store().close();
+    }
+}
+
+/// Makes the key of messages if there is none yet. Without it no hook can keep a secret, and
+/// everything else goes on.
+fn make_messages_key(ring: &Keyring, passphrase: &Passphrase) {
+    if ring.records().iter().any(|record| record.name == MESSAGES) {
+        return;
+    }
+    let made = ring.make(
+        NewKey {
+            name: MESSAGES.to_owned(),
+            doors: Doors::MESSAGES,
+            kind: KeyKind::P256,
+            opened_by: OpenedBy::Serve,
+            custody: Custody::File,
+            created: Clock::system().now(),
+        },
+        passphrase,
+    );
+    if let Err(error) = made {
+        tracing::warn!(%error, "there is no key of messages, so hooks cannot be used");
     }
 }
 

@@ -28,6 +28,7 @@ mod enforcement;
 mod fault;
 mod finding;
 mod fleet;
+mod hook;
 mod incident;
 mod issuer;
 mod page;
@@ -100,6 +101,7 @@ pub fn router(desk: Desk) -> Router {
             get(trust_store::show),
         )
         .route("/enforcement", get(enforcement::show))
+        .route("/hooks", get(hook::list))
         .route("/blast-radius", get(blast::show))
         .route("/decisions", get(decision::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))

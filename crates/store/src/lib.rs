@@ -18,6 +18,7 @@ mod driver;
 mod error;
 pub mod event;
 pub mod finding;
+pub mod hook;
 pub mod idempotency;
 pub mod identity;
 pub mod import;

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0010_rollover.sql"),
     include_str!("../schema/sqlite/0011_trust_store.sql"),
     include_str!("../schema/sqlite/0012_verdict.sql"),
+    include_str!("../schema/sqlite/0013_hook.sql"),
 ];
 
 /// The schema this release reads and writes.

@@ -58,7 +58,7 @@ pub fn add(
     now: Time,
 ) -> Result<ProbeNo, StoreError> {
     let stamp = Stamp::new(actor, now);
-    let verdict = round.verdict();
+    let verdict = round.verdict(party.session);
     let probe = tx.insert(
         "INSERT INTO probe(tenant, party, scope, verdict, began, ended, enforced, document)
          VALUES($1, $2, $3, $4, $5, $6, $7, $8) RETURNING no",

@@ -3,7 +3,7 @@
 
 use tenure_domain::certificate::{CertificateRow, Revocation, Status};
 use tenure_domain::event::{Entry, Event};
-use tenure_domain::{Actor, CertificateNo, DeviceNo};
+use tenure_domain::{Actor, CertificateNo, DeviceNo, TenantId};
 use tenure_x509::{Reason, Time};
 
 use crate::certificate::{CLASS_OF, day, of_device, row};
@@ -61,6 +61,30 @@ pub fn revoke(
         serial: before.serial.clone(),
     };
     tell(tx, before, event, actor, now)
+}
+
+/// How long revocations since `since` came after what they are for, in seconds, newest first: those
+/// of which that is known; at most `limit` withdrawals are looked at.
+pub fn lags(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    since: Time,
+    limit: u32,
+) -> Result<Vec<i64>, StoreError> {
+    let mut lags = Vec::new();
+    tx.each::<StoreError>(
+        "SELECT rev_at, invalidity, tenant FROM cert WHERE rev_at > 0 AND rev_at >= $1
+         ORDER BY rev_at DESC LIMIT $2",
+        &[&since.unix(), &limit],
+        |row| {
+            let (revoked, since): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if since != 0 && row.get::<i64>(2)? == tenant.0 {
+                lags.push(revoked.saturating_sub(since).max(0));
+            }
+            Ok(())
+        },
+    )?;
+    Ok(lags)
 }
 
 /// Suspends a certificate. Only one that is in force, replaced or not, can be suspended.

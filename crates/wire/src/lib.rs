@@ -10,4 +10,5 @@
 pub mod est;
 pub mod ext_authz;
 pub mod limits;
+pub mod mqtt;
 pub mod sse;

@@ -37,3 +37,8 @@ pub const CHECK_BYTES_MAX: usize = 256 * 1024;
 
 /// Most context extensions in one such call.
 pub const CHECK_EXTENSIONS_MAX: usize = 64;
+/// Largest MQTT packet read or written, its first bytes not counted.
+pub const MQTT_PACKET_BYTES_MAX: usize = 256 * 1024;
+
+/// Longest topic, client identifier, user name or password of MQTT.
+pub const MQTT_TEXT_BYTES_MAX: usize = 4 * 1024;

@@ -65,7 +65,10 @@ fn a_round_where_all_is_as_it_must_be_proves_enforcement_and_clears_everything()
         .map(|canary| (*canary, canary.expected()))
         .collect();
     let round = round(&all);
-    assert_eq!(round.verdict(), ProbeVerdict::Proven);
+    assert_eq!(
+        round.verdict(SessionCheck::Continuous),
+        ProbeVerdict::Proven
+    );
     let conclusions = conclude(&party(), &round, 7);
     assert_eq!(raised(&conclusions), []);
     // One more for having been reached, and one for what a removed issuer is no longer to be.
@@ -79,10 +82,15 @@ fn each_canary_that_is_let_in_is_a_finding_of_its_own() {
         .filter(|canary| **canary != Canary::Valid && !canary.is_progress())
     {
         let round = round(&[(Canary::Valid, Accepted), (*canary, Accepted)]);
-        assert_eq!(round.verdict(), ProbeVerdict::Failing, "{canary}");
+        assert_eq!(
+            round.verdict(SessionCheck::Continuous),
+            ProbeVerdict::Failing,
+            "{canary}"
+        );
         let conclusions = conclude(&party(), &round, 7);
         let expected = match canary {
             Canary::Revoked => FindingKind::AcceptsRevoked,
+            Canary::LiveSession => FindingKind::SessionSurvives,
             _ => FindingKind::AcceptsUnfit,
         };
         assert_eq!(raised(&conclusions), [expected], "{canary}");
@@ -97,7 +105,10 @@ fn each_canary_that_is_let_in_is_a_finding_of_its_own() {
 #[test]
 fn who_refuses_everyone_proves_nothing() {
     let round = round(&[(Canary::Valid, Refused), (Canary::Revoked, Refused)]);
-    assert_eq!(round.verdict(), ProbeVerdict::Unverified);
+    assert_eq!(
+        round.verdict(SessionCheck::Continuous),
+        ProbeVerdict::Unverified
+    );
     let conclusions = conclude(&party(), &round, 7);
     assert_eq!(raised(&conclusions), [FindingKind::RefusesValid]);
     assert_eq!(cleared(&conclusions), [FindingKind::NotReached]);
@@ -106,7 +117,10 @@ fn who_refuses_everyone_proves_nothing() {
 #[test]
 fn who_cannot_be_asked_keeps_the_findings_it_has() {
     let round = round(&[(Canary::Valid, Unreachable), (Canary::Revoked, Unreachable)]);
-    assert_eq!(round.verdict(), ProbeVerdict::Unverified);
+    assert_eq!(
+        round.verdict(SessionCheck::Continuous),
+        ProbeVerdict::Unverified
+    );
     let conclusions = conclude(&party(), &round, 7);
     assert_eq!(raised(&conclusions), [FindingKind::NotReached]);
     assert_eq!(cleared(&conclusions), []);
@@ -118,11 +132,45 @@ fn how_far_a_rollover_has_come_is_neither_right_nor_wrong() {
         for reception in [Accepted, Refused] {
             let round = round(&[(Canary::Valid, Accepted), (canary, reception)]);
             assert_eq!(
-                round.verdict(),
+                round.verdict(SessionCheck::Handshake),
                 ProbeVerdict::Proven,
                 "{canary} {reception}"
             );
             assert_eq!(raised(&conclude(&party(), &round, 7)), []);
         }
     }
+}
+
+/// G7, the session's part: who checks only at handshakes is recognised, by what it says of itself
+/// not called failing, and found all the same.
+#[test]
+fn g7_a_session_that_outlives_its_certificate_is_found_whatever_was_promised() {
+    let survived = round(&[
+        (Canary::Valid, Accepted),
+        (Canary::Revoked, Refused),
+        (Canary::LiveSession, Accepted),
+    ]);
+    assert_eq!(
+        survived.verdict(SessionCheck::Handshake),
+        ProbeVerdict::Proven
+    );
+    assert_eq!(
+        survived.verdict(SessionCheck::Continuous),
+        ProbeVerdict::Failing
+    );
+    assert_eq!(
+        raised(&conclude(&party(), &survived, 7)),
+        [FindingKind::SessionSurvives]
+    );
+    let ended = round(&[
+        (Canary::Valid, Accepted),
+        (Canary::Revoked, Refused),
+        (Canary::LiveSession, Refused),
+    ]);
+    let conclusions = conclude(&party(), &ended, 8);
+    assert!(cleared(&conclusions).contains(&FindingKind::SessionSurvives));
+    assert_eq!(
+        ended.verdict(SessionCheck::Continuous),
+        ProbeVerdict::Proven
+    );
 }

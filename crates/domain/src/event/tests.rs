@@ -31,6 +31,19 @@ fn every_kind() -> Vec<Event> {
         session: SessionCheck::Handshake,
         site: s("Hall 3"),
     };
+    let hook = HookFields {
+        address: s("mqtts://broker-3.plant.example:8883"),
+        again_after_s: 300,
+        anchors_hash: s("00"),
+        audience: s(""),
+        changes: vec![TrustChangeKind::CertificateRevoked],
+        criticality: Criticality::High,
+        kind: HookKind::Mosquitto,
+        name: s("broker-3"),
+        owner: s("Hydraulics"),
+        topic: s(""),
+        wire: Wire::Encrypted,
+    };
     vec![
         Event::OwnerAdded {
             contact_hash: s("00"),
@@ -227,6 +240,15 @@ fn every_kind() -> Vec<Event> {
             certificate_hash: s("00"),
             issuer: s("issuing-1"),
             shards: 16,
+        },
+        Event::HookAdded(Box::new(hook.clone())),
+        Event::HookChanged(Box::new(hook)),
+        Event::HookRemoved {
+            name: s("broker-3"),
+        },
+        Event::HookSetBack {
+            after: 411,
+            name: s("broker-3"),
         },
         Event::IssuerChanged {
             base_url: s("http://pki.example"),

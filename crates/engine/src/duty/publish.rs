@@ -89,6 +89,7 @@ impl Engine {
     /// Makes every list and filter that is behind its epoch or getting old. Returns how many were
     /// made. What fails for one issuer does not keep the others'.
     pub async fn publish(&self) -> Result<usize, Rejection> {
+        let since = self.unpublished().take();
         let (mut made, mut failed) = (0, None);
         for issuer in self.snapshot().issuers.iter() {
             // The root's key is not here; its list was signed when the root was at hand.
@@ -99,6 +100,14 @@ impl Engine {
                 Ok(more) => made += more,
                 Err(error) => failed = failed.or(Some(error)),
             }
+        }
+        match (&failed, since) {
+            (None, Some(since)) if made > 0 => self.counters().published.add(since.elapsed()),
+            (Some(_), Some(since)) => {
+                // It still waits, as long as it has so far.
+                self.unpublished().get_or_insert(since);
+            }
+            _ => {}
         }
         failed.map_or(Ok(made), Err)
     }

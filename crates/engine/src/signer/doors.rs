@@ -36,6 +36,8 @@ doors! {
     Checkpoint = "checkpoint" = 8,
     /// A TLS handshake.
     Handshake = "handshake" = 16,
+    /// A message to those who are told of trust changes.
+    Message = "message" = 32,
 }
 
 impl fmt::Display for Door {
@@ -58,6 +60,8 @@ impl Doors {
     pub const LOG: Doors = Doors(8);
     /// What a TLS server's key opens.
     pub const TLS: Doors = Doors(16);
+    /// What the key of messages opens.
+    pub const MESSAGES: Doors = Doors(32);
 
     /// Whether the set includes a door.
     pub fn opens(self, door: Door) -> bool {

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tenure_store::certificate::{Check, Reserved, Signed};
 use tenure_x509::{Csr, PublicKey, SignatureAlgorithm};
+use zeroize::Zeroizing;
 
 /// Something that holds one private key and signs with it. It is handed only what has passed a
 /// door of [`Key`].
@@ -44,6 +45,12 @@ pub(crate) trait Signer: Send + Sync {
     fn check(&self) -> Check;
     /// Whether signing may wait for a device, and so must not be done on a thread that serves.
     fn blocks(&self) -> bool;
+    /// A key for sealing what is kept, made of the private key and a label; none where the private
+    /// key cannot be read.
+    fn derived(&self, label: &'static [u8]) -> Option<Zeroizing<[u8; 32]>> {
+        let _ = label;
+        None
+    }
 }
 
 /// Why there is no signature.
@@ -203,6 +210,17 @@ impl Key {
     /// Signs a TLS handshake message.
     pub fn sign_handshake(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         self.sign(Door::Handshake, message)
+    }
+
+    /// Signs a message to those who are told of trust changes (a Security Event Token).
+    pub fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.sign(Door::Message, message)
+    }
+
+    /// A key for sealing what is kept under this one. Only the key of messages has any: what it seals
+    /// is what messages are sent with.
+    pub(crate) fn sealing(&self, label: &'static [u8]) -> Option<Zeroizing<[u8; 32]>> {
+        self.through(Door::Message).ok()?.derived(label)
     }
 
     fn sign(&self, door: Door, message: &[u8]) -> Result<Vec<u8>, SignError> {

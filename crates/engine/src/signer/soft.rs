@@ -1,7 +1,10 @@
 //! A key in a file: decrypted into memory when the keyring is opened.
 
+use aws_lc_rs::hkdf;
 use tenure_store::certificate::Check;
 use tenure_x509::{KeyPair, PublicKey, SignatureAlgorithm};
+
+use zeroize::Zeroizing;
 
 use super::{SignError, Signer};
 
@@ -57,5 +60,16 @@ impl Signer for SoftSigner {
 
     fn blocks(&self) -> bool {
         false
+    }
+
+    /// HKDF (RFC 5869) over the private key, so that what is sealed tells nothing of it.
+    fn derived(&self, label: &'static [u8]) -> Option<Zeroizing<[u8; 32]>> {
+        let secret = self.pair.to_pkcs8().ok()?;
+        let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"tenure sealing 1").extract(&secret);
+        let mut key = Zeroizing::new([0; 32]);
+        let labels = [label];
+        let expanded = extracted.expand(&labels, hkdf::HKDF_SHA256).ok()?;
+        expanded.fill(&mut *key).ok()?;
+        Some(key)
     }
 }

@@ -15,12 +15,18 @@ use tenure_domain::incident::IncidentState;
 use tenure_domain::issuer::IssuerKind;
 use tenure_domain::{Status, Title};
 use tenure_engine::duty::publish::List;
-use tenure_engine::store::{StoreError, event, finding, incident, pending, view};
+use tenure_engine::store::{
+    StoreError, event, finding, incident, pending, probe, view, withdrawal,
+};
 use tenure_engine::{Engine, Rejection};
 use tenure_x509::Time;
 
+use super::probe::Distribution;
+
 /// Most open incidents and waiting asks counted one by one.
 const COUNTED_MAX: u32 = 1_000;
+/// Most measurements that a spread is made of, and withdrawals looked at for one.
+const SPANS_MAX: u32 = 10_000;
 /// Most findings counted in each state.
 const FINDINGS_MAX: u32 = 10_000;
 
@@ -58,6 +64,21 @@ fn gauge(name: &'static str, help: &'static str, values: Vec<(Labels, f64)>) -> 
         unit: None,
         values,
     }
+}
+
+/// The middle, the nineteenth of twenty and the last of milliseconds, as seconds.
+fn spread(name: &'static str, help: &'static str, ms: Vec<i64>) -> Family {
+    let spread = Distribution::of(ms);
+    let values = [
+        ("0.5", spread.p50_ms),
+        ("0.95", spread.p95_ms),
+        ("1", spread.max_ms),
+    ];
+    let values = values.into_iter().filter_map(|(quantile, ms)| {
+        let labels = vec![("quantile", quantile.to_owned())];
+        ms.map(|ms| (labels, ms as f64 / 1_000.0))
+    });
+    gauge(name, help, values.collect()).seconds()
 }
 
 impl Family {
@@ -140,6 +161,7 @@ impl Figures {
         let now = self.engine.clock().now();
         let seconds_to = |at: Time| at.unix().saturating_sub(now.unix()) as f64;
         let seconds_since = |at: Time| now.unix().saturating_sub(at.unix()) as f64;
+        let month = now.plus(-30 * 86_400);
         let snapshot = self.engine.snapshot();
         let found = self.engine.store().glance(|tx| {
             Ok::<_, StoreError>(Found {
@@ -156,6 +178,11 @@ impl Figures {
                     COUNTED_MAX,
                 )?
                 .len(),
+                enforced: probe::times(tx, tenant, month, SPANS_MAX)?
+                    .into_iter()
+                    .map(|(_, ms)| ms)
+                    .collect(),
+                late: withdrawal::lags(tx, tenant, month, SPANS_MAX)?,
                 findings: FindingState::ALL
                     .iter()
                     .map(|state| Ok((*state, finding::count(tx, tenant, *state, FINDINGS_MAX)?)))
@@ -223,6 +250,25 @@ impl Figures {
                     .collect(),
             )
             .seconds(),
+            spread(
+                "publication",
+                "From a withdrawal on record to the lists that hold it, since the start",
+                self.engine.counters().published.all(),
+            ),
+            spread(
+                "enforcement",
+                "From a revocation to its refusal by relying parties, as probes of 30 days measured",
+                found.enforced,
+            ),
+            spread(
+                "revocation_delay",
+                "From when a key must be thought bad to its revocation, in 30 days",
+                found
+                    .late
+                    .into_iter()
+                    .map(|s| s.saturating_mul(1_000))
+                    .collect(),
+            ),
             gauge("crl_age", "Time since an issuer's list was signed", crl_age).seconds(),
             gauge(
                 "crl_remaining",
@@ -278,4 +324,8 @@ struct Found {
     asks: usize,
     incidents: usize,
     findings: Vec<(FindingState, u64)>,
+    /// In milliseconds.
+    enforced: Vec<i64>,
+    /// In seconds.
+    late: Vec<i64>,
 }

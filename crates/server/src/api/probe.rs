@@ -64,7 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
 #[derive(Serialize, ToSchema)]
 struct TrialItem {
     /// valid, revoked, expired, not-yet-valid, wrong-usage, other-domain, look-alike,
-    /// constraint-breaker, incoming, outgoing, superseded or other-issuer.
+    /// constraint-breaker, incoming, outgoing, superseded, other-issuer or live-session.
     canary: String,
     /// Whose.
     issuer: String,
@@ -407,7 +407,7 @@ fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
 }
 
 impl Distribution {
-    fn of(mut times: Vec<i64>) -> Distribution {
+    pub(super) fn of(mut times: Vec<i64>) -> Distribution {
         times.sort_unstable();
         Distribution {
             count: times.len() as u64,

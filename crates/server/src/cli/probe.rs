@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use tenure_domain::canary::Canary;
 
 use super::Limit;
 use super::api::Api;
@@ -32,6 +33,7 @@ const MATRIX: &[Column] = &[
     ("OTHER DOMAIN", "other-domain"),
     ("LOOK-ALIKE", "look-alike"),
     ("CONSTRAINT BREAKER", "constraint-breaker"),
+    ("LIVE SESSION", "live-session"),
     ("PROBED", "at"),
 ];
 
@@ -185,7 +187,10 @@ fn judged(probes: &[Value]) -> Result<(), Failure> {
         for trial in trials.into_iter().flatten().filter_map(Value::as_object) {
             let said = |name: &str| word(trial, name);
             if said("reception") != said("expected") {
-                wrong += 1;
+                // Who says that it checks at handshakes only keeps its word; it is a finding.
+                let is_known = said("canary") == Canary::LiveSession.word()
+                    && probe.get("verdict").and_then(Value::as_str) == Some("proven");
+                wrong += usize::from(!is_known);
                 let party = probe.get("relying_party").and_then(Value::as_str);
                 note(&format!(
                     "{}: {} of {} is {}, and must be {} ({})",

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tenure_field::device::{Keeper, Place, Progress, Proof};
@@ -15,11 +16,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::plant::{SERVICE_DEVICE, Unit};
-use super::service::{Service, visit};
+use super::service::{self, Service, visit};
 use super::show::Step;
 use super::{service_name, text_of};
 use crate::cli::api::Api;
 
+/// How soon a session must end after its certificate was revoked.
+const SESSION_ENDS: Duration = Duration::from_secs(5);
 /// So many devices act at once.
 const AT_ONCE: usize = 16;
 
@@ -244,14 +247,23 @@ impl Fleet {
         }
     }
 
-    /// Its certificate is revoked, and the service refuses it from then on.
+    /// Its certificate is revoked: the session it has with the service ends, and the service refuses
+    /// it from then on. How long the session went on after the revocation was asked for.
     pub(super) async fn steal(
         &self,
         id: &str,
         operator: &Api,
         service: &Service,
-    ) -> Result<(), String> {
+    ) -> Result<Duration, String> {
         let keeper = &self.member(id)?.keeper;
+        let presented = identity(keeper).await?;
+        let (said, session) =
+            service::stay(service.address, &service_name(), presented, &self.anchors)
+                .await
+                .map_err(|error| error.to_string())?;
+        if !said.starts_with("welcome") {
+            return Err(format!("it was not let in: {said}"));
+        }
         let certificate = keeper
             .certificate()
             .await
@@ -262,14 +274,17 @@ impl Fleet {
             .to_string();
         let body = json!({ "reason": "keyCompromise" });
         let revoke = format!("/certificates/{serial}/revoke");
-        operator
-            .post(&revoke, &body)
-            .await
-            .map_err(|error| error.to_string())?;
+        let asked = operator.post(&revoke, &body);
+        let (asked, over) = tokio::join!(asked, session.over(SESSION_ENDS));
+        asked.map_err(|error| error.to_string())?;
+        let took = over.map_err(|_| {
+            let s = SESSION_ENDS.as_secs();
+            format!("its session went on for {s} s after it was revoked")
+        })?;
         self.is_refused(id, service, keeper).await?;
         match renew(keeper).await {
             Ok(()) => Err("the thief could renew".to_owned()),
-            Err(_) => Ok(()),
+            Err(_) => Ok(took),
         }
     }
 

@@ -248,13 +248,13 @@ impl House {
 
         let step = show.begin("a service starts, with an identity of its own", 1);
         let keeper = fleet::enroll_service(&operator, device, &root, &self.anchors).await?;
-        let service_token = self.token("telemetry service", "operator").await?;
+        let service_token = self.token("telemetry service", "relying-party").await?;
         let reporter = self.api(&service_token)?;
         let identity = fleet::identity(&keeper).await?;
         let (again, reporting) = (identity.clone(), reporter.clone());
         let service = Service::start(identity, &self.anchors, reporter, Checks::Status).await?;
         let what = format!(
-            "the service {SERVICE} listens on {} and checks status",
+            "the service {SERVICE} listens on {}, checks status and follows trust changes",
             service.address
         );
         show.done(step, what);
@@ -288,8 +288,14 @@ impl House {
         let [stolen, retired, cloned] = fleet.three()?;
         let step = show.begin("a device is stolen", 1);
         let outcome = fleet.steal(&stolen, &operator, &service).await;
-        let what = format!("{stolen} was stolen: revoked, and refused by the service at once");
-        show.check(step, what, outcome);
+        let what = match &outcome {
+            Ok(took) => format!(
+                "{stolen} was stolen: revoked, its live session ended after {} ms, and refused since",
+                took.as_millis()
+            ),
+            Err(_) => format!("{stolen} was stolen: revoked, and its live session ended"),
+        };
+        show.check(step, what, outcome.map(|_| ()));
 
         let step = show.begin("a device is retired", 1);
         let outcome = fleet.retire(&retired, &operator, &service).await;

@@ -34,7 +34,7 @@ pub(super) async fn prove(
             "name": name, "address": address.to_string(), "protocol": "tls",
             "server_name": service_name(), "services": [SERVICE], "owner": "Platform",
             "site": "Plant North", "criticality": "high", "checks": checks,
-            "enforce_within_s": WITHIN_S,
+            "enforce_within_s": WITHIN_S, "session": "continuous",
         });
         post(operator, "/relying-parties", &party).await?;
     }

@@ -148,3 +148,47 @@ async fn who_reads_too_slowly_is_told_why_and_let_go() {
     assert_eq!(last.kind, "end");
     assert!(last.data.contains("too slow"), "{}", last.data);
 }
+
+/// G10. Leaves out: other triggers than the time from which a key must be thought bad.
+#[tokio::test]
+async fn g10_how_long_a_revocation_came_too_late_is_measured_and_found() {
+    let house = House::furnished().await;
+    let certificate = house.enrolled("pump-1").await;
+    let (now, serial) = (house.clock.now(), certificate.row.serial.to_string());
+    let path = format!("/certificates/{serial}/revoke");
+    let since = now.plus(-2 * 86_400).to_string();
+    let body = json!({ "reason": "keyCompromise", "invalid_since": since });
+    house.post(&path, body).await.ok();
+    let found = house.get("/findings").await.ok();
+    let finding = &found["items"][0];
+    assert_eq!(finding["kind"], "revocation-late", "{found:#}");
+    assert_eq!(finding["subject"], serial.as_str());
+    assert_eq!(finding["owner"], "Hydraulics");
+    assert!(finding["summary"].as_str().unwrap().contains("48 hours"));
+    let told = said(&told(&house, &house.admin, 0).await);
+    assert_eq!(told[0]["invalid_since"], since.as_str());
+
+    house.engine.publish().await.unwrap();
+    let request = hyper::Request::get("/metrics")
+        .header("authorization", format!("Bearer {}", house.admin))
+        .body(axum::body::Body::empty());
+    let metrics = house.send(request.unwrap()).await.ok();
+    let metrics = metrics.as_str().unwrap();
+    assert!(
+        metrics.contains("tenure_revocation_delay_seconds{quantile=\"1\"} 172800"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("tenure_publication_seconds{quantile=\"0.95\"}"),
+        "{metrics}"
+    );
+
+    // One that comes in time is measured too, and is no finding.
+    let in_time = house.enrolled("pump-2").await;
+    let path = format!("/certificates/{}/revoke", in_time.row.serial);
+    let since = now.plus(-3_600).to_string();
+    let body = json!({ "reason": "keyCompromise", "invalid_since": since });
+    house.post(&path, body).await.ok();
+    let found = house.get("/findings").await.ok();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found:#}");
+}

@@ -89,6 +89,7 @@ fn subject(subject: &Subject) -> Markup {
             SubjectKind::Device => a href={ "/devices/" (name) } { (name) },
             SubjectKind::Certificate => a.serial href={ "/certificates/" (name) } { (name) },
             SubjectKind::RelyingParty => a href={ "/relying-parties/" (name) } { (name) },
+            SubjectKind::Hook => a href="/hooks" { (subject.name) },
             SubjectKind::Issuer => (subject),
         }
     }

@@ -18,12 +18,13 @@ pub(super) enum Part {
     Findings,
     RelyingParties,
     Enforcement,
+    Hooks,
     Blast,
     Decisions,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 11] = [
+const PARTS: [(Part, &str, &str); 12] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
@@ -32,6 +33,7 @@ const PARTS: [(Part, &str, &str); 11] = [
     (Part::Findings, "/findings", "Findings"),
     (Part::RelyingParties, "/relying-parties", "Relying parties"),
     (Part::Enforcement, "/enforcement", "Enforcement"),
+    (Part::Hooks, "/hooks", "Hooks"),
     (Part::Blast, "/blast-radius", "Blast radius"),
     (Part::Decisions, "/decisions", "Decisions"),
     (Part::Issuers, "/issuers", "Issuers"),
@@ -140,7 +142,8 @@ pub(super) fn distance(from: Time, to: Time) -> String {
 pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
         "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand"
-        | "withdrawn" | "passed" | "active" | "accepted" | "ready" | "meant" | "trusted" => "good",
+        | "withdrawn" | "passed" | "active" | "accepted" | "ready" | "meant" | "trusted"
+        | "delivering" => "good",
         "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing"
         | "exposed" | "failed" | "unknown" | "not-meant" | "out-of-scope" | "untrusted" => "bad",
         "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer"

@@ -16,6 +16,7 @@ mod require;
 mod restore;
 mod rollover;
 mod run;
+mod sessions;
 mod status;
 mod strongswan;
 mod trust_store;
