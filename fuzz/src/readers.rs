@@ -399,6 +399,12 @@ pub fn pem(octets: &[u8]) {
             assert_eq!(again, [cert]);
         }
     }
+    if let Ok(key) = tenure_x509::PublicKey::from_pem(text) {
+        let pem = tenure_x509::pem_encode("PUBLIC KEY", key.spki_der());
+        let again = tenure_x509::PublicKey::from_pem(&pem);
+        // A key of a certificate may be one that is not read by itself.
+        assert!(again.is_err() || again.is_ok_and(|again| again == key));
+    }
 }
 
 /// Serials, times, lengths of time and names, as they come in addresses and bodies.

@@ -66,10 +66,16 @@ impl Seen {
     const HELD: u8 = 4;
     const REVOKED: u8 = 8;
     const OTHER: u8 = 16;
+    const LEFT: u8 = 32;
 
     /// The device belongs to the radius, whatever it holds.
     pub fn belongs(&mut self) {
         self.0 |= Seen::MEMBER;
+    }
+
+    /// The device is retired or destroyed: it is not meant to go on.
+    pub fn left(&mut self) {
+        self.0 |= Seen::LEFT;
     }
 
     /// A released certificate that has not expired.
@@ -92,6 +98,11 @@ impl Seen {
     /// Whether a certificate outside the radius is in force: the device can go on without the others.
     pub fn goes_on(self) -> bool {
         self.0 & Seen::OTHER != 0
+    }
+
+    /// Whether the device can do nothing until it enrolls anew.
+    pub fn is_cut_off(self) -> bool {
+        self.0 & (Seen::LIVE | Seen::OTHER | Seen::LEFT) == 0
     }
 
     /// How the device stands.
@@ -123,7 +134,8 @@ pub struct Tally {
     pub without: u64,
     /// Those of all that have another certificate in force, outside of it.
     pub going_on: u64,
-    /// Those without any certificate in force: they can do nothing until they enroll anew.
+    /// Those without any certificate in force that are neither retired nor destroyed: they can do
+    /// nothing until they enroll anew.
     pub cut_off: u64,
 }
 
@@ -139,7 +151,8 @@ impl Tally {
         } += count;
         if seen.goes_on() {
             self.going_on += count;
-        } else if seen.exposure() != Exposure::Exposed {
+        }
+        if seen.is_cut_off() {
             self.cut_off += count;
         }
     }
@@ -279,12 +292,14 @@ mod tests {
         let mut bare = Seen::default();
         bare.belongs();
         tally.add(bare, 4);
+        bare.left();
+        tally.add(bare, 5);
         let expected = Tally {
-            devices: 10,
+            devices: 15,
             exposed: 3,
             suspended: 0,
             withdrawn: 3,
-            without: 4,
+            without: 9,
             going_on: 2,
             cut_off: 5,
         };

@@ -9,7 +9,9 @@ use serde::Serialize;
 use tenure_x509::{KeyHash, Reason, Serial, Time};
 
 use crate::canary::{ProbeScope, ProbeVerdict};
+use crate::compromise::ProofOfCompromise;
 use crate::device::{Criticality, Standing};
+use crate::drill::{DrillKind, DrillVerdict};
 use crate::hook::{HookKind, Wire};
 use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
 use crate::issuer::IssuerState;
@@ -247,6 +249,43 @@ pub enum Event {
     HookSetBack {
         after: i64,
         name: String,
+    },
+
+    // Compromises and drills.
+    KeyCompromised {
+        certificates: u64,
+        devices: u64,
+        how: ProofOfCompromise,
+        #[serde(with = "text::time::option")]
+        invalidity: Option<Time>,
+        #[serde(with = "text::key_hash")]
+        key: KeyHash,
+        why: String,
+    },
+    IssuerCompromised {
+        certificates: u64,
+        devices: u64,
+        issuer: String,
+        why: String,
+    },
+    KeysListed {
+        added: u64,
+        hash: String,
+        list: String,
+    },
+    DrillBegan {
+        drill: i64,
+        kind: DrillKind,
+        subjects: Vec<String>,
+    },
+    /// What a drill came to: each step as `good enrollment: …`, and the hash of the whole result.
+    DrillEnded {
+        drill: i64,
+        kind: DrillKind,
+        result_hash: String,
+        steps: Vec<String>,
+        subjects: Vec<String>,
+        verdict: DrillVerdict,
     },
 
     // Issuers, policy, operators and the house itself.
@@ -490,6 +529,11 @@ kinds! {
     HookChanged = "hook-changed" = 91,
     HookRemoved = "hook-removed" = 92,
     HookSetBack = "hook-set-back" = 93,
+    KeyCompromised = "key-compromised" = 130,
+    IssuerCompromised = "issuer-compromised" = 131,
+    KeysListed = "keys-listed" = 132,
+    DrillBegan = "drill-began" = 133,
+    DrillEnded = "drill-ended" = 134,
     IssuerCreated = "issuer-created" = 60,
     IssuerChanged = "issuer-changed" = 61,
     RolloverBegun = "rollover-begun" = 120,

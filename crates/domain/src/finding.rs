@@ -48,6 +48,18 @@ words! {
         TrustDrift = "trust-drift" = 45,
         /// A device is let in although it is not known to be trusted; the cause is why not.
         FailOperational = "fail-operational" = 60,
+        /// Devices must get new keys after a compromise; the cause is which.
+        Rekey = "rekey" = 80,
+        /// A key on a list of known keys is in a certificate of ours; the cause is the list.
+        ListedKey = "listed-key" = 81,
+        /// A drill was not passed for too long; the cause is which.
+        DrillOverdue = "drill-overdue" = 82,
+        /// Certificates should have been renewed; the cause is where, and whose.
+        RenewalOverdue = "renewal-overdue" = 83,
+        /// Expired certificates are used at a service, which therefore lets them in.
+        ExpiredInUse = "expired-in-use" = 84,
+        /// A check of `doctor` is not good; the cause is which.
+        Doctor = "doctor" = 85,
     }
     /// Where a finding is.
     FindingState ("finding state") {
@@ -70,6 +82,14 @@ words! {
         RelyingParty = "relying-party" = 4,
         /// A hook.
         Hook = "hook" = 9,
+        /// A key, by the SHA-256 of its SubjectPublicKeyInfo.
+        Key = "key" = 20,
+        /// A class of devices.
+        Class = "class" = 21,
+        /// A service.
+        Service = "service" = 22,
+        /// The house itself.
+        House = "house" = 23,
     }
 }
 

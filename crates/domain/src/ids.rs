@@ -27,8 +27,12 @@ numbers! {
     CertificateNo,
     /// A device class row.
     ClassNo,
+    /// A compromise: a key or an issuer that is in other hands.
+    CompromiseNo,
     /// A device row.
     DeviceNo,
+    /// A drill.
+    DrillNo,
     /// The position of an event in the order of recording, from 1.
     EventSeq,
     /// A finding row.

@@ -172,7 +172,7 @@ impl Engine {
     }
 
     /// The registered subject of an issuer's canaries: one of our own, beside the servers'.
-    async fn canary_subject(&self, issuer: &Issuer) -> Result<DeviceId, Rejection> {
+    pub(crate) async fn canary_subject(&self, issuer: &Issuer) -> Result<DeviceId, Rejection> {
         let id: DeviceId = format!("{ID_PREFIX}{}", issuer.no)
             .parse()
             .map_err(|_| FaultCause::Corrupt("canary's name"))?;
@@ -245,16 +245,8 @@ impl Engine {
             | Canary::OtherIssuer
             | Canary::LiveSession => "tenure-canary",
         };
-        let profile: Slug = profile
-            .parse()
-            .map_err(|_| FaultCause::Corrupt("built-in profile's name"))?;
         let pair = KeyPair::generate(KeyKind::P256).map_err(FaultCause::from)?;
-        let request = request(&pair)?;
-        let ceremony =
-            SystemCeremony::danger_without_proof(subject.clone(), profile, Vec::new(), DUTY);
-        let answer = self
-            .enroll(self.own_ask(request, ceremony.by(issuer.name.clone())))
-            .await?;
+        let answer = self.certify_canary(profile, subject, issuer, &pair).await?;
         let Answer::Issued(made) = answer else {
             return Err(FaultCause::Corrupt("built-in rule: it does not hold our own asks").into());
         };
@@ -265,6 +257,24 @@ impl Engine {
             key: pair.to_pkcs8().map_err(FaultCause::from)?,
             serial: Some(made.row.serial.clone()),
         })
+    }
+
+    /// Asks for one of ours, of a built-in profile and with this key.
+    pub(crate) async fn certify_canary(
+        &self,
+        profile: &str,
+        subject: &DeviceId,
+        issuer: &Issuer,
+        pair: &KeyPair,
+    ) -> Result<Answer, Rejection> {
+        let profile: Slug = profile
+            .parse()
+            .map_err(|_| FaultCause::Corrupt("built-in profile's name"))?;
+        let request = request(pair)?;
+        let ceremony =
+            SystemCeremony::danger_without_proof(subject.clone(), profile, Vec::new(), DUTY);
+        self.enroll(self.own_ask(request, ceremony.by(issuer.name.clone())))
+            .await
     }
 }
 

@@ -64,6 +64,30 @@ impl From<tenure_x509::Error> for FaultCause {
     }
 }
 
+impl FaultCause {
+    /// Whether it may be over by itself or by an operator's hand, so that whoever asked should come
+    /// back: a full disk, a signer that is away.
+    pub fn passes(&self) -> bool {
+        match self {
+            FaultCause::ClockSetBack(_) | FaultCause::Sign(_) | FaultCause::NoKey(_) => true,
+            FaultCause::Store(error) => matches!(
+                error,
+                StoreError::DiskFull
+                    | StoreError::ReadOnly
+                    | StoreError::Io(_)
+                    | StoreError::Closed
+            ),
+            FaultCause::Seal(_)
+            | FaultCause::Draft(_)
+            | FaultCause::File { .. }
+            | FaultCause::NoChance
+            | FaultCause::Corrupt(_)
+            | FaultCause::OtherKey(_)
+            | FaultCause::Canary(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for FaultCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,8 +13,10 @@ pub mod ceremony;
 mod chance;
 mod change;
 mod clock;
+mod compromise;
 mod counters;
 mod decide;
+mod drill;
 pub mod duty;
 mod enroll;
 pub mod facts;
@@ -44,6 +46,7 @@ pub use blast::{Blast, Reached};
 pub use canary::CanaryIdentity;
 pub use change::{Changed, NewSecretText, NewToken};
 pub use clock::Clock;
+pub use compromise::{KeyCompromise, Of, Standing as CompromiseStanding, WaveStep};
 pub use counters::Counters;
 pub use decide::{Agreement, DecideAsk, Decided, Identity, Replayed};
 pub use enroll::Answer;
@@ -232,6 +235,18 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
             .cloned()
+    }
+
+    /// Every key at hand.
+    pub(crate) fn all_keys(&self) -> Vec<Key> {
+        let keys = self.inside.keys.read();
+        let keys = keys.unwrap_or_else(PoisonError::into_inner);
+        keys.values().cloned().collect()
+    }
+
+    /// How this process runs.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inside.settings
     }
 
     /// Takes another key into use.

@@ -13,6 +13,7 @@ use tenure_engine::Engine;
 use tenure_engine::store::{ReadTx, StoreError};
 use tenure_x509::Time;
 
+use crate::drill::Driller;
 use crate::metrics::Metrics;
 use crate::prober::Prober;
 use crate::problem::Problem;
@@ -26,9 +27,11 @@ pub(crate) mod body;
 mod caller;
 pub(crate) mod certificate;
 mod class;
+pub(crate) mod compromise;
 pub(crate) mod decide;
 pub(crate) mod device;
 mod doctor;
+pub(crate) mod drill;
 pub(crate) mod event;
 mod figures;
 pub(crate) mod finding;
@@ -82,16 +85,19 @@ struct Inside {
     under_way: idempotency::UnderWay,
     prober: Prober,
     followers: Followers,
+    driller: Driller,
 }
 
 impl Desk {
     /// A desk for one engine. `data` is the data directory.
     pub fn new(engine: Engine, metrics: Metrics, data: &Path) -> Desk {
         metrics.register(Box::new(figures::Figures::new(engine.clone())));
+        let prober = Prober::new(engine.clone());
         Desk {
             inside: Arc::new(Inside {
-                prober: Prober::new(engine.clone()),
                 followers: Followers::default(),
+                driller: Driller::new(engine.clone(), prober.clone()),
+                prober,
                 engine,
                 metrics,
                 data: data.to_owned(),
@@ -113,6 +119,11 @@ impl Desk {
     /// Who follows trust changes.
     pub fn followers(&self) -> &Followers {
         &self.inside.followers
+    }
+
+    /// Who runs drills.
+    pub fn driller(&self) -> &Driller {
+        &self.inside.driller
     }
 
     /// What is counted.
@@ -181,6 +192,8 @@ pub fn routes() -> Vec<Route> {
         probe::routes(),
         blast::routes(),
         decide::routes(),
+        compromise::routes(),
+        drill::routes(),
         manufacturer::routes(),
         ask::routes(),
         incident::routes(),

@@ -16,8 +16,10 @@ mod ask;
 mod backup;
 mod blast;
 mod cert;
+mod compromise;
 mod decide;
 mod device;
+mod drill;
 mod finding;
 mod hook;
 mod import;
@@ -140,9 +142,12 @@ enum Noun {
     /// What is known of a device.
     #[command(subcommand)]
     Trust(decide::Trust),
+    /// Keys and issuers in other hands.
+    #[command(subcommand)]
+    Compromise(compromise::Verb),
     /// Rehearse what must work on the day it is needed.
     #[command(subcommand)]
-    Drill(probe::Drill),
+    Drill(drill::Verb),
     /// Whom relying parties trust, as observed and as meant.
     #[command(subcommand)]
     TrustStore(trust_store::Verb),
@@ -266,9 +271,10 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Blast(asked) => blast::run(asked, &session, output).await,
         Noun::Decide(verb) => decide::decide(verb, &session, output).await,
         Noun::Trust(verb) => decide::trust(verb, &session, output).await,
-        Noun::Drill(which) => probe::drill(which, &session, output).await,
         Noun::TrustStore(verb) => trust_store::run(verb, &session, output).await,
         Noun::Anchor(verb) => trust_store::anchor(verb, &session, output).await,
+        Noun::Compromise(verb) => compromise::run(verb, &session, output).await,
+        Noun::Drill(verb) => drill::run(verb, &session, output).await,
         Noun::Manufacturer(verb) => registry::manufacturer(verb, &session, output).await,
         Noun::Ask(verb) => ask::run(verb, &session, output).await,
         Noun::Incident(verb) => incident::run(verb, &session, output).await,

@@ -33,6 +33,8 @@ pub struct Config {
     pub est: Est,
     /// How often relying parties are probed.
     pub probe: Probe,
+    /// How often drills are made without anybody asking.
+    pub drill: Drill,
     /// What one client may use.
     pub limits: Limits,
     /// What is logged, and how.
@@ -145,6 +147,23 @@ pub struct Probe {
 impl Default for Probe {
     fn default() -> Self {
         Probe { every_s: 3_600 }
+    }
+}
+
+/// Drills that are made without anybody asking.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drill {
+    /// Seconds from one revocation drill of an issuer to the next; a week if left out. 0 drills only
+    /// when asked.
+    pub revoke_every_s: u64,
+}
+
+impl Default for Drill {
+    fn default() -> Self {
+        Drill {
+            revoke_every_s: 7 * 86_400,
+        }
     }
 }
 

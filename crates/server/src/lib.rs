@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod demo;
+pub mod drill;
 pub mod enroll;
 pub mod hook;
 pub mod hostile;

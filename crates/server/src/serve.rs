@@ -181,6 +181,8 @@ impl Running {
             listeners.spawn(desk.prober().clone().keep_on(every, stop.clone()));
         }
         listeners.spawn(crate::hook::keep_on(engine.clone(), stop.clone()));
+        let every = Duration::from_secs(config.drill.revoke_every_s);
+        listeners.spawn(desk.driller().clone().keep_on(every, stop.clone()));
         listeners.spawn(follow_renewals(engine.clone(), certificate, stop));
         let address = |wanted: Listener| {
             let mut found = addresses.iter();

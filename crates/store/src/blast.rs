@@ -10,18 +10,19 @@ use std::ops::ControlFlow;
 use tenure_domain::blast::{Affected, CertificateTally, Exposure, Radius, Seen, Side, Tally};
 use tenure_domain::device::Criticality;
 use tenure_domain::{
-    DeviceNo, Event, IssuerNo, OperatorNo, OwnerNo, ServiceNo, SiteNo, Status, TenantId, Title,
+    ClassNo, DeviceNo, Event, IssuerNo, OperatorNo, OwnerNo, ServiceNo, SiteNo, Standing, Status,
+    TenantId, Title,
 };
 use tenure_x509::{KeyHash, Time};
 
 use crate::cache::Noun;
 use crate::certificate::key_prefix;
-use crate::device::{Raw, raw, select_device};
+use crate::device::{self, Raw, raw, select_device};
 use crate::error::StoreError;
 use crate::issuer;
 use crate::lookup::{By, candidates};
 use crate::probe::is_of_canaries;
-use crate::registry::name;
+use crate::registry::{class, name};
 use crate::tx::{ReadTx, Row};
 use crate::view::{ListError, Page};
 
@@ -75,9 +76,12 @@ mod sql {
         HOLDER = "SELECT device FROM cert WHERE no = $1 AND key = $2 AND class >= 0 AND status <> 2";
         UNEXPIRED = "SELECT device, issuer, status FROM cert
              WHERE na >= $1 AND +tenant = $2 AND class >= 0";
-        ONE = "SELECT no, class, site, owner, criticality, services FROM device WHERE no = $1";
+        ENDING = "SELECT count(*) FROM cert WHERE status = 3 AND class = $1 AND na >= $2
+             AND na <= $3";
+        ONE = "SELECT no, class, site, owner, criticality, services, standing FROM device
+             WHERE no = $1";
         // Every row is wanted, in the order in which they lie: these two are meant to be walks.
-        EVERY = "SELECT no, class, site, owner, criticality, services FROM device
+        EVERY = "SELECT no, class, site, owner, criticality, services, standing FROM device
              WHERE no > 0 AND +tenant = $1 ORDER BY no";
         OF_MAKER = "SELECT no FROM device WHERE no > 0 AND +tenant = $1 AND manufacturer = $2";
         NEXT = select_device!("WHERE no > $1 AND +tenant = $2 ORDER BY no");
@@ -344,6 +348,13 @@ impl Survey<'_, '_> {
     }
 }
 
+/// Notes whether a device is meant to go on at all.
+fn leave(seen: &mut Seen, standing: Standing) {
+    if matches!(standing, Standing::Retired | Standing::Destroyed) {
+        seen.left();
+    }
+}
+
 /// By what the devices of a radius are counted: class, site, owner, criticality, services, and what
 /// was seen of them.
 type Alike = (i64, i64, i64, i64, String, Seen);
@@ -376,8 +387,9 @@ fn surveyed(
     let (marks, by_issuer) = survey.marks()?;
     let mut alike: HashMap<Alike, u64> = HashMap::new();
     let mut count = |row: &Row<'_>| -> Result<(), StoreError> {
-        let seen = marks.get(row.get(0)?);
+        let mut seen = marks.get(row.get(0)?);
         let class = row.get(1)?;
+        leave(&mut seen, device::standing(row.get(6)?)?);
         if seen.is_member() && !is_of_canaries(class) {
             let services = row.text(5)?.to_owned();
             let key = (class, row.get(2)?, row.get(3)?, row.get(4)?, services, seen);
@@ -486,6 +498,9 @@ pub fn devices(
                 let raw = tx.first(select_device!("WHERE no = $1"), &[&device], raw)?;
                 let mut seen = marks.get(device);
                 survey.follow(device, &mut seen, &mut by_issuer)?;
+                if let Some(raw) = &raw {
+                    leave(&mut seen, raw.device.standing);
+                }
                 found.extend(raw.filter(|raw| takes(raw, seen)).map(|raw| (raw, seen)));
                 if found.len() >= limit || looked_at >= LOOKED_AT {
                     more = true;
@@ -499,6 +514,7 @@ pub fn devices(
             looked_at += 1;
             let mut seen = Seen::default();
             survey.follow(last, &mut seen, &mut by_issuer)?;
+            leave(&mut seen, raw.device.standing);
             if seen.is_member() && takes(&raw, seen) {
                 found.push((raw, seen));
             }
@@ -522,18 +538,37 @@ pub fn devices(
     })
 }
 
-/// How much of a whole fleet belongs to other issuers: the counts of certificates in force, by
-/// issuer. A radius that ends leaves them as they were.
-pub fn in_force(tx: &ReadTx<'_>, tenant: TenantId) -> Result<Vec<(IssuerNo, u64)>, StoreError> {
-    tx.all(
-        "SELECT issuer, sum(n) FROM cert_count WHERE tenant = $1 AND status IN (3, 4)
-         GROUP BY issuer ORDER BY issuer",
-        &[&tenant.0],
-        |row| {
-            let n: i64 = row.get(1)?;
-            Ok((IssuerNo(row.get(0)?), u64::try_from(n).unwrap_or(0)))
-        },
-    )
+/// Certificates in force of one class that have no successor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The class.
+    pub class: Title,
+    /// Those that end in the time that was asked for.
+    pub ending: u64,
+    /// Those that ended before it.
+    pub over: u64,
+}
+
+/// What ends between `from` and `until` if nothing is renewed, by class; and what has ended already.
+pub fn ending(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    from: Time,
+    until: Time,
+) -> Result<Vec<Ending>, StoreError> {
+    let mut found = Vec::new();
+    for (ClassNo(class), known) in class::list(tx, tenant, ClassNo(0), u32::MAX)? {
+        let count = |from: i64, until: i64| -> Result<u64, StoreError> {
+            let n = tx.number(sql::ENDING, &[&class, &from, &until])?;
+            Ok(u64::try_from(n).unwrap_or(0))
+        };
+        found.push(Ending {
+            class: known.name,
+            ending: count(from.unix(), until.unix())?,
+            over: count(0, from.unix() - 1)?,
+        });
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

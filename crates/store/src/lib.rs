@@ -8,12 +8,15 @@
 pub mod asof;
 pub mod backup;
 pub mod blast;
+pub mod blocked_key;
 mod cache;
 pub mod certificate;
 mod checkpoint;
+pub mod compromise;
 pub mod covered;
 pub mod device;
 mod disk;
+pub mod drill;
 mod driver;
 mod error;
 pub mod event;

@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0011_trust_store.sql"),
     include_str!("../schema/sqlite/0012_verdict.sql"),
     include_str!("../schema/sqlite/0013_hook.sql"),
+    include_str!("../schema/sqlite/0014_compromise.sql"),
 ];
 
 /// The schema this release reads and writes.

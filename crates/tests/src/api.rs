@@ -64,6 +64,17 @@ impl Api {
         read(path, &self.send("POST", path, &headers, body.as_bytes()))
     }
 
+    /// GET of the operator listener outside of the API, such as `/metrics`, which must succeed.
+    pub fn text(&self, path: &str) -> String {
+        let at = self.at.strip_suffix("/api/v1").unwrap_or(&self.at);
+        let headers = [("authorization", self.authorization.as_str())];
+        let answer = self
+            .caller
+            .send("GET", &format!("{at}{path}"), &headers, &[]);
+        assert!(answer.status.is_success(), "{path}: {}", answer.status);
+        text(&answer.body)
+    }
+
     /// Everything in a list, page by page.
     pub fn all(&self, path: &str) -> Vec<Value> {
         let mut items = Vec::new();

@@ -109,6 +109,28 @@ impl PublicKey {
         Self::from_tlv(tlv, Rules::Der)
     }
 
+    /// The key of the first `PUBLIC KEY`, `CERTIFICATE` or `CERTIFICATE REQUEST` of a PEM text.
+    ///
+    /// # Errors
+    /// `Malformed` if there is none, or it cannot be read.
+    pub fn from_pem(text: &str) -> Result<Self, Error> {
+        for block in crate::pem::blocks(text)? {
+            match block.label {
+                "PUBLIC KEY" => return Self::from_spki_der(&block.der),
+                "CERTIFICATE" | "X509 CERTIFICATE" => {
+                    return Ok(crate::Cert::from_der(&block.der)?.public_key().clone());
+                }
+                "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
+                    return Ok(crate::Csr::from_der(&block.der)?.public_key().clone());
+                }
+                _ => {}
+            }
+        }
+        Err(Error::malformed(
+            "PEM (expected PUBLIC KEY, CERTIFICATE or CERTIFICATE REQUEST)",
+        ))
+    }
+
     /// Reads a SubjectPublicKeyInfo; under [`Rules::Ber`] a key of a known kind with wrong
     /// contents becomes a key of another kind.
     pub(crate) fn from_tlv(tlv: Tlv<'_>, rules: Rules) -> Result<Self, Error> {

@@ -326,6 +326,38 @@ fn every_kind() -> Vec<Event> {
             old: s("a"),
         },
         Event::ClockSetBack { behind_s: 301 },
+        Event::KeyCompromised {
+            certificates: 2,
+            devices: 1,
+            how: ProofOfCompromise::Proved,
+            invalidity: Some(at),
+            key,
+            why: s("it was in a public repository"),
+        },
+        Event::IssuerCompromised {
+            certificates: 2000,
+            devices: 1000,
+            issuer: s("issuing-1"),
+            why: s("its module was opened"),
+        },
+        Event::KeysListed {
+            added: 3,
+            hash: s("00"),
+            list: s("debian-2008"),
+        },
+        Event::DrillBegan {
+            drill: 4,
+            kind: DrillKind::Revoke,
+            subjects: vec![s("issuing-1")],
+        },
+        Event::DrillEnded {
+            drill: 4,
+            kind: DrillKind::Revoke,
+            result_hash: s("00"),
+            steps: vec![s("good broker-3: refused after 41 ms")],
+            subjects: vec![s("issuing-1")],
+            verdict: DrillVerdict::Passed,
+        },
     ]
 }
 

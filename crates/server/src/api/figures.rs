@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tenure_domain::drill::DrillKind;
 use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
 use tenure_domain::incident::IncidentState;
@@ -16,7 +17,7 @@ use tenure_domain::issuer::IssuerKind;
 use tenure_domain::{Status, Title};
 use tenure_engine::duty::publish::List;
 use tenure_engine::store::{
-    StoreError, event, finding, incident, pending, probe, view, withdrawal,
+    StoreError, drill, event, finding, incident, pending, probe, view, withdrawal,
 };
 use tenure_engine::{Engine, Rejection};
 use tenure_x509::Time;
@@ -214,6 +215,22 @@ impl Figures {
             let labels = vec![("issuer", lag.issuer.to_string()), rendering];
             (labels, lag.seconds as f64)
         });
+        let mut drilled = Vec::new();
+        for issuer in snapshot.issuers.iter() {
+            for kind in DrillKind::ALL {
+                let last = self
+                    .engine
+                    .store()
+                    .glance(|tx| drill::last(tx, &issuer.name, *kind))?;
+                if let Some(passed) = last.passed {
+                    let labels = vec![
+                        ("issuer", issuer.name.to_string()),
+                        ("kind", kind.to_string()),
+                    ];
+                    drilled.push((labels, seconds_since(passed)));
+                }
+            }
+        }
         let one = |value: f64| vec![(Vec::new(), value)];
         let newest = super::log::newest(self.engine.directory()).ok().flatten();
         let sealed = newest.map_or(0, |(_, checkpoint)| checkpoint.size());
@@ -280,6 +297,12 @@ impl Figures {
                 "publication_lag",
                 "How long a rendering of an issuer's revocations has been behind the record",
                 lags.collect(),
+            )
+            .seconds(),
+            gauge(
+                "drill_passed_age",
+                "Time since a drill was last passed with an issuer",
+                drilled,
             )
             .seconds(),
             gauge(

@@ -1,4 +1,4 @@
-//! `tenure probe …` and `tenure drill …`
+//! `tenure probe …`
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -67,12 +67,6 @@ pub enum Verb {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Drill {
-    /// Revoke a canary and measure how long each relying party takes to refuse it.
-    Revoke(Which),
-}
-
 #[derive(Debug, Args)]
 pub struct Which {
     /// This relying party only; may be given more than once.
@@ -107,12 +101,6 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         Verb::Times { days } => {
             output.record(&api.get(&format!("/enforcement/times?days={days}")).await?)
         }
-    }
-}
-
-pub async fn drill(drill: Drill, session: &Session, output: &Output) -> Result<(), Failure> {
-    match drill {
-        Drill::Revoke(which) => round(which, "revocation", session, output).await,
     }
 }
 

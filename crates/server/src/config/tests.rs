@@ -14,6 +14,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.probe.every_s, 3_600);
+    assert_eq!(config.drill.revoke_every_s, 604_800);
 }
 
 #[test]

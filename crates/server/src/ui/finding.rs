@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
+use tenure_domain::blast::BlastKind;
 use tenure_domain::change::Change;
 use tenure_domain::finding::{Finding, FindingState, Subject, SubjectKind};
 use tenure_domain::ids::FindingNo;
@@ -11,9 +12,10 @@ use tenure_domain::operator::Permission::Approve;
 use tenure_engine::store::finding as stored;
 
 use super::asked::{Path, Query};
+use super::blast;
 use super::device::paging;
 use super::fault::Fault;
-use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, tabs, tag};
+use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, query, tabs, tag};
 use super::posted::{Posted, needed_why};
 use super::session::SignedIn;
 use crate::api::Desk;
@@ -90,7 +92,11 @@ fn subject(subject: &Subject) -> Markup {
             SubjectKind::Certificate => a.serial href={ "/certificates/" (name) } { (name) },
             SubjectKind::RelyingParty => a href={ "/relying-parties/" (name) } { (name) },
             SubjectKind::Hook => a href="/hooks" { (subject.name) },
-            SubjectKind::Issuer => (subject),
+            SubjectKind::Issuer => a href=(blast::path(BlastKind::Issuer, name)) { (name) },
+            SubjectKind::Key => a.serial href=(blast::path(BlastKind::Key, name)) { (name) },
+            SubjectKind::Service => a href=(blast::path(BlastKind::Service, name)) { (name) },
+            SubjectKind::Class => a href={ "/devices" (query(&[("class", name)])) } { (name) },
+            SubjectKind::House => (subject),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::error::StoreError;
 use crate::lookup::Known;
 use crate::probe::is_of_canaries;
 use crate::tx::{Counter, DayColumn, Touched, Tx};
-use crate::{device, identity, issuer, pending, withdrawal};
+use crate::{blocked_key, device, identity, issuer, pending, withdrawal};
 
 /// What the record says of a release besides what the grant says.
 #[derive(Debug, Clone)]
@@ -146,6 +146,11 @@ fn obstacle(tx: &Tx<'_>, signed: &Signed, hot: &Hot) -> Result<Option<&'static s
     {
         return Ok(Some(
             "its issuer moved on while the certificate was being signed",
+        ));
+    }
+    if blocked_key::why(tx, grant.key())?.is_some() {
+        return Ok(Some(
+            "the key was blocked while the certificate was being signed",
         ));
     }
     identity::obstacle(tx, grant)

@@ -3,9 +3,10 @@
 use tenure_domain::certificate::{CertificateRow, Revocation, Standstill, Status};
 use tenure_domain::facts::{KeyUse, ReplayKey};
 use tenure_domain::{CertificateNo, DeviceId, DeviceNo, IssuerNo, TenantId};
-use tenure_x509::{Cert, KeyHash, Reason, Serial, Time, Validity};
+use tenure_x509::{Cert, KeyHash, Reason, Serial, Validity};
 
 use super::{Certificate, key_prefix, serial_hash};
+use crate::blocked_key;
 use crate::device::device_id;
 use crate::error::StoreError;
 use crate::issuer::name_of;
@@ -203,11 +204,7 @@ pub fn key_use(
     key: KeyHash,
     except: DeviceNo,
 ) -> Result<Option<KeyUse>, StoreError> {
-    let blocked = tx.one(
-        "SELECT why FROM blocked_key WHERE key = $1",
-        &[&key.0.as_slice()],
-        |row| row.get(0),
-    )?;
+    let blocked = blocked_key::why(tx, key)?;
     if let Some(why) = blocked {
         return Ok(Some(KeyUse::Blocked { why }));
     }
@@ -243,11 +240,17 @@ pub fn facts(tx: &ReadTx<'_>, no: CertificateNo) -> Result<Option<String>, Store
     })
 }
 
-/// Puts a key on the list of those that must not be certified.
-pub fn block_key(tx: &crate::Tx<'_>, key: KeyHash, why: &str, now: Time) -> Result<(), StoreError> {
-    tx.run(
-        "INSERT INTO blocked_key(key, why, at) VALUES($1, $2, $3) ON CONFLICT DO NOTHING",
-        &[&key.0.as_slice(), &why, &now.unix()],
-    )?;
-    Ok(())
+/// The released certificates with this key, newest first; whether they have expired or not.
+pub fn of_key(tx: &ReadTx<'_>, key: KeyHash) -> Result<Vec<CertificateRow>, StoreError> {
+    let mut found = Vec::new();
+    for no in candidates(tx, By::Key, key_prefix(&key.0))? {
+        let read = tx.peek(
+            Touched::Certificate(no),
+            select!("WHERE cert.no = $1 AND cert.key = $2 AND cert.status <> 2"),
+            &[&no, &key.0.as_slice()],
+            |row| row_of(tx, row),
+        )?;
+        found.extend(read);
+    }
+    Ok(found)
 }

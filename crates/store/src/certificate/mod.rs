@@ -13,8 +13,8 @@ mod reserve;
 pub use complete::{Completed, Completion, complete};
 pub(crate) use find::{CLASS_OF, columns, row_of};
 pub use find::{
-    Head, block_key, by_no, by_serial, der, facts, find_serial, head, key_use, log_index,
-    of_device, row,
+    Head, by_no, by_serial, der, facts, find_serial, head, key_use, log_index, of_device, of_key,
+    row,
 };
 pub use head::make_head;
 pub use reserve::{

@@ -5,6 +5,7 @@ mod blast;
 mod broken;
 mod decide;
 mod demo;
+mod drill;
 mod enforce;
 mod enroll;
 mod factory;

@@ -5,8 +5,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use tenure_domain::Refusal;
-use tenure_engine::store::StoreError;
-use tenure_engine::{Fault, FaultCause, Rejection};
+use tenure_engine::{Fault, Rejection};
 use tenure_wire::est::Error;
 
 use crate::problem::Problem;
@@ -88,18 +87,7 @@ fn failed(fault: &Fault) -> Response {
         "the server failed; its log says why under fault {}",
         fault.id
     );
-    let passes = matches!(
-        fault.cause,
-        FaultCause::ClockSetBack(_)
-            | FaultCause::Sign(_)
-            | FaultCause::Store(
-                StoreError::DiskFull
-                    | StoreError::ReadOnly
-                    | StoreError::Io(_)
-                    | StoreError::Closed
-            )
-    );
-    match passes {
+    match fault.cause.passes() {
         true => wait(StatusCode::SERVICE_UNAVAILABLE, FAULT_RETRY_S, &what),
         false => plain(StatusCode::INTERNAL_SERVER_ERROR, &what),
     }
