@@ -139,6 +139,31 @@ async fn p1_a_kept_verdict_ends_when_it_says_and_dies_with_a_withdrawal() {
     );
 }
 
+/// Requirement P1: a verdict at hand may be wrong, but for no longer than it says. A renewal drops
+/// none, so what it changes is seen when the verdict ends, and not a second later.
+#[tokio::test]
+async fn p1_a_kept_verdict_is_wrong_for_no_longer_than_it_says() {
+    let house = ready().await;
+    house.device("pump-1").await;
+    let secret = house.secret("pump-1").await;
+    let key = pair();
+    let first = issued(house.enroll("pump-1", &secret, &key).await);
+    observe(&house, &first).await;
+    let said = verdict(&house, &shown(&first));
+    assert_eq!(said.verdict.tier, Tier::Full);
+    issued(house.renew(&first.cert, &pair()).await);
+    while house.clock.now() < said.verdict.valid_until {
+        assert_eq!(verdict(&house, &shown(&first)).verdict, said.verdict);
+        house.pass(1);
+    }
+    let now = verdict(&house, &shown(&first));
+    assert_eq!(now.verdict.tier, Tier::Limited);
+    assert!(
+        now.verdict.grounds.contains(&Ground::CertificateReplaced),
+        "{now:?}"
+    );
+}
+
 /// A certificate that was never issued, or is not what was issued, or is shown for another device.
 #[tokio::test]
 async fn p2_who_is_not_known_is_unknown_and_who_pretends_is_untrusted() {
@@ -203,9 +228,7 @@ async fn p8_each_canary_is_judged_by_what_is_the_matter_with_it() {
                 (Access::Deny, Ground::UnknownIssuer)
             }
             Canary::LookAlike => (Access::Deny, Ground::NotOurs),
-            Canary::Incoming | Canary::Outgoing | Canary::Superseded | Canary::OtherIssuer => {
-                panic!("there is one issuer: {canary:?}")
-            }
+            other => panic!("a house with one issuer makes no {other}"),
         };
         assert_eq!(
             (decided.verdict.access, first(&decided)),
