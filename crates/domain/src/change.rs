@@ -9,7 +9,7 @@ use crate::ids::{AskNo, DeviceId, EventSeq, FindingNo, IncidentNo, OperatorNo, S
 use crate::operator::{Permission, Role};
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 use crate::relying_party::RelyingParty;
-use crate::rollover::Step;
+use crate::rollover::{Step, Succession};
 use crate::trust_store::TrustStoreChange;
 
 /// What is to change.
@@ -133,6 +133,8 @@ pub struct IssuerMove {
     pub except: Vec<Slug>,
     /// Why, for the record; needed where there are exceptions, or nothing was observed.
     pub why: String,
+    /// Whether it may be tainted before its successor signs.
+    pub succession: Succession,
 }
 
 /// What becomes of a hook's secret.

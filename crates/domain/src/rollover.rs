@@ -33,6 +33,17 @@ words! {
     }
 }
 
+/// Whether an issuer may be tainted before somebody else signs in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Succession {
+    /// Its successor must be active: the orderly way.
+    #[default]
+    Needed,
+    /// It is stopped at once, because its key is not to be trusted; nothing is signed until its
+    /// successor is active.
+    NotNeeded,
+}
+
 /// Of the relying parties that are not critical, so many in a thousand must be ready.
 pub const READY_PER_MILLE: usize = 995;
 
@@ -169,7 +180,8 @@ impl fmt::Display for Blocked {
             Blocked::NoSuccessor { issuer } => write!(
                 f,
                 "issuer {issuer} has no active successor, so nobody would sign in its place; begin a \
-                 rollover (`tenure issuer rollover begin {issuer}`) and activate it first"
+                 rollover (`tenure issuer rollover begin {issuer}`) and activate it first, or, if its \
+                 key is stolen, stop it all the same (--without-successor)"
             ),
             Blocked::NoWayBack { former, state } => write!(
                 f,
@@ -246,12 +258,18 @@ pub fn leads_to(issuer: &Issuer, step: Step) -> Result<IssuerState, Blocked> {
 ///
 /// # Errors
 /// The line would be left without an issuer that signs, or the step is not the next.
-pub fn line_allows(issuers: &[Arc<Issuer>], issuer: &Issuer, step: Step) -> Result<(), Blocked> {
+pub fn line_allows(
+    issuers: &[Arc<Issuer>],
+    issuer: &Issuer,
+    step: Step,
+    succession: Succession,
+) -> Result<(), Blocked> {
     let successor = || {
         let mut found = issuers.iter();
         found.find(|known| known.replaces == Some(issuer.no) && known.state != IssuerState::Removed)
     };
     match step {
+        Step::Taint if succession == Succession::NotNeeded => Ok(()),
         Step::Taint => match successor() {
             Some(next) if next.state == IssuerState::Active => Ok(()),
             _ => Err(Blocked::NoSuccessor {

@@ -9,7 +9,8 @@ use tenure_domain::issuer::{Issuer, IssuerState};
 use tenure_domain::operator::Actor;
 use tenure_domain::refusal::Refusal;
 use tenure_domain::rollover::{
-    Blocked, NotReady, PartyStanding, QUIET_S, Readiness, Step, leads_to, line_allows, line_of,
+    Blocked, NotReady, PartyStanding, QUIET_S, Readiness, Step, Succession, leads_to, line_allows,
+    line_of,
 };
 use tenure_store::rollover::{self as stored, Remains};
 use tenure_store::{ReadTx, StoreError, Tx, issuer as issuers};
@@ -69,7 +70,12 @@ pub fn progress(
         let steps = Step::ALL
             .iter()
             .filter(|step| leads_to(issuer, **step).is_ok())
-            .map(|step| (*step, blocked(&all, issuer, *step, &scene, &[], now).err()))
+            .map(|step| {
+                (*step, {
+                    let orderly = Terms::default();
+                    blocked(&all, issuer, *step, &scene, &orderly, now).err()
+                })
+            })
             .collect();
         stages.push(Stage {
             issuer: Arc::clone(issuer),
@@ -100,17 +106,25 @@ fn scene(
     })
 }
 
-/// Whether a step may be taken now, relying parties in `except` left out; the state it leads to.
+/// What a step may pass over.
+#[derive(Default)]
+struct Terms<'a> {
+    except: &'a [Slug],
+    succession: Succession,
+}
+
+/// Whether a step may be taken now on these terms; the state it leads to.
 fn blocked(
     all: &[Arc<Issuer>],
     issuer: &Issuer,
     step: Step,
     scene: &Scene,
-    except: &[Slug],
+    terms: &Terms<'_>,
     now: Time,
 ) -> Result<IssuerState, Blocked> {
+    let except = terms.except;
     let to = leads_to(issuer, step)?;
-    line_allows(all, issuer, step)?;
+    line_allows(all, issuer, step, terms.succession)?;
     match step {
         Step::Distribute | Step::Back | Step::Taint => Ok(to),
         Step::Activate => {
@@ -189,7 +203,11 @@ pub(crate) fn take(
         );
         return Err(Refusal::BadRequest { what }.into());
     }
-    let judged = blocked(&all, issuer, wanted.step, &scene, &wanted.except, now);
+    let terms = Terms {
+        except: &wanted.except,
+        succession: wanted.succession,
+    };
+    let judged = blocked(&all, issuer, wanted.step, &scene, &terms, now);
     let to = match judged {
         // Nobody to be observed, and a reason was given.
         Err(Blocked::NotReady(_)) if scene.parties.is_empty() && !why.is_empty() => {

@@ -158,7 +158,7 @@ pub(crate) fn carry_out(
                 .iter()
                 .any(|held| held.fingerprint == *anchor);
             if !is_held {
-                let what = format!("an anchor {anchor} in the trust store of {party}");
+                let what = format!("anchor {anchor} in the trust store of {party}");
                 return Err(Refusal::NotFound { what }.into());
             }
             let proof = why_not_needed(&comparison, *anchor, now).map_err(|needed| {
@@ -173,7 +173,7 @@ pub(crate) fn carry_out(
             }
             let known = named(tx, tenant, party)?;
             if !stored::unprune(tx, &known, *anchor, why, actor, now)? {
-                let what = format!("an anchor {anchor} that was taken out of {party}");
+                let what = format!("anchor {anchor} among those taken out of {party}");
                 return Err(Refusal::NotFound { what }.into());
             }
         }

@@ -10,7 +10,7 @@ use tenure_domain::change::{Change, IssuerMove};
 use tenure_domain::device::Criticality;
 use tenure_domain::issuer::IssuerState;
 use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
-use tenure_domain::rollover::Step;
+use tenure_domain::rollover::{Step, Succession};
 use tenure_domain::{Refusal, TenantId};
 use tenure_engine::ceremony::{NewIssuerKeys, Purpose};
 use tenure_engine::signer::Doors;
@@ -59,7 +59,12 @@ async fn forced(
         step,
         except: except.iter().map(|name| name.parse().unwrap()).collect(),
         why: why.to_owned(),
+        succession: Succession::Needed,
     };
+    take(house, wanted).await
+}
+
+async fn take(house: &House, wanted: IssuerMove) -> Result<(), String> {
     match house.change(Change::MoveIssuer(Box::new(wanted))).await {
         Ok(_) => Ok(()),
         Err(Rejection::Refusal(
@@ -312,4 +317,48 @@ async fn a_rollover_is_begun_once() {
         .add_issuer(follow, new_keys("issuing-3"), &root)
         .await
         .unwrap();
+}
+
+/// Leaves out: who is affected (the blast radius), and renewal ahead of time.
+#[tokio::test]
+async fn r3_an_issuer_whose_key_is_stolen_is_stopped_at_once_and_followed_under_pressure() {
+    let house = begun().await;
+    let other = Purpose::Domain;
+    let root = house.engine.key("root").unwrap();
+    house
+        .engine
+        .add_issuer(other, new_keys("valves-1"), &root)
+        .await
+        .unwrap();
+    party(&house, "broker", Criticality::Safety).await;
+    let stop = IssuerMove {
+        issuer: "issuing-1".parse().unwrap(),
+        step: Step::Taint,
+        except: Vec::new(),
+        why: "its key was found on a laptop".to_owned(),
+        succession: Succession::NotNeeded,
+    };
+    take(&house, stop).await.unwrap();
+    house.device("pump-1").await;
+    let secret = house.secret("pump-1").await;
+    let key = pair();
+    let refused = refusal(house.enroll("pump-1", &secret, &key).await);
+    assert!(
+        refused.to_string().contains("issuing-1 is tainted"),
+        "{refused}"
+    );
+    assert_eq!(state(&house, "valves-1"), IssuerState::Active, "untouched");
+    step(&house, "issuing-2", Step::Distribute, "")
+        .await
+        .unwrap();
+    let past = forced(
+        &house,
+        "issuing-2",
+        Step::Activate,
+        &["broker"],
+        "it is stolen",
+    );
+    past.await.unwrap();
+    let got = issued(house.enroll("pump-1", &secret, &key).await);
+    assert_eq!(got.row.issuer_name.as_str(), "issuing-2");
 }

@@ -1,7 +1,5 @@
 //! The issuer, the dates and the names of a certificate that a rule allows.
 
-use std::cmp::Reverse;
-
 use tenure_x509::{Name, SanName, SignatureAlgorithm, Time, Validity};
 
 use crate::facts::{Facts, Subject};
@@ -54,13 +52,20 @@ pub(super) fn issuer(
         found.filter(move |issuer| issuer.kind == kind && is_wanted(issuer))
     };
     let newest = |kind: &IssuerKind| {
-        of_kind(*kind)
-            .filter(|issuer| lasts(issuer) && issuer.state.signs(profile.kind))
-            .min_by_key(|issuer| (line_of(issuers, issuer), Reverse(issuer.no)))
+        let of_kind = || of_kind(*kind).filter(|issuer| lasts(issuer));
+        // Never another line because the first one stands still: that would be another trust domain.
+        let first = match (asked, line) {
+            (None, None) => of_kind().map(|issuer| line_of(issuers, issuer)).min(),
+            (Some(_), _) | (None, Some(_)) => None,
+        };
+        of_kind()
+            .filter(|issuer| first.is_none_or(|first| line_of(issuers, issuer) == first))
+            .filter(|issuer| issuer.state.signs(profile.kind))
+            .max_by_key(|issuer| issuer.no)
     };
     let found = wanted.iter().find_map(newest);
     found.cloned().map(GrantIssuer::Ours).ok_or_else(|| {
-        let what = match wanted.iter().find_map(|kind| of_kind(*kind).next_back()) {
+        let what = match wanted.iter().find_map(|kind| of_kind(*kind).next()) {
             Some(issuer) if !lasts(issuer) => format!(
                 "certificates of profile {} never end, but issuer {} ends on {}; make an issuer \
                  that never ends (`tenure issuer add --kind idevid`), or give the profile a life",

@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tenure_domain::change::{Change, IssuerMove};
 use tenure_domain::operator::Permission::{ChangePolicy, ReadFleet};
-use tenure_domain::rollover::{PartyStanding, Readiness, Step};
+use tenure_domain::rollover::{PartyStanding, Readiness, Step, Succession};
 use tenure_engine::rollover::{self, Progress, Stage};
 use utoipa::ToSchema;
 
@@ -206,6 +206,9 @@ struct StepBody {
     /// Why, for the record. Needed with exceptions, where nothing could be observed, and for the
     /// steps back and taint.
     why: String,
+    /// For the step taint: stop it though nobody signs in its place, because its key is not to be
+    /// trusted.
+    without_successor: bool,
 }
 
 async fn take(
@@ -223,6 +226,10 @@ async fn take(
         step,
         except: except.map_err(|error| Problem::bad_request(format!("except: {error}")))?,
         why: body.why,
+        succession: match body.without_successor {
+            true => Succession::NotNeeded,
+            false => Succession::Needed,
+        },
     };
     let change = Change::MoveIssuer(Box::new(wanted));
     desk.engine().change(&caller.actor(), change).await?;

@@ -130,7 +130,7 @@ fn e6_three_trust_domains_turn_each_others_devices_away() {
 
 /// The commands of docs/trust-stores.md.
 #[test]
-fn i9_the_audit_of_trust_stores_is_signed_and_shows_meant_beside_actual() {
+fn i5_i9_each_anchor_is_reported_and_the_audit_of_all_stores_is_signed() {
     let house = House::serve(TENURE);
     furnished(&house);
     let pki = ServerPki::new(house.directory());
@@ -150,6 +150,21 @@ fn i9_the_audit_of_trust_stores_is_signed_and_shows_meant_beside_actual() {
     let bundle = house.tell(&["trust-store", "bundle", "broker-3"]);
     assert_eq!(pem_certificates(&bundle).unwrap().len(), 1);
     let about = house.ask(&["anchor", "show", &print]);
+    assert_eq!(about["relying_parties"][0]["name"], "broker-3", "{about:#}");
+
+    // I5: what proves inventory, renewal and revocation for an anchor of ours.
+    let own = shown["held"][0]["fingerprint"].as_str().unwrap();
+    let about = house.ask(&["anchor", "show", own]);
+    let under = &about["issuers"][0];
+    assert_eq!(under["issuer"], "issuing-1", "{about:#}");
+    assert_eq!(under["state"], "active", "{about:#}");
+    assert_eq!(under["successor"], Value::Null, "{about:#}");
+    assert!(
+        under["certificates"].as_u64() >= Some(1),
+        "the server's own: {about:#}"
+    );
+    let list = under["revocation_list"].as_str().unwrap();
+    assert_eq!(Caller::plain().get(list).status.as_u16(), 200, "{about:#}");
     assert_eq!(about["relying_parties"][0]["name"], "broker-3", "{about:#}");
 
     let audit = house.tell(&["trust-store", "audit"]) + "\n";

@@ -29,7 +29,7 @@ pub enum Verb {
     /// Take one step back: active to distributed, distributed to prepared, tainted to active.
     Back(Step),
     /// Let the former issuer sign nothing new.
-    Taint(Step),
+    Taint(Taint),
     /// Take a tainted issuer out of all trust bundles. Refused while anything needs it.
     Remove(Step),
 }
@@ -46,8 +46,18 @@ pub struct Step {
     why: String,
 }
 
+#[derive(Debug, Args)]
+pub struct Taint {
+    #[command(flatten)]
+    step: Step,
+    /// Stop it though nobody signs in its place, because its key is not to be trusted.
+    #[arg(long)]
+    without_successor: bool,
+}
+
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
+    let mut without_successor = false;
     let (word, step) = match verb {
         // Done before a session was looked for.
         Verb::Begin(_) => return Ok(()),
@@ -61,10 +71,17 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         Verb::Distribute(step) => ("distribute", step),
         Verb::Activate(step) => ("activate", step),
         Verb::Back(step) => ("back", step),
-        Verb::Taint(step) => ("taint", step),
+        Verb::Taint(taint) => {
+            without_successor = taint.without_successor;
+            ("taint", taint.step)
+        }
         Verb::Remove(step) => ("remove", step),
     };
-    let body = json!({ "except": step.except, "why": step.why });
+    let body = json!({
+        "except": step.except,
+        "why": step.why,
+        "without_successor": without_successor,
+    });
     let progress = api
         .post(
             &format!("{}/rollover/{}", path(&step.name), api::segment(word)),
@@ -109,8 +126,8 @@ fn told(progress: &Value, parties: bool) -> String {
         }
         for step in stage["steps"].as_array().into_iter().flatten() {
             lines.push(match step["blocked"].as_str() {
-                None => format!("  can {}", word_of(step, "step")),
-                Some(why) => format!("  cannot {} yet: {why}", word_of(step, "step")),
+                None => format!("  may go on with {}", word_of(step, "step")),
+                Some(why) => format!("  {} must wait: {why}", word_of(step, "step")),
             });
         }
         if parties {
