@@ -104,6 +104,8 @@ pub enum Change {
         name: Title,
         /// What it may do.
         role: Role,
+        /// The relying party whose feed it opens: only for role relying-party.
+        party: Option<Slug>,
         /// When it stops working.
         expires: Option<Time>,
     },

@@ -12,6 +12,7 @@ use crate::canary::{ProbeScope, ProbeVerdict};
 use crate::compromise::ProofOfCompromise;
 use crate::device::{Criticality, Standing};
 use crate::drill::{DrillKind, DrillVerdict};
+use crate::feed::Way;
 use crate::hook::{HookKind, Wire};
 use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
 use crate::issuer::IssuerState;
@@ -219,6 +220,19 @@ pub enum Event {
         trials: Vec<String>,
         verdict: ProbeVerdict,
     },
+    /// New manifests for so many relying parties. The digest is over a line for each, in the order
+    /// of their names: `NAME SEQUENCE HASH`.
+    FeedsOffered {
+        digest: String,
+        feeds: u64,
+    },
+    /// A relying party says that it applied a manifest.
+    FeedApplied {
+        manifest: String,
+        name: String,
+        sequence: i64,
+        way: Way,
+    },
 
     // Decisions.
     /// The first verdict that rests on these facts.
@@ -350,6 +364,8 @@ pub enum Event {
     },
     TokenCreated {
         name: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        party: Option<String>,
         role: Role,
         token: i64,
     },
@@ -523,6 +539,8 @@ kinds! {
     RelyingPartyChanged = "relying-party-changed" = 81,
     RelyingPartyRemoved = "relying-party-removed" = 82,
     RelyingPartyProbed = "relying-party-probed" = 83,
+    FeedsOffered = "feeds-offered" = 84,
+    FeedApplied = "feed-applied" = 85,
     AccessDecided = "access-decided" = 100,
     AccessDenied = "access-denied" = 101,
     HookAdded = "hook-added" = 90,

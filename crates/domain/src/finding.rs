@@ -32,6 +32,9 @@ words! {
         RevocationLate = "revocation-late" = 17,
         /// A hook does not get through to its receiver; the cause says to what end.
         HookFailing = "hook-failing" = 30,
+        /// A relying party has not said in time that it applied its feed; the cause is which: not
+        /// acknowledged, or too old.
+        FeedNotApplied = "feed-not-applied" = 31,
         /// A relying party trusts an anchor that nothing needs, or that is not meant for it; the
         /// cause is the anchor.
         AnchorStale = "anchor-stale" = 40,

@@ -23,6 +23,7 @@ pub mod duration;
 pub mod event;
 pub mod evidence;
 pub mod facts;
+pub mod feed;
 pub mod finding;
 pub mod hook;
 pub mod ids;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeviceId, OperatorNo};
+use crate::ids::{DeviceId, OperatorNo, Slug};
 use crate::refusal::Refusal;
 use crate::words::words;
 
@@ -17,8 +17,9 @@ words! {
         Auditor = "auditor" = 3,
         /// Reads the fleet.
         Reader = "reader" = 4,
-        /// A relying party: asks for decisions about its own services if the token bears its name, hears
-        /// what anyone may know of withdrawals, and reports what it saw.
+        /// A relying party: asks for decisions about its own services if the token bears its name, follows
+        /// its own feed if the token is bound to it, hears what anyone may know of withdrawals, and reports
+        /// what it saw.
         RelyingParty = "relying-party" = 5,
     }
     /// What a call needs.
@@ -43,6 +44,8 @@ words! {
         FollowTrust = "follow-trust" = 9,
         /// To ask whether a device may be let in.
         Decide = "decide" = 10,
+        /// To follow a feed and to say that it was applied.
+        Feed = "feed" = 11,
     }
 }
 
@@ -60,7 +63,7 @@ impl Role {
             }
             Role::Auditor => matches!(permission, ReadFleet | ReadRecord | FollowTrust),
             Role::Reader => matches!(permission, ReadFleet | FollowTrust),
-            Role::RelyingParty => matches!(permission, Report | FollowTrust | Decide),
+            Role::RelyingParty => matches!(permission, Report | FollowTrust | Decide | Feed),
         };
         if granted {
             return Ok(());
@@ -73,6 +76,7 @@ impl Role {
             FollowTrust => "role relying-party or reader",
             ChangePolicy | Administer => "role admin",
             Decide => "role relying-party, operator or admin",
+            Feed => "role relying-party or admin",
         };
         Err(Refusal::Forbidden {
             needs: least.to_owned(),
@@ -136,6 +140,8 @@ pub struct Token {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The relying party whose feed it opens; for role relying-party alone.
+    pub party: Option<Slug>,
     /// When it was made.
     #[serde(with = "crate::text::time")]
     pub created: tenure_x509::Time,

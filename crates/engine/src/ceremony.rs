@@ -156,6 +156,7 @@ pub async fn found(
     let first = tenure_domain::change::Change::CreateToken {
         name,
         role: Role::Admin,
+        party: None,
         expires: None,
     };
     let Changed::Token(admin) = engine.change(&us, first).await? else {

@@ -9,8 +9,8 @@ use tenure_domain::event::{Entry, Event};
 use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
 use tenure_domain::hook::Hidden;
-use tenure_domain::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo};
-use tenure_domain::operator::Actor;
+use tenure_domain::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo, Slug};
+use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
 use tenure_domain::text::hex;
 use tenure_domain::{Refusal, Standing, Status};
@@ -139,17 +139,27 @@ impl Engine {
             Change::CreateToken {
                 name,
                 role,
+                party,
                 expires,
             } => {
-                let text = token_text()?;
+                if party.is_some() && role != Role::RelyingParty {
+                    let what = "only a token of role relying-party is bound to a relying party"
+                        .to_owned();
+                    return Err(Refusal::BadRequest { what }.into());
+                }
+                let (tenant, text) = (self.tenant(), token_text()?);
                 let hash = tenure_x509::sha256(text.as_bytes());
                 let actor = actor.clone();
                 let no = self
                     .record(move |tx| {
+                        let bound = match &party {
+                            Some(party) => Some(known_party(tx, tenant, party)?),
+                            None => None,
+                        };
                         Ok(token::create(
                             tx,
                             name.as_str(),
-                            role,
+                            (role, bound.as_ref()),
                             &hash,
                             expires,
                             &actor,
@@ -268,6 +278,20 @@ fn known(tx: &Tx<'_>, tenant: tenure_domain::TenantId, id: &DeviceId) -> Result<
     found.ok_or_else(|| {
         Refusal::NotFound {
             what: format!("device {id}"),
+        }
+        .into()
+    })
+}
+
+fn known_party(
+    tx: &Tx<'_>,
+    tenant: tenure_domain::TenantId,
+    name: &Slug,
+) -> Result<relying_party::Known, Conflict> {
+    let found = relying_party::by_name(tx, tenant, name.as_str())?;
+    found.ok_or_else(|| {
+        Refusal::NotFound {
+            what: format!("relying party {name}"),
         }
         .into()
     })

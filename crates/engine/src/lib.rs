@@ -21,6 +21,7 @@ pub mod duty;
 mod enroll;
 pub mod facts;
 mod fault;
+pub mod feed;
 mod finding;
 mod hook;
 mod lists;
@@ -85,6 +86,7 @@ struct Inside {
     verdicts: verdicts::Verdicts,
     status: status::Responders,
     lists: lists::Lists,
+    feeds: feed::Feeds,
     behind: duty::publish::Behind,
     publish: Notify,
     integrate: Notify,
@@ -133,6 +135,7 @@ impl Engine {
                 verdicts: verdicts::Verdicts::default(),
                 status: status::Responders::default(),
                 lists: lists::Lists::default(),
+                feeds: feed::Feeds::default(),
                 behind: duty::publish::Behind::default(),
                 publish: Notify::new(),
                 integrate: Notify::new(),
@@ -310,6 +313,10 @@ impl Engine {
 
     pub(crate) fn lists(&self) -> &lists::Lists {
         &self.inside.lists
+    }
+
+    pub(crate) fn feeds(&self) -> &feed::Feeds {
+        &self.inside.feeds
     }
 
     pub(crate) fn behind(&self) -> &duty::publish::Behind {

@@ -1,5 +1,4 @@
-//! Observation: what others saw of our certificates. Today a relying party's report that it saw one
-//! in use.
+//! Observation: what others saw of our certificates, and what relying parties say that they applied.
 
 use tenure_domain::certificate::Revocation;
 use tenure_domain::certificate::Standstill;
@@ -9,6 +8,7 @@ use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::profile::ProfileKind;
 use tenure_domain::registry::ReplacedRule;
 use tenure_domain::{Standing, Status};
+use tenure_store::feed::Applied;
 use tenure_store::{StoreError, certificate, device, incident, rollover, sighting, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
@@ -33,6 +33,15 @@ pub enum Observation {
         /// When.
         at: Time,
     },
+    /// A relying party applied what its feed offered.
+    FeedApplied {
+        /// Who reports.
+        actor: Actor,
+        /// The relying party.
+        party: Slug,
+        /// What it applied.
+        applied: Applied,
+    },
 }
 
 /// What an observation came to.
@@ -50,13 +59,20 @@ impl Engine {
     /// Takes a report. The first use of a certificate settles the renewal chain up to it; the use
     /// of one that its device gave up is a sign of a clone.
     pub async fn observe(&self, seen: Observation) -> Result<Observed, Rejection> {
-        let Observation::InUse {
-            actor,
-            issuer,
-            serial,
-            service,
-            at,
-        } = seen;
+        let (actor, issuer, serial, service, at) = match seen {
+            Observation::InUse {
+                actor,
+                issuer,
+                serial,
+                service,
+                at,
+            } => (actor, issuer, serial, service, at),
+            Observation::FeedApplied {
+                actor,
+                party,
+                applied,
+            } => return self.feed_applied(actor, party, applied).await,
+        };
         actor.may(Permission::Report)?;
         let now = self.clock().now();
         let at = at.min(now);

@@ -92,6 +92,9 @@ impl Engine {
             .await
             .map_err(Conflict::into_rejection)?;
         self.step(Step::Withdrawn);
+        if done.changed > 0 {
+            self.feeds().pace.withdrawn();
+        }
         for _ in 0..done.changed {
             self.counters().revoked.inc();
         }

@@ -1,5 +1,5 @@
-//! The device's side: getting, keeping and renewing an identity over EST, and checking the
-//! identities of others.
+//! The device's side: getting, keeping and renewing an identity over EST, checking the identities of
+//! others, and following the feed of what to trust and refuse.
 //!
 //! **Absences.** No store, no engine, no issuing: a device sees what the server tells it and
 //! nothing more. No system trust store, no proxies, no redirects. No key is ever sent anywhere.
@@ -8,6 +8,7 @@
 
 pub mod device;
 pub mod est;
+pub mod feed;
 pub mod http;
 pub mod limits;
 pub mod mqtt;

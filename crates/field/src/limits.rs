@@ -39,5 +39,8 @@ pub const URL_BYTES_MAX: usize = 2048;
 /// Largest file read from an identity directory.
 pub const IDENTITY_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Largest file that says how to follow a feed.
+pub const CONNECTION_BYTES_MAX: u64 = 64 * 1024;
+
 /// Revocation lists kept by a checker.
 pub const CRLS_KEPT_MAX: usize = 256;

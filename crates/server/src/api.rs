@@ -33,6 +33,7 @@ pub(crate) mod device;
 mod doctor;
 pub(crate) mod drill;
 pub(crate) mod event;
+pub(crate) mod feed;
 mod figures;
 pub(crate) mod finding;
 pub(crate) mod fleet;
@@ -194,6 +195,7 @@ pub fn routes() -> Vec<Route> {
         decide::routes(),
         compromise::routes(),
         drill::routes(),
+        feed::routes(),
         manufacturer::routes(),
         ask::routes(),
         incident::routes(),

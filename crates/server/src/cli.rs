@@ -20,6 +20,7 @@ mod compromise;
 mod decide;
 mod device;
 mod drill;
+mod feed;
 mod finding;
 mod hook;
 mod import;
@@ -131,6 +132,9 @@ enum Noun {
     /// Where devices are let in or turned away.
     #[command(subcommand)]
     RelyingParty(relying_party::Verb),
+    /// What relying parties should hold, and what they said they applied.
+    #[command(subcommand)]
+    Feed(feed::Verb),
     /// What relying parties do with canaries: identities made to be tried.
     #[command(subcommand)]
     Probe(probe::Verb),
@@ -267,6 +271,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Class(verb) => registry::class(verb, &session, output).await,
         Noun::Service(verb) => registry::service(verb, &session, output).await,
         Noun::RelyingParty(verb) => relying_party::run(verb, &session, output).await,
+        Noun::Feed(verb) => feed::run(verb, &session, output).await,
         Noun::Probe(verb) => probe::run(verb, &session, output).await,
         Noun::Blast(asked) => blast::run(asked, &session, output).await,
         Noun::Decide(verb) => decide::decide(verb, &session, output).await,

@@ -51,6 +51,8 @@ pub const STREAM_FRAMES: usize = 64;
 pub const CERTIFICATE_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Hooks that are served; the first by name.
 pub const HOOKS_MAX: u32 = 256;
+/// Longest a relying party may wait for its feed in one call, in seconds.
+pub const FEED_WAIT_S_MAX: u64 = 60;
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 

@@ -14,6 +14,7 @@ use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::sign::SigningKey;
 use tenure_engine::duty::Duties;
+use tenure_engine::feed::FEED_KEY;
 use tenure_engine::signer::{Custody, Doors, Keyring, NewKey, OpenedBy, Passphrase};
 use tenure_engine::store::{Options, Store};
 use tenure_engine::{Clock, Engine, MESSAGES, Settings};
@@ -142,13 +143,15 @@ impl Running {
         let passphrase = wanted.find()?;
         let ring = Keyring::open(&directory, &passphrase)?;
         make_messages_key(&ring, &passphrase);
+        feed_key(&ring, &passphrase)?;
         drop(passphrase);
-        let keys: Vec<_> = ring
-            .records()
-            .iter()
-            .filter_map(|record| ring.key(&record.name))
-            .collect();
-        let engine = Engine::start(store, keys, data, Clock::system(), Settings { hosts })?;
+        let engine = Engine::start(
+            store,
+            ring.keys(),
+            data,
+            Clock::system(),
+            Settings { hosts },
+        )?;
         // An expired certificate would lock everyone out, so it is renewed before anyone knocks.
         engine.renew_system().await?;
 
@@ -254,6 +257,24 @@ fn make_messages_key(ring: &Keyring, passphrase: &Passphrase) {
     if let Err(error) = made {
         tracing::warn!(%error, "there is no key of messages, so hooks cannot be used");
     }
+}
+
+/// Makes the key of the feeds, if there is none: a house that was founded before there were feeds
+/// has none, and nothing above it has to certify it.
+fn feed_key(ring: &Keyring, passphrase: &Passphrase) -> Result<(), StartError> {
+    if ring.records().iter().any(|record| record.name == FEED_KEY) {
+        return Ok(());
+    }
+    let new = NewKey {
+        name: FEED_KEY.to_owned(),
+        doors: Doors::FEED,
+        kind: KeyKind::Ed25519,
+        opened_by: OpenedBy::Serve,
+        custody: Custody::File,
+        created: Clock::system().now(),
+    };
+    ring.make(new, passphrase)?;
+    Ok(())
 }
 
 /// What a listener speaks and answers with.

@@ -20,6 +20,7 @@ pub mod drill;
 mod driver;
 mod error;
 pub mod event;
+pub mod feed;
 pub mod finding;
 pub mod hook;
 pub mod idempotency;

@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0012_verdict.sql"),
     include_str!("../schema/sqlite/0013_hook.sql"),
     include_str!("../schema/sqlite/0014_compromise.sql"),
+    include_str!("../schema/sqlite/0015_feed.sql"),
 ];
 
 /// The schema this release reads and writes.

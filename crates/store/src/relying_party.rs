@@ -14,6 +14,7 @@ use crate::error::StoreError;
 use crate::finding;
 use crate::registry::{Put, RegistryError, owner, service, site};
 use crate::stamp::Stamp;
+use crate::token;
 use crate::tx::{ReadTx, Row, Tx};
 
 /// A relying party with its row.
@@ -107,7 +108,8 @@ fn fields(party: &RelyingParty) -> RelyingPartyFields {
     }
 }
 
-/// Takes a relying party away, and clears what was found about it; whether there was one.
+/// Takes a relying party away, withdraws its tokens and clears what was found about it; whether there
+/// was one.
 pub fn remove(
     tx: &mut Tx<'_>,
     name: &str,
@@ -125,6 +127,9 @@ pub fn remove(
     tx.log(&stamp.entry(Event::RelyingPartyRemoved {
         name: name.to_owned(),
     }))?;
+    for (token, _) in token::of_party(tx, known.no, now)? {
+        token::revoke(tx, token, actor, now)?;
+    }
     let subject = Subject::new(SubjectKind::RelyingParty, name);
     for found in finding::about(tx, stamp.tenant, &subject)? {
         let why = "the relying party was taken away";
@@ -156,6 +161,11 @@ pub fn by_name(tx: &ReadTx<'_>, tenant: TenantId, name: &str) -> Result<Option<K
         &[&tenant.0, &name],
         read,
     )
+}
+
+/// The relying party in this row, if it was not taken away.
+pub fn by_no(tx: &ReadTx<'_>, no: RelyingPartyNo) -> Result<Option<Known>, StoreError> {
+    tx.one(select!("WHERE no = $1 AND removed = 0"), &[&no.0], read)
 }
 
 /// At most `limit` relying parties in the order of their names, after the name `after`.

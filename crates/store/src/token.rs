@@ -2,25 +2,27 @@
 
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::operator::Token;
-use tenure_domain::{Actor, OperatorNo, Role, TenantId};
+use tenure_domain::{Actor, OperatorNo, RelyingPartyNo, Role, TenantId};
 use tenure_x509::Time;
 
 use crate::error::StoreError;
+use crate::registry::slug;
+use crate::relying_party::Known;
 use crate::tx::{ReadTx, Row, Tx};
 
 /// Registers a token by the SHA-256 of its text, in the default tenant.
 pub fn create(
     tx: &mut Tx<'_>,
     name: &str,
-    role: Role,
+    (role, party): (Role, Option<&Known>),
     hash: &[u8; 32],
     expires: Option<Time>,
     actor: &Actor,
     now: Time,
 ) -> Result<OperatorNo, StoreError> {
     let no = tx.insert(
-        "INSERT INTO token(tenant, name, hash, role, created, expires, revoked)
-         VALUES($1, $2, $3, $4, $5, $6, 0) RETURNING no",
+        "INSERT INTO token(tenant, name, hash, role, created, expires, revoked, party)
+         VALUES($1, $2, $3, $4, $5, $6, 0, $7) RETURNING no",
         &[
             &TenantId::DEFAULT.0,
             &name,
@@ -28,10 +30,12 @@ pub fn create(
             &role.code(),
             &now.unix(),
             &expires.map_or(0, Time::unix),
+            &party.map_or(0, |known| known.no.0),
         ],
     )?;
     let event = Event::TokenCreated {
         name: name.to_owned(),
+        party: party.map(|known| known.party.name.to_string()),
         role,
         token: no,
     };
@@ -70,7 +74,8 @@ pub fn revoke(
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT no, name, role, created, expires, revoked FROM token ",
+            "SELECT token.no, token.name, token.role, token.created, token.expires, token.revoked, \
+             relying_party.name FROM token LEFT JOIN relying_party ON relying_party.no = token.party ",
             $rest
         )
     };
@@ -81,6 +86,10 @@ fn read(row: &Row<'_>) -> Result<Token, StoreError> {
         no: OperatorNo(row.get(0)?),
         name: row.get(1)?,
         role: Role::from_code(row.get(2)?).ok_or(StoreError::Unreadable { what: "token.role" })?,
+        party: match row.get::<Option<String>>(6)? {
+            Some(_) => Some(slug(row, 6)?),
+            None => None,
+        },
         created: row.time(3)?,
         expires: row.some_time(4)?,
         revoked: row.some_time(5)?,
@@ -89,12 +98,12 @@ fn read(row: &Row<'_>) -> Result<Token, StoreError> {
 
 /// The token with this hash, even if it is withdrawn or over.
 pub fn by_hash(tx: &ReadTx<'_>, hash: &[u8; 32]) -> Result<Option<Token>, StoreError> {
-    tx.one(select!("WHERE hash = $1"), &[&hash.as_slice()], read)
+    tx.one(select!("WHERE token.hash = $1"), &[&hash.as_slice()], read)
 }
 
 /// The token in this row.
 pub fn by_no(tx: &ReadTx<'_>, no: OperatorNo) -> Result<Option<Token>, StoreError> {
-    tx.one(select!("WHERE no = $1"), &[&no.0], read)
+    tx.one(select!("WHERE token.no = $1"), &[&no.0], read)
 }
 
 /// Tokens in the order they were made, after row `after`; at most `limit`.
@@ -105,8 +114,31 @@ pub fn list(
     limit: u32,
 ) -> Result<Vec<Token>, StoreError> {
     tx.all(
-        select!("WHERE tenant = $1 AND no > $2 ORDER BY no LIMIT $3"),
+        select!("WHERE token.tenant = $1 AND token.no > $2 ORDER BY token.no LIMIT $3"),
         &[&tenant.0, &after.0, &limit],
         read,
     )
+}
+
+/// The tokens bound to a relying party that are not withdrawn, with the hashes of their texts: what
+/// is sealed with a token can be checked by its hash.
+pub fn of_party(
+    tx: &ReadTx<'_>,
+    party: RelyingPartyNo,
+    now: Time,
+) -> Result<Vec<(OperatorNo, [u8; 32])>, StoreError> {
+    tx.all(
+        "SELECT no, hash FROM token WHERE party = $1 AND party > 0 AND revoked = 0
+           AND (expires = 0 OR expires > $2) ORDER BY no",
+        &[&party.0, &now.unix()],
+        |row| Ok((OperatorNo(row.get(0)?), hash32(row, 1)?)),
+    )
+}
+
+/// A hash of 32 octets.
+pub(crate) fn hash32(row: &Row<'_>, column: usize) -> Result<[u8; 32], StoreError> {
+    let octets: Vec<u8> = row.get(column)?;
+    octets
+        .try_into()
+        .map_err(|_| StoreError::Unreadable { what: "a hash" })
 }

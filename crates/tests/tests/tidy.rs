@@ -62,7 +62,7 @@ fn the_crates_depend_on_each_other_as_architecture_says() {
         ("domain", &["x509"]),
         ("store", &["x509", "domain"]),
         ("engine", &["x509", "tlog", "domain", "store"]),
-        ("field", &["x509", "wire", "domain"]),
+        ("field", &["x509", "tlog", "wire", "domain"]),
         (
             "server",
             &["x509", "tlog", "wire", "domain", "engine", "field"],

@@ -235,6 +235,16 @@ fn every_kind() -> Vec<Event> {
             reason: s("unknown-certificate"),
             service: None,
         },
+        Event::FeedsOffered {
+            digest: s("00"),
+            feeds: 2,
+        },
+        Event::FeedApplied {
+            manifest: s("00"),
+            name: s("broker-3"),
+            sequence: 1_790_000_000,
+            way: Way::Pull,
+        },
         Event::IssuerCreated {
             algorithm: s("ecdsa-p256"),
             certificate_hash: s("00"),
@@ -299,6 +309,7 @@ fn every_kind() -> Vec<Event> {
         },
         Event::TokenCreated {
             name: s("ops"),
+            party: None,
             role: Role::Operator,
             token: 2,
         },

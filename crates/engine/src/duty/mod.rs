@@ -54,8 +54,9 @@ impl Engine {
                 let began = Instant::now();
                 report("publish", engine.publish().await);
                 report("publish", engine.watch_publication().await);
+                let again = engine.feed_round().await;
                 let took = began.elapsed();
-                let _ = tokio::time::timeout(PUBLISH_EVERY, rung).await;
+                let _ = tokio::time::timeout(again.min(PUBLISH_EVERY), rung).await;
                 // In a storm of withdrawals half of the time is for other work.
                 tokio::time::sleep(took.max(PUBLISH_PAUSE)).await;
             }
@@ -89,6 +90,23 @@ impl Engine {
             }
         }));
         Duties { stop, running }
+    }
+}
+
+impl Engine {
+    /// Offers what is published, and looks whether it is applied. How soon to look again.
+    async fn feed_round(&self) -> Duration {
+        let mut again = Vec::new();
+        match self.offer_feeds().await {
+            Ok(round) => again.extend(round.again_s),
+            Err(error) => report::<()>("feed", Err(error)),
+        }
+        match self.watch_feeds().await {
+            Ok(next) => again.extend(next),
+            Err(error) => report::<()>("feed", Err(error)),
+        }
+        let soonest = again.into_iter().min();
+        soonest.map_or(PUBLISH_EVERY, |in_s| Duration::from_secs(in_s.max(1)))
     }
 }
 

@@ -91,6 +91,7 @@ impl Engine {
     pub async fn publish(&self) -> Result<usize, Rejection> {
         let since = self.unpublished().take();
         let (mut made, mut failed) = (0, None);
+        self.feeds().pace.publishing();
         for issuer in self.snapshot().issuers.iter() {
             // The root's key is not here; its list was signed when the root was at hand.
             let Some(key) = self.key(&issuer.key) else {
@@ -100,6 +101,9 @@ impl Engine {
                 Ok(more) => made += more,
                 Err(error) => failed = failed.or(Some(error)),
             }
+        }
+        if failed.is_none() {
+            self.feeds().pace.published();
         }
         match (&failed, since) {
             (None, Some(since)) if made > 0 => self.counters().published.add(since.elapsed()),
@@ -341,7 +345,7 @@ fn create_beside(target: &Path) -> std::io::Result<File> {
 }
 
 /// Puts a small file in the place of another, whole or not at all.
-fn replace_file(target: &Path, contents: &[u8]) -> std::io::Result<()> {
+pub(crate) fn replace_file(target: &Path, contents: &[u8]) -> std::io::Result<()> {
     let mut file = create_beside(target)?;
     file.write_all(contents)?;
     move_into_place(&file, target)

@@ -38,6 +38,8 @@ doors! {
     Handshake = "handshake" = 16,
     /// A message to those who are told of trust changes.
     Message = "message" = 32,
+    /// A manifest of what a relying party should hold.
+    Manifest = "manifest" = 64,
 }
 
 impl fmt::Display for Door {
@@ -62,6 +64,8 @@ impl Doors {
     pub const TLS: Doors = Doors(16);
     /// What the key of messages opens.
     pub const MESSAGES: Doors = Doors(32);
+    /// What the key of the feeds opens.
+    pub const FEED: Doors = Doors(64);
 
     /// Whether the set includes a door.
     pub fn opens(self, door: Door) -> bool {

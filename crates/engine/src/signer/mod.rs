@@ -1,8 +1,8 @@
 //! Keys and the doors they open.
 //!
 //! A key never signs bytes of the caller's choosing. It signs through a door: a reserved
-//! certificate, a revocation list or filter, an OCSP answer, a checkpoint of the log, a handshake. Which
-//! doors a key opens is written in its record and fixed when the key is made.
+//! certificate, a revocation list or filter, an OCSP answer, a checkpoint of the log, a handshake, a
+//! message to a relying party. Which doors a key opens is written in its record and fixed when the key is made.
 
 mod doors;
 mod keyring;
@@ -205,6 +205,14 @@ impl Key {
     /// Signs an audit of the trust stores: a note as a checkpoint is, and by its first line none.
     pub fn sign_audit(&self, audit: &crate::trust_store::AuditText) -> Result<Vec<u8>, SignError> {
         self.sign(Door::Checkpoint, audit.text().as_bytes())
+    }
+
+    /// Signs what a relying party should hold.
+    pub fn sign_manifest(
+        &self,
+        manifest: &tenure_domain::feed::Manifest,
+    ) -> Result<Vec<u8>, SignError> {
+        self.sign(Door::Manifest, manifest.text().as_bytes())
     }
 
     /// Signs a TLS handshake message.

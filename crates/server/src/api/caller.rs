@@ -5,7 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use hyper::HeaderMap;
 use hyper::header;
-use tenure_domain::ids::OperatorNo;
+use tenure_domain::ids::{OperatorNo, Slug};
 use tenure_domain::operator::{Actor, Role, Token};
 use tenure_engine::store::token;
 
@@ -24,6 +24,8 @@ pub struct Caller {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The relying party that it is bound to, for that role.
+    pub party: Option<Slug>,
 }
 
 impl Caller {
@@ -64,6 +66,7 @@ impl Caller {
             no: token.no,
             name: token.name,
             role: token.role,
+            party: token.party,
         })
     }
 

@@ -14,10 +14,11 @@ use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
 use tenure_domain::incident::IncidentState;
 use tenure_domain::issuer::IssuerKind;
-use tenure_domain::{Status, Title};
+use tenure_domain::{Slug, Status, Title};
 use tenure_engine::duty::publish::List;
+use tenure_engine::feed::{BOUNDS_S, Times};
 use tenure_engine::store::{
-    StoreError, drill, event, finding, incident, pending, probe, view, withdrawal,
+    StoreError, drill, event, feed, finding, incident, pending, probe, view, withdrawal,
 };
 use tenure_engine::{Engine, Rejection};
 use tenure_x509::Time;
@@ -104,6 +105,21 @@ impl Family {
     }
 }
 
+/// A distribution, in seconds.
+fn histogram(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &'static str,
+    help: &'static str,
+    times: &Times,
+) -> fmt::Result {
+    let ends = BOUNDS_S.iter().copied().chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> = ends.zip(times.counts).collect();
+    let count = times.counts.iter().sum();
+    let unit = Some(&Unit::Seconds);
+    let mut one = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+    one.encode_histogram::<Labels>(times.sum_s, count, &buckets, None)
+}
+
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let counted = self.engine.counters();
@@ -146,6 +162,11 @@ impl Collector for Figures {
             let counter = ConstCounter::new(count);
             counter.encode(refusals.encode_family(&[("reason", reason)])?)?;
         }
+        let (published, applied) = self.engine.feed_times();
+        let help = "Time from a revocation on record to its publication";
+        histogram(&mut encoder, "revoked_until_published", help, &published)?;
+        let help = "Time from a revocation on record to a relying party's word that it applied it";
+        histogram(&mut encoder, "revoked_until_applied", help, &applied)?;
         match self.gauges() {
             Ok(gauges) => gauges
                 .iter()
@@ -169,6 +190,10 @@ impl Figures {
                 certificates: view::certificate_counts(tx, tenant)?,
                 devices: view::device_counts(tx, tenant)?,
                 next_ends: view::next_ends(tx, tenant, now)?,
+                behind: feed::list(tx, tenant, "", COUNTED_MAX)?
+                    .into_iter()
+                    .map(|feed| (feed.party, feed.behind))
+                    .collect(),
                 last: event::last(tx)?.map_or(0, |(seq, _)| seq.0),
                 asks: pending::list(tx, tenant, Some(Ruling::Waiting), None, COUNTED_MAX)?.len(),
                 incidents: incident::list(
@@ -306,6 +331,19 @@ impl Figures {
             )
             .seconds(),
             gauge(
+                "feed_behind",
+                "How long a relying party has had something to apply",
+                found
+                    .behind
+                    .into_iter()
+                    .map(|(party, since)| {
+                        let labels = vec![("relying_party", party.to_string())];
+                        (labels, since.map_or(0.0, seconds_since))
+                    })
+                    .collect(),
+            )
+            .seconds(),
+            gauge(
                 "root_crl_remaining_days",
                 "Days until the root's list ends",
                 roots,
@@ -343,6 +381,7 @@ struct Found {
     certificates: BTreeMap<Status, u64>,
     devices: view::DeviceCounts,
     next_ends: Vec<(Title, Time)>,
+    behind: Vec<(Slug, Option<Time>)>,
     last: i64,
     asks: usize,
     incidents: usize,

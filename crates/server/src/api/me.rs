@@ -19,6 +19,8 @@ struct Me {
     name: String,
     /// admin, operator, auditor, reader or relying-party.
     role: String,
+    /// The relying party that it is bound to, for role relying-party.
+    relying_party: Option<String>,
     /// The server's version.
     version: &'static str,
 }
@@ -28,6 +30,7 @@ async fn me(caller: Caller) -> Json<Me> {
         no: caller.no.0,
         name: caller.name,
         role: caller.role.to_string(),
+        relying_party: caller.party.map(String::from),
         version: env!("CARGO_PKG_VERSION"),
     })
 }

@@ -1,3 +1,4 @@
+mod feed;
 pub(crate) mod house;
 mod life;
 mod relying_party;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tenure_domain::change::Change;
-use tenure_domain::ids::OperatorNo;
+use tenure_domain::ids::{OperatorNo, Slug};
 use tenure_domain::operator::Permission::Administer;
 use tenure_domain::operator::{Actor, Role, Token};
 use tenure_engine::Changed;
@@ -11,7 +11,7 @@ use tenure_engine::store::token;
 use tenure_x509::Time;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, word};
+use super::body::{Json, Path, Query, some_word, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Needs, Route};
 use crate::problem::Problem;
@@ -55,6 +55,8 @@ struct TokenItem {
     name: String,
     /// admin, operator, auditor, reader or relying-party.
     role: String,
+    /// The relying party whose feed it opens, for role relying-party.
+    relying_party: Option<String>,
     /// When it was handed out (RFC 3339).
     created: String,
     /// When it stops working (RFC 3339).
@@ -69,6 +71,7 @@ impl From<Token> for TokenItem {
             no: token.no.0,
             name: token.name,
             role: token.role.to_string(),
+            relying_party: token.party.map(String::from),
             created: token.created.to_string(),
             expires: token.expires.map(|at| at.to_string()),
             revoked: token.revoked.map(|at| at.to_string()),
@@ -84,6 +87,8 @@ struct NewToken {
     name: String,
     /// admin, operator, auditor, reader or relying-party.
     role: String,
+    /// The relying party whose feed it opens: only for role relying-party.
+    relying_party: Option<String>,
     /// How many days it is good; until it is withdrawn if left out.
     days: Option<u32>,
 }
@@ -127,19 +132,22 @@ async fn create(
         None => None,
     };
     let role = word("role", &asked.role)?;
-    made(&desk, &caller.actor(), &asked.name, role, expires).await
+    let party = some_word("relying_party", asked.relying_party.as_deref())?;
+    let bound = (role, party);
+    made(&desk, &caller.actor(), &asked.name, bound, expires).await
 }
 
 async fn made(
     desk: &Desk,
     actor: &Actor,
     name: &str,
-    role: Role,
+    (role, party): (Role, Option<Slug>),
     expires: Option<Time>,
 ) -> Result<Json<TokenMade>, Problem> {
     let change = Change::CreateToken {
         name: word("name", name)?,
         role,
+        party,
         expires,
     };
     match desk.engine().change(actor, change).await? {
@@ -175,7 +183,7 @@ async fn revoke(
 async fn rotate(State(desk): State<Desk>, caller: Caller) -> Result<Json<TokenMade>, Problem> {
     let old = known(&desk, caller.no.0)?;
     let us = Actor::system(&format!("rotation of token {} by its holder", old.no));
-    let fresh = made(&desk, &us, &old.name, old.role, old.expires).await?;
+    let fresh = made(&desk, &us, &old.name, (old.role, old.party), old.expires).await?;
     desk.engine()
         .change(&us, Change::RevokeToken(old.no))
         .await?;

@@ -44,6 +44,11 @@ impl Api {
         })
     }
 
+    /// The server's address.
+    pub fn server(&self) -> &Url {
+        &self.server
+    }
+
     /// What a GET answers.
     ///
     /// # Errors

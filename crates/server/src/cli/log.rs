@@ -107,7 +107,7 @@ async fn verify(asked: &Verify, session: &Session, output: &Output) -> Result<()
     let place = match (&asked.seen, asked.forget) {
         (Some(file), _) => Some(file.clone()),
         (None, true) => None,
-        (None, false) => seen::usual_place(session.house()),
+        (None, false) => seen::usual_place(&session.house()),
     };
     let kept = place.as_deref().map(seen::read).transpose()?.flatten();
     let pinned = kept.as_ref().map(|kept| kept.key.clone());

@@ -24,7 +24,7 @@ pub const TOKEN_FILE: &str = "admin.token";
 /// A server to talk to.
 pub struct Session {
     api: Api,
-    house: String,
+    root_pem: String,
     token_at: TokenAt,
 }
 
@@ -80,7 +80,7 @@ impl Session {
         let api = Api::new(&kept.url, trust(&kept.root_pem)?, token)?;
         Ok(Session {
             api,
-            house: house(&kept.root_pem),
+            root_pem: kept.root_pem,
             token_at,
         })
     }
@@ -106,7 +106,7 @@ impl Session {
         let api = Api::new(url, trust(&root_pem)?, &token)?;
         Ok(Session {
             api,
-            house: house(&root_pem),
+            root_pem,
             token_at,
         })
     }
@@ -141,7 +141,7 @@ impl Session {
         let api = Api::new(&url, trust(&root_pem)?, &token)?;
         Ok(Session {
             api,
-            house: house(&root_pem),
+            root_pem,
             token_at,
         })
     }
@@ -153,8 +153,13 @@ impl Session {
 
     /// A name for whose server this is, made from the root we trust it by: the same on every
     /// address, another for every house.
-    pub fn house(&self) -> &str {
-        &self.house
+    pub fn house(&self) -> String {
+        house(&self.root_pem)
+    }
+
+    /// The root certificate that we trust it by, PEM.
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
     }
 
     /// Says what is about to happen, and goes on only with agreement.

@@ -27,6 +27,9 @@ pub enum Verb {
         /// name of its relying party.
         #[arg(long)]
         role: String,
+        /// The relying party whose feed it opens, for role relying-party.
+        #[arg(long, value_name = "NAME")]
+        relying_party: Option<String>,
         /// How many days it is good; without it, until it is revoked.
         #[arg(long)]
         days: Option<u32>,
@@ -45,8 +48,15 @@ pub enum Verb {
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        Verb::Create { name, role, days } => {
-            let body = json!({ "name": name, "role": role, "days": days });
+        Verb::Create {
+            name,
+            role,
+            relying_party,
+            days,
+        } => {
+            let body = json!({
+                "name": name, "role": role, "relying_party": relying_party, "days": days,
+            });
             let answer = api.post("/tokens", &body).await?;
             output.done(secret(&answer)?, &answer)
         }

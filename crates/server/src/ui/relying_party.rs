@@ -16,7 +16,7 @@ use super::fault::Fault;
 use super::page::{Part, Shown, empty, page, pager, stamp, tag};
 use super::session::SignedIn;
 use crate::api::Desk;
-use crate::api::{probe, relying_party};
+use crate::api::{feed, probe, relying_party};
 
 /// Which page.
 #[derive(Default, Deserialize)]
@@ -87,6 +87,7 @@ pub(super) async fn show(
 ) -> Result<Shown, Fault> {
     let known = relying_party::known(&desk, &name)?;
     let cells = probe::cells(&desk, &known)?;
+    let held = feed::state(&desk, &known)?;
     let party = known.party;
     let subject = Subject::new(SubjectKind::RelyingParty, &name);
     let findings = desk.glance(|tx| finding::about(tx, TenantId::DEFAULT, &subject))?;
@@ -113,6 +114,13 @@ pub(super) async fn show(
             } }
         }
         p { a href={ "/relying-parties/" (name) "/trust-store" } { "Trust store of " (name) } }
+        section aria-labelledby="feed" {
+            h2 #feed { "Feed" }
+            @match &held {
+                Some(held) => (held.shown()),
+                None => p { "It follows none. Connect it with " code { "tenure feed connect " (name) } "." },
+            }
+        }
         section aria-labelledby="canaries" {
             h2 #canaries { "Canaries" }
             @if cells.is_empty() { p { "It was never tried. Try it with " code { "tenure probe run --relying-party " (name) } "." } }
@@ -147,6 +155,24 @@ fn found(findings: &[Finding]) -> Markup {
             ul {
                 @for finding in findings.iter().filter(standing) {
                     li { a href={ "/findings/" (finding.no) } { (finding.summary) } " " (tag(finding.state.word())) }
+                }
+            }
+        }
+    }
+}
+
+impl feed::FeedItem {
+    /// What it should hold and what it applied.
+    fn shown(&self) -> Markup {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "never".to_owned());
+        html! {
+            dl.fields {
+                div { dt { "Reached by" } dd { (self.way) } }
+                div { dt { "Offered" } dd { "number " (self.offered) } }
+                div { dt { "Applied" } dd { @if self.applied == 0 { "nothing yet" } @else { "number " (self.applied) } } }
+                div { dt { "Acknowledged" } dd { (or_none(&self.acknowledged)) } }
+                @if let Some(since) = &self.behind_since {
+                    div { dt { "Has something to apply since" } dd { (since) " (it may take " (self.within_s) " seconds)" } }
                 }
             }
         }

@@ -108,7 +108,15 @@ fn one_taken_value_does_not_spoil_the_group() {
                 store
                     .record(op(), move |tx| {
                         let role = tenure_domain::Role::Reader;
-                        tenure_store::token::create(tx, "t", role, &hash, None, &actor(), at(1))
+                        tenure_store::token::create(
+                            tx,
+                            "t",
+                            (role, None),
+                            &hash,
+                            None,
+                            &actor(),
+                            at(1),
+                        )
                     })
                     .await
             }));

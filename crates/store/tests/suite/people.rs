@@ -191,7 +191,7 @@ fn a_token_is_found_by_its_hash_and_says_when_it_was_withdrawn() {
                 token::create(
                     tx,
                     "night",
-                    Role::Reader,
+                    (Role::Reader, None),
                     &[5; 32],
                     Some(at(99)),
                     &actor(),

@@ -206,7 +206,7 @@ fn g7_nginx_is_proven_and_caught() {
     });
 }
 
-fn nginx(place: &Place, port: u16, checking: Checking) -> Relying {
+pub(super) fn nginx(place: &Place, port: u16, checking: Checking) -> Relying {
     let crl = match checking {
         Checking::On => format!("ssl_crl {};", place.path("crl.pem")),
         Checking::Off => String::new(),
@@ -255,7 +255,7 @@ fn g7_mosquitto_is_proven_and_caught() {
     });
 }
 
-fn mosquitto(place: &Place, port: u16, checking: Checking) -> Relying {
+pub(super) fn mosquitto(place: &Place, port: u16, checking: Checking) -> Relying {
     let crl = match checking {
         Checking::On => format!("crlfile {}", place.path("crl.pem")),
         Checking::Off => String::new(),

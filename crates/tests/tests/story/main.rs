@@ -9,6 +9,7 @@ mod drill;
 mod enforce;
 mod enroll;
 mod factory;
+mod feed;
 mod hsm;
 mod kill;
 mod operate;

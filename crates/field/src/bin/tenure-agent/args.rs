@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use tenure_x509::KeyKind;
 
+use crate::feed::Rounds;
 use crate::report::Output;
 
 /// Gives this device its identity and keeps it fresh.
@@ -38,6 +39,57 @@ pub enum Command {
     Status,
     /// Stay, and renew in time
     Run(Renew),
+    /// Keep what a relying party trusts and refuses up to date
+    #[command(subcommand)]
+    Feed(Feed),
+}
+
+/// What to do about a feed.
+#[derive(Subcommand)]
+pub enum Feed {
+    /// Fetch what is new, have the hook take it into use, say so; and wait for more
+    Follow(Follow),
+    /// Show what is held and how old it may be called: exit code 0 if fresh or warn, 10 if restrict,
+    /// 11 if closed, 12 if alarm
+    Status(Kept),
+}
+
+/// Where a feed comes from and where it is kept.
+#[derive(clap::Args)]
+pub struct Kept {
+    /// The file that `tenure feed connect` wrote
+    #[arg(long, value_name = "FILE")]
+    pub connection: PathBuf,
+    /// Where to keep it: DIR/current holds bundle.pem and crl.pem
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+}
+
+/// Following a feed.
+#[derive(clap::Args)]
+pub struct Follow {
+    #[command(flatten)]
+    pub kept: Kept,
+    /// The command that makes the relying party use what is in place, for example
+    /// 'nginx -s reload'; nothing is acknowledged before it succeeds
+    #[arg(long, value_name = "COMMAND")]
+    pub hook: Option<String>,
+    /// How many seconds the server may hold each question until there is news, at most 60
+    #[arg(long, default_value_t = 30)]
+    pub wait: u64,
+    /// Look once and end
+    #[arg(long)]
+    once: bool,
+}
+
+impl Follow {
+    /// How often to look.
+    pub fn rounds(&self) -> Rounds {
+        match self.once {
+            true => Rounds::One,
+            false => Rounds::Endless,
+        }
+    }
 }
 
 /// Get a first identity.

@@ -1,6 +1,7 @@
 //! `tenure-agent`: gives one device its identity and keeps it fresh.
 
 mod args;
+mod feed;
 mod report;
 mod run;
 
@@ -16,7 +17,7 @@ use tenure_wire::est::Credentials;
 use tenure_x509::{KeyKind, KeyPair, pem_certificates};
 use zeroize::Zeroizing;
 
-use args::{Args, Command, Enroll, Waiting};
+use args::{Args, Command, Enroll, Feed, Waiting};
 use report::{Failure, Report};
 
 #[tokio::main]
@@ -53,6 +54,8 @@ async fn act(args: &Args, report: &Report) -> Result<ExitCode, Failure> {
             Ok(report.progress(&progress, dir))
         }
         Command::Status => Ok(report.status(&Keeper::open(dir)?.status().await?)),
+        Command::Feed(Feed::Follow(asked)) => feed::follow(asked, report).await,
+        Command::Feed(Feed::Status(kept)) => feed::status(kept, report),
         Command::Run(renew) => run::keep(&Keeper::open(dir)?, renew.key, report).await,
     }
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use tenure_domain::feed::Rung;
 use tenure_field::device::{Error, Progress, Status};
+use tenure_field::feed::{self, Applied, Step};
 use tenure_field::{est, http};
 
 /// How to print.
@@ -33,6 +35,12 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 /// The server cannot be reached, or is not the one it should be.
 const UNREACHABLE: u8 = 4;
+/// What is held is too old to let anybody new in.
+const RESTRICT: u8 = 10;
+/// What is held is too old to let anybody in.
+const CLOSED: u8 = 11;
+/// What is held is too old, and it goes on.
+const ALARM: u8 = 12;
 /// It has to be decided first: ask again later.
 const PENDING: u8 = 7;
 
@@ -51,6 +59,23 @@ impl Failure {
             what: what.into(),
             code: FAILED,
         }
+    }
+}
+
+impl From<feed::Error> for Failure {
+    fn from(error: feed::Error) -> Failure {
+        let code = match &error {
+            feed::Error::Http(_) => UNREACHABLE,
+            feed::Error::Damaged { .. } | feed::Error::OtherFeed { .. } => USAGE,
+            _ => FAILED,
+        };
+        let mut what = error.to_string();
+        let mut link = std::error::Error::source(&error);
+        while let Some(source) = link {
+            what.push_str(&format!(": {source}"));
+            link = source.source();
+        }
+        Failure { what, code }
     }
 }
 
@@ -192,6 +217,53 @@ impl Report {
             Output::Text => eprintln!("{}", failure.what),
         }
         ExitCode::from(failure.code)
+    }
+
+    /// Says what a round came to.
+    pub fn step(&self, step: &Step, into: &Path) -> ExitCode {
+        match step {
+            Step::Nothing => self.say(json!({ "state": "unchanged" }), "there is nothing newer"),
+            Step::Applied(applied) => self.applied(applied, into),
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// Says what is in use.
+    pub fn applied(&self, applied: &Applied, into: &Path) {
+        let sequence = applied.held.sequence;
+        let value = json!({
+            "state": "applied", "sequence": sequence, "sha256": applied.held.sha256,
+            "directory": into.join("current"),
+        });
+        let text = format!(
+            "number {sequence} is in use from {}",
+            into.join("current").display()
+        );
+        self.say(value, &text);
+    }
+
+    /// Says how a relying party stands; returns the exit code of its rung.
+    pub fn rung(&self, status: &feed::Status) -> ExitCode {
+        let value = serde_json::to_value(status).unwrap_or(Value::Null); // plain values only
+        let held = match (status.sequence, &status.made) {
+            (Some(sequence), Some(made)) => format!("number {sequence}, made {made}"),
+            _ => "nothing".to_owned(),
+        };
+        let applied = match status.applied {
+            None => "nothing".to_owned(),
+            Some(applied) => format!("number {applied}"),
+        };
+        let text = format!(
+            "feed of  {}\nholds    {held}\nuses     {applied}\nrung     {}",
+            status.party, status.rung
+        );
+        self.say(value, &text);
+        ExitCode::from(match status.rung {
+            Rung::Fresh | Rung::Warn => 0,
+            Rung::Restrict => RESTRICT,
+            Rung::Closed => CLOSED,
+            Rung::Alarm => ALARM,
+        })
     }
 
     fn say(&self, value: Value, text: &str) {

@@ -87,7 +87,7 @@ async fn sleep_until(at: Time) {
     }
 }
 
-fn now() -> Time {
+pub fn now() -> Time {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

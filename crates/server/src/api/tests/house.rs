@@ -13,6 +13,7 @@ use tenure_domain::TenantId;
 use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, Via};
 use tenure_domain::operator::Role;
 use tenure_engine::ceremony::{self, Founding, FoundingKeys};
+use tenure_engine::feed::FEED_KEY;
 use tenure_engine::signer::{Doors, Key};
 use tenure_engine::store::certificate::Certificate;
 use tenure_engine::store::{Create, Options, Store};
@@ -80,6 +81,9 @@ impl House {
         };
         let founded = ceremony::found(store, directory.path(), clock.clone(), keys, founding);
         let founded = founded.await.unwrap();
+        founded
+            .engine
+            .add_key(key(FEED_KEY, Doors::FEED, KeyKind::Ed25519));
         let desk = Desk::new(founded.engine.clone(), Metrics::new(), directory.path());
         House {
             engine: founded.engine,
@@ -101,6 +105,13 @@ impl House {
             ("/sites", json!({ "name": "Hall 3" })),
             ("/services", json!({ "name": "broker" })),
             ("/classes", json!({ "name": "pump", "profile": "device" })),
+            (
+                "/relying-parties",
+                json!({
+                    "name": "broker-3", "address": "127.0.0.1:8883", "services": ["broker"],
+                    "owner": "Hydraulics", "site": "Hall 3",
+                }),
+            ),
         ] {
             house.post(path, body).await.ok();
         }
@@ -160,7 +171,10 @@ impl House {
     }
 
     pub async fn token(&self, role: Role) -> String {
-        let body = json!({ "name": format!("a {role}"), "role": role.word() });
+        let bound = (role == Role::RelyingParty).then_some("broker-3");
+        let body = json!({
+            "name": format!("a {role}"), "role": role.word(), "relying_party": bound,
+        });
         let made = self.post("/tokens", body).await.ok();
         made["token"].as_str().unwrap().to_owned()
     }

@@ -14,6 +14,7 @@ fn concrete(path: &str) -> String {
         "{*path}" => "0/000".to_owned(),
         "{no}" | "{event}" => "1".to_owned(),
         "{serial}" => "01".to_owned(),
+        "{party}" => "broker-3".to_owned(),
         "{issuer}" => "issuing-1".to_owned(),
         piece if piece.starts_with('{') => "pump-1".to_owned(),
         piece => piece.to_owned(),

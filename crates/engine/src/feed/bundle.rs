@@ -1,0 +1,81 @@
+//! The trust bundle of a relying party: which CAs it is to let devices in of.
+
+use tenure_domain::feed::Digest;
+use tenure_domain::issuer::IssuerKind;
+use tenure_domain::relying_party::RelyingParty;
+use tenure_store::{ReadTx, StoreError};
+use tenure_x509::Cert;
+
+use crate::snapshot::Snapshot;
+
+/// What a relying party should trust, each certificate once.
+#[derive(Debug, Clone, Default)]
+pub struct Bundle {
+    /// The trust anchors.
+    pub anchors: Vec<Cert>,
+    /// The CAs below them, nearest to the devices first.
+    pub below: Vec<Cert>,
+}
+
+/// The bundle of one relying party: the issuers it is registered with (every issuing CA if none), and
+/// what stands above them. Everything that decides what a relying party should trust goes in here.
+pub fn bundle(
+    _tx: &ReadTx<'_>,
+    snapshot: &Snapshot,
+    party: &RelyingParty,
+) -> Result<Bundle, StoreError> {
+    let mut bundle = Bundle::default();
+    for issuer in snapshot.issuers.iter() {
+        let is_meant = party.issuers.is_empty() || party.issuers.contains(&issuer.name);
+        if issuer.kind != IssuerKind::Issuing || !is_meant {
+            continue;
+        }
+        bundle.add_below(&issuer.certificate);
+        if let Some((anchor, between)) = issuer.chain.split_last() {
+            for cert in between {
+                bundle.add_below(cert);
+            }
+            bundle.add_anchor(anchor);
+        }
+    }
+    Ok(bundle)
+}
+
+impl Bundle {
+    /// Adds a trust anchor, if it is not there yet.
+    pub fn add_anchor(&mut self, cert: &Cert) {
+        add(&mut self.anchors, cert);
+    }
+
+    /// Adds a CA below the anchors, if it is not there yet.
+    pub fn add_below(&mut self, cert: &Cert) {
+        add(&mut self.below, cert);
+    }
+
+    /// Whether it holds this certificate, as anchor or below.
+    pub fn holds(&self, cert: &Cert) -> bool {
+        let mut all = self.below.iter().chain(&self.anchors);
+        all.any(|held| held.der() == cert.der())
+    }
+
+    /// All certificates in PEM, the anchors last.
+    pub fn pem(&self) -> String {
+        self.below
+            .iter()
+            .chain(&self.anchors)
+            .map(Cert::pem)
+            .collect()
+    }
+
+    /// The SHA-256 of each anchor's DER, in the order of the anchors.
+    pub fn anchor_hashes(&self) -> Vec<Digest> {
+        let anchors = self.anchors.iter();
+        anchors.map(|cert| Digest::of(cert.der())).collect()
+    }
+}
+
+fn add(certs: &mut Vec<Cert>, cert: &Cert) {
+    if certs.iter().all(|held| held.der() != cert.der()) {
+        certs.push(cert.clone());
+    }
+}

@@ -1,0 +1,279 @@
+//! Feeds: what is offered, what is acknowledged, and what is found when it is not.
+
+mod house;
+
+use house::{House, START, key};
+use tenure_domain::change::Change;
+use tenure_domain::device::Criticality;
+use tenure_domain::feed::{Digest, ItemKind, Manifest, Way};
+use tenure_domain::finding::FindingState;
+use tenure_domain::operator::{Actor, Role};
+use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
+use tenure_domain::{OperatorNo, TenantId};
+use tenure_engine::feed::{FEED_KEY, item_path};
+use tenure_engine::signer::Doors;
+use tenure_engine::store::feed::{self, Applied, Feed, Offer};
+use tenure_engine::store::{finding, relying_party};
+use tenure_engine::{Changed, Observation, Observed, RevokeAsk, Target};
+use tenure_tlog::{Note, VerifierKey};
+use tenure_x509::{KeyKind, Reason};
+
+const FLEET: TenantId = TenantId::DEFAULT;
+
+fn broker() -> RelyingParty {
+    RelyingParty {
+        name: "broker-3".parse().unwrap(),
+        address: "127.0.0.1:8883".parse().unwrap(),
+        protocol: PeerProtocol::Mqtt,
+        server_name: None,
+        anchors_pem: String::new(),
+        issuers: Vec::new(),
+        services: vec!["broker".parse().unwrap()],
+        criticality: Criticality::High,
+        owner: "Hydraulics".parse().unwrap(),
+        site: "Hall 3".parse().unwrap(),
+        checks: RevocationCheck::Crl,
+        session: SessionCheck::Handshake,
+        enforce_within_s: 60,
+    }
+}
+
+fn itself() -> Actor {
+    Actor::Operator {
+        name: "feed of broker-3".to_owned(),
+        no: OperatorNo(2),
+        role: Role::RelyingParty,
+    }
+}
+
+/// A house with a relying party that follows its feed.
+async fn followed() -> House {
+    let house = House::found().await;
+    house
+        .engine
+        .add_key(key(FEED_KEY, Doors::FEED, KeyKind::Ed25519));
+    house
+        .change(Change::PutRelyingParty(Box::new(broker())))
+        .await
+        .unwrap();
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 0);
+    connect(&house).await;
+    house
+}
+
+async fn connect(house: &House) -> OperatorNo {
+    let made = house.change(Change::CreateToken {
+        name: "feed of broker-3".parse().unwrap(),
+        role: Role::RelyingParty,
+        party: Some("broker-3".parse().unwrap()),
+        expires: None,
+    });
+    match made.await.unwrap() {
+        Changed::Token(token) => token.no,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn state(house: &House) -> (Feed, Offer) {
+    let found = house.engine.store().glance(|tx| {
+        let known = relying_party::by_name(tx, FLEET, "broker-3")?.unwrap();
+        Ok::<_, tenure_engine::store::StoreError>((
+            feed::of(tx, known.no)?.unwrap(),
+            feed::newest(tx, known.no)?.unwrap(),
+        ))
+    });
+    found.unwrap()
+}
+
+/// The manifest, verified with the pinned key as a relying party would.
+fn open(house: &House, offer: &Offer) -> Manifest {
+    let pinned: VerifierKey = house
+        .engine
+        .feed_verifier()
+        .unwrap()
+        .unwrap()
+        .to_string()
+        .parse()
+        .unwrap();
+    let key = house::key_of(house, FEED_KEY);
+    let note = Note::parse(offer.note.as_bytes()).unwrap();
+    note.verify(&[pinned], |_, text, signature| {
+        key.verify(tenure_x509::SignatureAlgorithm::Ed25519, text, signature)
+            .is_ok()
+    })
+    .unwrap();
+    Manifest::parse(note.text()).unwrap()
+}
+
+async fn revoke(house: &House, id: &str) {
+    let ask = RevokeAsk {
+        actor: house.admin.clone(),
+        target: Target::Device(id.parse().unwrap()),
+        change: tenure_domain::certificate::StatusChange::Revoke {
+            reason: Reason::KeyCompromise,
+            invalidity: None,
+        },
+    };
+    house.engine.revoke(ask).await.unwrap();
+    house.engine.publish().await.unwrap();
+}
+
+async fn apply(house: &House, sequence: i64, hash: Digest) -> Result<Observed, String> {
+    let seen = Observation::FeedApplied {
+        actor: itself(),
+        party: "broker-3".parse().unwrap(),
+        applied: Applied {
+            sequence,
+            hash,
+            at: house.clock.now(),
+            way: Way::Pull,
+        },
+    };
+    let observed = house.engine.observe(seen).await;
+    observed.map_err(|error| error.to_string())
+}
+
+fn open_findings(house: &House) -> Vec<String> {
+    let all = house
+        .engine
+        .store()
+        .glance(|tx| finding::list(tx, FLEET, Some(FindingState::Open), None, 100))
+        .unwrap();
+    all.into_iter().map(|found| found.matter.cause).collect()
+}
+
+#[tokio::test]
+async fn i4_a_number_rises_with_the_contents_and_with_nothing_else() {
+    let house = followed().await;
+    house.enrolled("pump-1").await;
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 1);
+    let (_, first) = state(&house);
+    let manifest = open(&house, &first);
+    assert_eq!(manifest.sequence, START.unix());
+    assert_eq!(first.hash, manifest.digest());
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 0);
+
+    let mut kinds: Vec<_> = manifest.items.iter().map(|item| item.kind).collect();
+    kinds.sort();
+    let two_lists_and_a_filter = [
+        ItemKind::Bundle,
+        ItemKind::Crl,
+        ItemKind::Crl,
+        ItemKind::Filter,
+    ];
+    assert_eq!(kinds, two_lists_and_a_filter);
+    for item in &manifest.items {
+        let path = item_path(house.engine.directory(), item.sha256);
+        let octets = std::fs::read(path).unwrap();
+        assert_eq!(Digest::of(&octets), item.sha256);
+        assert_eq!(octets.len() as u64, item.length);
+    }
+    let hash = Digest::of(house.root.der());
+    assert_eq!(first.anchors, [hash]);
+
+    // Within the same second the number goes one ahead of the clock, and not two.
+    revoke(&house, "pump-1").await;
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 1);
+    let (_, second) = state(&house);
+    assert_eq!(second.sequence, first.sequence + 1);
+    house.enrolled("pump-2").await;
+    revoke(&house, "pump-2").await;
+    let round = house.engine.offer_feeds().await.unwrap();
+    assert_eq!((round.offered, round.again_s), (0, Some(1)));
+    house.pass(1);
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 1);
+    assert_eq!(state(&house).1.sequence, first.sequence + 2);
+    // The items of the offer before can still be fetched.
+    for item in open(&house, &second).items {
+        assert!(item_path(house.engine.directory(), item.sha256).exists());
+    }
+}
+
+#[tokio::test]
+async fn g6_only_what_was_offered_can_be_acknowledged_and_never_less_than_before() {
+    let house = followed().await;
+    house.enrolled("pump-1").await;
+    house.engine.offer_feeds().await.unwrap();
+    let (_, first) = state(&house);
+    let never = apply(&house, first.sequence + 9, first.hash).await;
+    assert!(never.unwrap_err().contains("was not offered"));
+    let other = apply(&house, first.sequence, Digest::of(b"other")).await;
+    assert!(other.is_err());
+    assert_eq!(
+        apply(&house, first.sequence, first.hash).await,
+        Ok(Observed::First)
+    );
+    assert_eq!(
+        apply(&house, first.sequence, first.hash).await,
+        Ok(Observed::Known)
+    );
+    house.pass(5);
+    revoke(&house, "pump-1").await;
+    house.engine.offer_feeds().await.unwrap();
+    let (_, second) = state(&house);
+    assert_eq!(
+        apply(&house, second.sequence, second.hash).await,
+        Ok(Observed::First)
+    );
+    let back = apply(&house, first.sequence, first.hash).await;
+    assert!(back.unwrap_err().contains("cannot go back"));
+    let (feed, _) = state(&house);
+    assert_eq!((feed.applied, feed.behind), (second.sequence, None));
+    let (published, applied) = house.engine.feed_times();
+    assert_eq!(published.counts.iter().sum::<u64>(), 1);
+    assert_eq!(applied.counts.iter().sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn g6_who_does_not_acknowledge_in_time_is_found_until_it_does() {
+    let house = followed().await;
+    house.engine.offer_feeds().await.unwrap();
+    let (_, first) = state(&house);
+    assert_eq!(house.engine.watch_feeds().await.unwrap(), Some(60));
+    house.pass(59);
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), [""; 0]);
+    house.pass(1);
+    for _ in 0..2 {
+        house.engine.watch_feeds().await.unwrap();
+        assert_eq!(open_findings(&house), ["not acknowledged"]);
+    }
+    apply(&house, first.sequence, first.hash).await.unwrap();
+    assert_eq!(open_findings(&house), [""; 0]);
+
+    // What it holds grows old if nothing newer reaches it.
+    house.pass(8 * 3_600);
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), ["too old"]);
+    house.engine.publish().await.unwrap();
+    house.engine.offer_feeds().await.unwrap();
+    let (_, second) = state(&house);
+    apply(&house, second.sequence, second.hash).await.unwrap();
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_feed_ends_with_its_last_token() {
+    let house = followed().await;
+    let second = connect(&house).await;
+    house.engine.offer_feeds().await.unwrap();
+    house.pass(60);
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), ["not acknowledged"]);
+    for no in [OperatorNo(second.0 - 1), second] {
+        house.change(Change::RevokeToken(no)).await.unwrap();
+    }
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), [""; 0]);
+    house.pass(7 * 3_600);
+    house.engine.publish().await.unwrap();
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 0);
+    let none = house.change(Change::CreateToken {
+        name: "x".parse().unwrap(),
+        role: Role::Operator,
+        party: Some("broker-3".parse().unwrap()),
+        expires: None,
+    });
+    assert!(none.await.is_err(), "an operator is bound to nothing");
+}

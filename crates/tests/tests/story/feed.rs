@@ -1,0 +1,190 @@
+//! Trust on its way: what is revoked reaches a real relying party by its feed, is taken into use by a
+//! reload hook, and is acknowledged.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tenure_field::feed::{Connection, Follower, Holding, Hook, Step};
+use tenure_tests::relying::{Checking, Relying};
+use tenure_tests::{House, have, until};
+
+use super::enforce::{Place, house, mosquitto, nginx, open_findings, place, register};
+
+/// `tenure-agent feed follow`, in a thread.
+struct Following {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn follower(connection: &Path, into: &Path, hook: Option<&str>, wait: Duration) -> Follower {
+    let connection = Connection::read(connection).unwrap();
+    let key = connection.pinned().unwrap();
+    let holding = Holding::open(into, &connection.party, &key).unwrap();
+    Follower::new(&connection, holding, hook.map(Hook::new), wait).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// One round that does not wait.
+fn once(connection: &Path, into: &Path) -> Step {
+    let mut follower = follower(connection, into, None, Duration::ZERO);
+    runtime().block_on(follower.round()).unwrap()
+}
+
+impl Following {
+    fn start(connection: &Path, into: &Path, hook: String) -> Following {
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let (connection, into) = (connection.to_owned(), into.to_owned());
+        let thread = std::thread::spawn(move || {
+            let mut follower = follower(&connection, &into, Some(&hook), Duration::from_secs(1));
+            let runtime = runtime();
+            while !ends.load(Ordering::Relaxed) {
+                if let Err(error) = runtime.block_on(follower.round()) {
+                    eprintln!("the follower: {error}");
+                    // What the agent does too.
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+        });
+        Following {
+            over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn connect(house: &House, place: &Place) -> PathBuf {
+    let file = place.directory.join("party.feed.json");
+    let out = file.display().to_string();
+    house.tell(&["feed", "connect", "party", "--out", &out]);
+    file
+}
+
+fn feed(house: &House) -> Value {
+    house.ask(&["feed", "show", "party"])
+}
+
+/// Leaves out: more than one relying party, and a network between.
+fn reaches_by_feed(protocol: &str, start: fn(&Place, u16, Checking) -> Relying) {
+    let house = house();
+    let place = place(&house);
+    let port = Relying::port();
+    register(&house, "party", port, protocol, &place.pki.anchor, "30");
+    let connection = connect(&house, &place);
+    let into = place.directory.join("feed");
+    until("the first set is there", || {
+        matches!(once(&connection, &into), Step::Applied(_))
+    });
+    assert_eq!(once(&connection, &into), Step::Nothing);
+    for (name, of) in [("ca.pem", "bundle.pem"), ("crl.pem", "crl.pem")] {
+        symlink(into.join("current").join(of), place.directory.join(name)).unwrap();
+    }
+    let party = start(&place, port, Checking::On);
+    let hook = format!("kill -s HUP {}", party.id());
+    let following = Following::start(&connection, &into, hook);
+    for _ in 0..5 {
+        let drilled = house.ask(&["drill", "revoke", "--relying-party", "party"]);
+        assert_eq!(drilled[0]["verdict"], "proven", "{drilled:#}");
+    }
+    let times = house.ask(&["probe", "times"]);
+    let p95 = times["all"]["p95_ms"].as_i64().unwrap();
+    eprintln!("{protocol}: revoked to refused by feed and hook: p95 {p95} ms of 5");
+    assert!(p95 < 30_000, "{times:#}");
+    until("it is acknowledged", || feed(&house)["current"] == true);
+    let shown = feed(&house);
+    assert_eq!(shown["applied"], shown["offered"], "{shown:#}");
+    assert_eq!(open_findings(&house), [""; 0]);
+
+    // The follower dies, and is missed.
+    drop(following);
+    house.tell(&["relying-party", "edit", "party", "--enforce-within", "1"]);
+    let drilled = house.tenure(&["drill", "revoke", "--relying-party", "party"]);
+    assert!(!drilled.status.success(), "nobody told it");
+    until("it is found", || {
+        open_findings(&house).contains(&"feed-not-applied".to_owned())
+    });
+    let hook = format!("kill -s HUP {}", party.id());
+    let _following = Following::start(&connection, &into, hook);
+    until("it is cleared", || {
+        !open_findings(&house).contains(&"feed-not-applied".to_owned())
+    });
+    let events = house.ask(&["events", "--limit", "0"]);
+    let said = events.as_array().unwrap().iter();
+    let applied = said.filter(|event| event["what"] == "feed-applied").count();
+    assert!(applied >= 6, "{applied}");
+}
+
+/// The commands of docs/distribution.md.
+#[test]
+fn g6_nginx_enforces_what_its_feed_brings() {
+    if have("nginx") {
+        reaches_by_feed("https", nginx);
+    }
+}
+
+/// The commands of docs/distribution.md.
+#[test]
+fn g6_mosquitto_enforces_what_its_feed_brings() {
+    if have("mosquitto") {
+        reaches_by_feed("mqtt", mosquitto);
+    }
+}
+
+/// I4 at product level; the rest of it is in the unit tests of the feed. Leaves out: a stolen key.
+#[test]
+fn i4_a_restored_server_goes_on_above_every_number_it_ever_gave() {
+    let mut house = house();
+    let place = place(&house);
+    register(&house, "party", 1, "tls", &place.pki.anchor, "30");
+    let connection = connect(&house, &place);
+    let into = place.directory.join("feed");
+    until("the first set is there", || {
+        matches!(once(&connection, &into), Step::Applied(_))
+    });
+    let backup = house.directory().join("backup");
+    let backup = backup.display().to_string();
+    house.tell(&["backup", "create", "--to", &backup]);
+    let applied = |house: &House| feed(house)["applied"].as_i64().unwrap();
+    let before = applied(&house);
+    // A restart offers anew, and the relying party takes it.
+    house.stop();
+    house.start();
+    until("a newer set is there", || {
+        matches!(once(&connection, &into), Step::Applied(_))
+    });
+    let newer = applied(&house);
+    assert!(newer > before);
+    house.stop();
+    let data = house.data();
+    let lost = house.directory().join("lost");
+    std::fs::rename(&data, &lost).unwrap();
+    house.tell(&["backup", "restore", &backup]);
+    std::fs::copy(lost.join("admin.token"), data.join("admin.token")).unwrap();
+    house.start();
+    assert_eq!(applied(&house), before, "the copy knows less");
+    until("a set above all is there", || {
+        matches!(once(&connection, &into), Step::Applied(_))
+    });
+    assert!(applied(&house) > newer);
+}
