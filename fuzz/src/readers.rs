@@ -19,6 +19,9 @@ pub const READERS: &[Reader] = &[
     ("entry_bundle", entry_bundle),
     ("est_answer", est_answer),
     ("est_parse", est_parse),
+    ("feed_manifest", feed_manifest),
+    ("feed_pack", feed_pack),
+    ("feed_receipt", feed_receipt),
     ("filter", filter),
     ("import_table", import_table),
     ("mqtt", mqtt),
@@ -201,6 +204,53 @@ pub fn est_parse(octets: &[u8]) {
     }
     let _ = MediaType::parse(text);
     let _ = parse_retry_after(text, 0);
+}
+
+/// A manifest that parses is written again octet for octet, and no item of it leads out of its
+/// directory.
+pub fn feed_manifest(octets: &[u8]) {
+    use tenure_domain::feed::{Manifest, Rung};
+    let Ok(text) = std::str::from_utf8(octets) else {
+        return;
+    };
+    if let Ok(manifest) = Manifest::parse(text) {
+        assert_eq!(manifest.text(), text);
+        for item in &manifest.items {
+            let path = item.path();
+            let mut steps = path.split('/');
+            assert!(steps.all(|step| !step.is_empty() && step.bytes().any(|b| b != b'.')));
+        }
+        let rung = manifest.ladder.rung(manifest.made, manifest.made);
+        assert_eq!(rung, Rung::Fresh);
+    }
+}
+
+/// A pack from anyone: what is split off is what was there, and no more.
+pub fn feed_pack(octets: &[u8]) {
+    use tenure_domain::feed::Manifest;
+    use tenure_domain::feed::pack::Pack;
+    let Ok(pack) = Pack::split(octets) else {
+        return;
+    };
+    let note = String::from_utf8_lossy(pack.note());
+    let text = note.split_inclusive('\n').next().unwrap_or_default();
+    if let Ok(manifest) = Manifest::parse(text)
+        && let Ok(items) = pack.items(&manifest)
+    {
+        let items = items.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
+        if let Ok(note) = std::str::from_utf8(pack.note()) {
+            assert_eq!(tenure_domain::feed::pack::write(note, &items), octets);
+        }
+    }
+}
+
+/// A receipt from anyone: one that was sealed with another key is not ours.
+pub fn feed_receipt(octets: &[u8]) {
+    use tenure_domain::feed::receipt::Sealed;
+    if let Ok(sealed) = Sealed::parse(octets) {
+        assert!(!sealed.is_of(&[0x5a; 32]));
+        assert!(Sealed::parse(sealed.receipt.seal(&[0x5a; 32]).as_bytes()).is_ok());
+    }
 }
 
 /// No octets make the readers of filters and deltas panic, and whatever is read can be asked.

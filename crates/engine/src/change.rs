@@ -143,8 +143,8 @@ impl Engine {
                 expires,
             } => {
                 if party.is_some() && role != Role::RelyingParty {
-                    let what = "only a token of role relying-party is bound to a relying party"
-                        .to_owned();
+                    let what =
+                        "only a token of role relying-party is bound to a relying party".to_owned();
                     return Err(Refusal::BadRequest { what }.into());
                 }
                 let (tenant, text) = (self.tenant(), token_text()?);

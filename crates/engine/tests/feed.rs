@@ -5,17 +5,20 @@ mod house;
 use house::{House, START, key};
 use tenure_domain::change::Change;
 use tenure_domain::device::Criticality;
+use tenure_domain::feed::pack::Pack;
+use tenure_domain::feed::receipt::Receipt;
 use tenure_domain::feed::{Digest, ItemKind, Manifest, Way};
 use tenure_domain::finding::FindingState;
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
 use tenure_domain::{OperatorNo, TenantId};
-use tenure_engine::feed::{FEED_KEY, item_path};
+use tenure_engine::feed::{FEED_KEY, MadePack, PackTerms, item_path};
 use tenure_engine::signer::Doors;
 use tenure_engine::store::feed::{self, Applied, Feed, Offer};
 use tenure_engine::store::{finding, relying_party};
-use tenure_engine::{Changed, Observation, Observed, RevokeAsk, Target};
+use tenure_engine::{Changed, NewToken, Observation, Observed, RevokeAsk, Target};
 use tenure_tlog::{Note, VerifierKey};
+use tenure_x509::crl::Crl;
 use tenure_x509::{KeyKind, Reason};
 
 const FLEET: TenantId = TenantId::DEFAULT;
@@ -61,7 +64,7 @@ async fn followed() -> House {
     house
 }
 
-async fn connect(house: &House) -> OperatorNo {
+async fn connect(house: &House) -> NewToken {
     let made = house.change(Change::CreateToken {
         name: "feed of broker-3".parse().unwrap(),
         role: Role::RelyingParty,
@@ -69,7 +72,7 @@ async fn connect(house: &House) -> OperatorNo {
         expires: None,
     });
     match made.await.unwrap() {
-        Changed::Token(token) => token.no,
+        Changed::Token(token) => token,
         other => panic!("{other:?}"),
     }
 }
@@ -256,7 +259,7 @@ async fn g6_who_does_not_acknowledge_in_time_is_found_until_it_does() {
 #[tokio::test]
 async fn a_feed_ends_with_its_last_token() {
     let house = followed().await;
-    let second = connect(&house).await;
+    let second = connect(&house).await.no;
     house.engine.offer_feeds().await.unwrap();
     house.pass(60);
     house.engine.watch_feeds().await.unwrap();
@@ -276,4 +279,96 @@ async fn a_feed_ends_with_its_last_token() {
         expires: None,
     });
     assert!(none.await.is_err(), "an operator is bound to nothing");
+}
+
+const WEEK_S: i64 = 7 * 86_400;
+
+async fn export(house: &House) -> MadePack {
+    let terms = PackTerms {
+        warn_s: WEEK_S,
+        restrict_s: 2 * WEEK_S,
+        close_s: 4 * WEEK_S,
+        receipt_within_s: WEEK_S,
+    };
+    let party = "broker-3".parse().unwrap();
+    let made = house.engine.export_pack(&house.admin, &party, terms).await;
+    made.unwrap()
+}
+
+#[tokio::test]
+async fn g11_a_pack_is_whole_lasts_and_is_confirmed_by_its_receipt_alone() {
+    let house = followed().await;
+    let token = connect(&house).await.token;
+    let pump = house.enrolled("pump-1").await;
+    revoke(&house, "pump-1").await;
+    house.engine.integrate().await.unwrap();
+    let made = export(&house).await;
+    let pack = Pack::split(&made.octets).unwrap();
+    let (_, offer) = state(&house);
+    assert_eq!(offer.note.as_bytes(), pack.note());
+    let manifest = open(&house, &offer);
+    assert_eq!((manifest.sequence, offer.way), (made.sequence, Way::Pack));
+    let items = pack.items(&manifest).unwrap();
+    let mut lists = 0;
+    for (item, octets) in manifest.items.iter().zip(items) {
+        assert_eq!(Digest::of(octets), item.sha256);
+        if item.kind == ItemKind::Crl {
+            let list = Crl::from_der(octets).unwrap();
+            assert!(list.next_update().unwrap() >= manifest.valid_until);
+            let is_ours = item.name.as_str() == "issuing-1";
+            let found = list.find(pump.cert.serial()).unwrap();
+            assert_eq!(found.is_some(), is_ours);
+            lists += 1;
+        }
+    }
+    assert_eq!(lists, 2);
+
+    // It is carried from now on: nothing is offered that nobody would fetch.
+    house.pass(7 * 3_600);
+    house.engine.publish().await.unwrap();
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 0);
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), [""; 0]);
+    house.pass(WEEK_S);
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), ["not acknowledged"]);
+
+    let receipt = |made: &MadePack, hash| Receipt {
+        applied_at: house.clock.now(),
+        manifest: hash,
+        party: "broker-3".parse().unwrap(),
+        sequence: made.sequence,
+        version: 1,
+    };
+    let first = receipt(&made, manifest.digest());
+    let key = Digest::of(token.as_bytes()).0;
+    let take = async |file: String| {
+        house
+            .engine
+            .take_receipt(&house.admin, file.as_bytes())
+            .await
+    };
+    assert!(
+        take(first.seal(&[7; 32])).await.is_err(),
+        "sealed by another"
+    );
+    let (taken, observed) = take(first.seal(&key)).await.unwrap();
+    assert_eq!((taken, observed), (first.clone(), Observed::First));
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), ["too old"], "it is in use, and old");
+
+    let newer = export(&house).await;
+    let hash = state(&house).1.hash;
+    take(receipt(&newer, hash).seal(&key)).await.unwrap();
+    house.engine.watch_feeds().await.unwrap();
+    assert_eq!(open_findings(&house), [""; 0]);
+    assert!(take(first.seal(&key)).await.is_err(), "it does not go back");
+    // One that acknowledges over the network is on the network again.
+    let third = export(&house).await;
+    apply(&house, third.sequence, state(&house).1.hash)
+        .await
+        .unwrap();
+    assert_eq!(state(&house).0.way(), Way::Pull);
+    house.pass(1);
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 1);
 }

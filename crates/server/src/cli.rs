@@ -28,6 +28,7 @@ mod incident;
 mod issuer;
 mod key;
 mod log;
+mod pack;
 mod policy;
 mod probe;
 mod record;
@@ -135,6 +136,9 @@ enum Noun {
     /// What relying parties should hold, and what they said they applied.
     #[command(subcommand)]
     Feed(feed::Verb),
+    /// What a relying party should hold, in a file for those that no network leads to.
+    #[command(subcommand)]
+    Pack(pack::Verb),
     /// What relying parties do with canaries: identities made to be tried.
     #[command(subcommand)]
     Probe(probe::Verb),
@@ -272,6 +276,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Service(verb) => registry::service(verb, &session, output).await,
         Noun::RelyingParty(verb) => relying_party::run(verb, &session, output).await,
         Noun::Feed(verb) => feed::run(verb, &session, output).await,
+        Noun::Pack(verb) => pack::run(verb, &session, output).await,
         Noun::Probe(verb) => probe::run(verb, &session, output).await,
         Noun::Blast(asked) => blast::run(asked, &session, output).await,
         Noun::Decide(verb) => decide::decide(verb, &session, output).await,

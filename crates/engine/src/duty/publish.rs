@@ -9,6 +9,7 @@ mod carry;
 mod delta;
 mod filter;
 mod lag;
+mod lasting;
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! The trust bundle of a relying party: which CAs it is to let devices in of.
 
 use tenure_domain::feed::Digest;
-use tenure_domain::issuer::IssuerKind;
 use tenure_domain::relying_party::RelyingParty;
+use tenure_domain::rollover::rollover_set;
 use tenure_store::{ReadTx, StoreError};
 use tenure_x509::Cert;
 
@@ -17,19 +17,15 @@ pub struct Bundle {
     pub below: Vec<Cert>,
 }
 
-/// The bundle of one relying party: the issuers it is registered with (every issuing CA if none), and
-/// what stands above them. Everything that decides what a relying party should trust goes in here.
+/// The bundle of one relying party: the rollover set of the issuers it is registered with (every issuing
+/// CA's if none), and what stands above them. Everything that decides what a relying party should trust goes in here.
 pub fn bundle(
     _tx: &ReadTx<'_>,
     snapshot: &Snapshot,
     party: &RelyingParty,
 ) -> Result<Bundle, StoreError> {
     let mut bundle = Bundle::default();
-    for issuer in snapshot.issuers.iter() {
-        let is_meant = party.issuers.is_empty() || party.issuers.contains(&issuer.name);
-        if issuer.kind != IssuerKind::Issuing || !is_meant {
-            continue;
-        }
+    for issuer in rollover_set(&snapshot.issuers, &party.issuers) {
         bundle.add_below(&issuer.certificate);
         if let Some((anchor, between)) = issuer.chain.split_last() {
             for cert in between {

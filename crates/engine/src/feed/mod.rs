@@ -8,6 +8,7 @@
 mod bundle;
 mod items;
 mod pace;
+mod pack;
 mod watch;
 
 use std::collections::HashSet;
@@ -28,6 +29,7 @@ pub(crate) use items::Shelf;
 pub use items::item_path;
 pub(crate) use pace::Pace;
 pub use pace::{BOUNDS_S, Times};
+pub use pack::{MadePack, PackTerms};
 
 use crate::Engine;
 use crate::duty::integrate::verifier;
@@ -135,7 +137,7 @@ impl Engine {
             .await
             .map_err(|_| FaultCause::Corrupt("feed: the signing thread died"))??;
         if !new.is_empty() {
-            round.offered = self.keep_offers(new, now).await?;
+            round.offered = self.keep_offers(&Actor::system("feed"), new, now).await?;
             self.clear_shelf().await?;
         }
         Ok(round)
@@ -213,12 +215,17 @@ impl Engine {
     }
 
     /// Makes offers durable, and then known; how many.
-    async fn keep_offers(&self, new: Vec<NewOffer>, now: Time) -> Result<usize, Rejection> {
-        let (us, of_record) = (Actor::system("feed"), new.clone());
+    async fn keep_offers(
+        &self,
+        actor: &Actor,
+        new: Vec<NewOffer>,
+        now: Time,
+    ) -> Result<usize, Rejection> {
+        let (actor, of_record) = (actor.clone(), new.clone());
         let kept = self
             .store()
             .record::<_, StoreError, _>(self.operation()?, move |tx| {
-                feed::offer_all(tx, &of_record, &us, now)
+                feed::offer_all(tx, &of_record, &actor, now)
             })
             .await?;
         for NewOffer {

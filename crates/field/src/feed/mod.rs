@@ -6,6 +6,7 @@
 mod follow;
 mod holding;
 mod hook;
+mod pack;
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use tenure_x509::Time;
 pub use follow::{Follower, Step};
 pub use holding::{Applied, Held, Holding, Status, Taken, look};
 pub use hook::Hook;
+pub use pack::{Opened, receipt};
 
 use crate::http;
 use crate::limits::CONNECTION_BYTES_MAX;

@@ -11,9 +11,9 @@ use hyper::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use serde::{Deserialize, Serialize};
 use tenure_domain::Slug;
 use tenure_domain::feed::{Digest, Way};
-use tenure_domain::operator::Permission::{Feed as MayFollow, ReadFleet};
+use tenure_domain::operator::Permission::{ChangeFleet, Feed as MayFollow, ReadFleet, Report};
 use tenure_domain::operator::Role;
-use tenure_engine::feed::{item_path, names_item};
+use tenure_engine::feed::{PackTerms, item_path, names_item};
 use tenure_engine::store::feed::{self, Applied, Feed, Offer};
 use tenure_engine::store::relying_party::Known;
 use tenure_engine::{Observation, Observed};
@@ -21,7 +21,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{Json, Path, Query, answer, time, word};
+use super::body::{Json, Path, Query, Text, answer, time, word};
 use super::page::{Page, Paging};
 use super::relying_party::known;
 use super::{Caller, Desk, Needs, Route};
@@ -80,6 +80,24 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .takes::<Ack>()
         .answers::<AckTaken>(),
+        Route::post(
+            "/feeds/{name}/packs",
+            ChangeFleet,
+            "Make a pack: what a relying party should hold, in one file to be carried there",
+            pack,
+        )
+        .takes::<Terms>()
+        .answers_text(BYTES)
+        // Too large to be kept: asked for again, another one is made.
+        .shows_a_secret(),
+        Route::post(
+            "/pack-receipts",
+            Report,
+            "Take a receipt that was carried back from a relying party",
+            receipt,
+        )
+        .takes_text("text/plain")
+        .answers::<ReceiptTaken>(),
     ]
 }
 
@@ -323,9 +341,90 @@ async fn acknowledge(
         applied,
     };
     Ok(Json(AckTaken {
-        seen: match desk.engine().observe(seen).await? {
-            Observed::First => "first",
-            Observed::Known | Observed::Alarm => "known",
-        },
+        seen: said(desk.engine().observe(seen).await?),
     }))
+}
+
+/// What a pack is made for; what is left out takes its default.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Terms {
+    /// From this age on somebody there is to be told, in seconds; 7 days if left out.
+    warn_s: i64,
+    /// From this age on nobody new is to be let in, in seconds; 14 days if left out.
+    restrict_s: i64,
+    /// From this age on nobody is to be let in, in seconds; 30 days if left out.
+    close_s: i64,
+    /// How long the receipt may take to come back, in seconds; 7 days if left out.
+    receipt_within_s: i64,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms {
+            warn_s: 7 * 86_400,
+            restrict_s: 14 * 86_400,
+            close_s: 30 * 86_400,
+            receipt_within_s: 7 * 86_400,
+        }
+    }
+}
+
+/// What a receipt said.
+#[derive(Serialize, ToSchema)]
+struct ReceiptTaken {
+    /// The relying party.
+    name: String,
+    /// The number of the manifest that it uses.
+    sequence: i64,
+    /// first (news, recorded) or known (nothing new).
+    seen: &'static str,
+}
+
+async fn pack(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(terms): Json<Terms>,
+) -> Result<Response, Problem> {
+    let party = known(&desk, &name)?.party.name;
+    let Terms {
+        warn_s,
+        restrict_s,
+        close_s,
+        receipt_within_s,
+    } = terms;
+    let terms = PackTerms {
+        warn_s,
+        restrict_s,
+        close_s,
+        receipt_within_s,
+    };
+    let made = desk
+        .engine()
+        .export_pack(&caller.actor(), &party, terms)
+        .await?;
+    Ok(answer(BYTES, made.octets))
+}
+
+async fn receipt(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Text(file): Text,
+) -> Result<Json<ReceiptTaken>, Problem> {
+    let actor = caller.actor();
+    let taken = desk.engine().take_receipt(&actor, file.as_bytes());
+    let (receipt, observed) = taken.await?;
+    Ok(Json(ReceiptTaken {
+        name: receipt.party.to_string(),
+        sequence: receipt.sequence,
+        seen: said(observed),
+    }))
+}
+
+fn said(observed: Observed) -> &'static str {
+    match observed {
+        Observed::First => "first",
+        Observed::Known | Observed::Alarm => "known",
+    }
 }

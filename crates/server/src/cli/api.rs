@@ -96,6 +96,15 @@ impl Api {
         json(&self.send("POST", path, Some((media_type, body))).await?)
     }
 
+    /// A change that answers a file.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn post_for_bytes(&self, path: &str, body: &Value) -> Result<Vec<u8>, Failure> {
+        let body = Some(("application/json", body.to_string().into_bytes()));
+        Ok(self.send("POST", path, body).await?.body)
+    }
+
     /// A change of some fields.
     ///
     /// # Errors

@@ -9,9 +9,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
-use tenure_field::feed::{Connection, Follower, Holding, Hook, Step};
+use tenure_domain::feed::Rung;
+use tenure_field::feed::{Connection, Error, Follower, Holding, Hook, Opened, Step, receipt};
 use tenure_tests::relying::{Checking, Relying};
-use tenure_tests::{House, have, until};
+use tenure_tests::{House, have, text, until};
 
 use super::enforce::{Place, house, mosquitto, nginx, open_findings, place, register};
 
@@ -72,6 +73,11 @@ impl Drop for Following {
             let _ = thread.join();
         }
     }
+}
+
+fn now() -> tenure_x509::Time {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    tenure_x509::Time::from_unix(i64::try_from(since).unwrap())
 }
 
 fn connect(house: &House, place: &Place) -> PathBuf {
@@ -187,4 +193,83 @@ fn i4_a_restored_server_goes_on_above_every_number_it_ever_gave() {
         matches!(once(&connection, &into), Step::Applied(_))
     });
     assert!(applied(&house) > newer);
+}
+
+/// Exports a pack, carries it over, and carries the receipt back.
+fn carry(house: &House, place: &Place, connection: &Path, hook: Option<&str>) -> PathBuf {
+    let pack = place.directory.join("party.pack");
+    let out = pack.display().to_string();
+    house.tell(&["pack", "export", "--party", "party", "--out", &out]);
+    let connection = Connection::read(connection).unwrap();
+    let mut holding = hold(&connection, &place.directory.join("feed"));
+    let opened = Opened::read(&pack, &connection).unwrap();
+    opened.take_into(&mut holding, now()).unwrap();
+    let hook = hook.map(Hook::new);
+    let applied = holding.apply(hook.as_ref(), now()).unwrap().unwrap();
+    let back = place.write("party.receipt", &receipt(&connection, &applied));
+    house.tell(&["pack", "receipt", &back.display().to_string()]);
+    pack
+}
+
+fn hold(connection: &Connection, into: &Path) -> Holding {
+    Holding::open(into, &connection.party, &connection.pinned().unwrap()).unwrap()
+}
+
+/// G11 and O4 with a real server that nothing reaches but packs. Leaves out: the stick, the diode, and
+/// a prober of the site's own.
+#[test]
+fn g11_o4_an_air_gapped_nginx_enforces_what_packs_bring() {
+    if !have("nginx") {
+        return;
+    }
+    let house = house();
+    let place = place(&house);
+    let port = Relying::port();
+    register(&house, "party", port, "https", &place.pki.anchor, "45");
+    let connection = connect(&house, &place);
+    let first = carry(&house, &place, &connection, None);
+    let kept = place.directory.join("first.pack");
+    std::fs::copy(first, &kept).unwrap();
+    let into = place.directory.join("feed");
+    for (name, of) in [("ca.pem", "bundle.pem"), ("crl.pem", "crl.pem")] {
+        symlink(into.join("current").join(of), place.directory.join(name)).unwrap();
+    }
+    let party = nginx(&place, port, Checking::On);
+    let hook = format!("kill -s HUP {}", party.id());
+    let over = AtomicBool::new(false);
+    let probed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                carry(&house, &place, &connection, Some(&hook));
+            }
+        });
+        let probed = house.tenure(&["probe", "run", "--relying-party", "party"]);
+        over.store(true, Ordering::Relaxed);
+        probed
+    });
+    assert!(probed.status.success(), "{}", text(&probed.stderr));
+    let shown = feed(&house);
+    assert_eq!(
+        (&shown["way"], &shown["current"]),
+        (&"pack".into(), &true.into())
+    );
+
+    let connection = Connection::read(&connection).unwrap();
+    let mut holding = hold(&connection, &into);
+    let older = Opened::read(&kept, &connection).unwrap();
+    let refused = older.take_into(&mut holding, now());
+    assert!(matches!(refused, Err(Error::Older { .. })));
+    let octets = std::fs::read(&kept).unwrap();
+    for at in [3, 40, 200, octets.len() / 2, octets.len() - 1] {
+        let mut forged = octets.clone();
+        forged[at] ^= 1;
+        std::fs::write(&kept, forged).unwrap();
+        let taken = Opened::read(&kept, &connection)
+            .and_then(|opened| opened.take_into(&mut holding, now()));
+        assert!(taken.is_err(), "octet {at}");
+    }
+    assert_eq!(holding.status(now()).unwrap().rung, Rung::Fresh);
+    let later = |days: i64| now().plus(days * 86_400);
+    assert_eq!(holding.status(later(8)).unwrap().rung, Rung::Warn);
+    assert_eq!(holding.status(later(31)).unwrap().rung, Rung::Closed);
 }

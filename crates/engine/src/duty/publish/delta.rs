@@ -47,6 +47,28 @@ pub(super) struct Changed {
     invalidity: Option<Time>,
 }
 
+impl Changed {
+    /// An entry with what it borrows.
+    pub(super) fn of(entry: &RevokedEntry<'_>) -> Changed {
+        Changed {
+            serial: entry.serial.to_vec(),
+            at: entry.at,
+            reason: entry.reason,
+            invalidity: entry.invalidity,
+        }
+    }
+
+    /// The entry of a list.
+    pub(super) fn entry(&self) -> Entry<'_> {
+        Entry {
+            serial: &self.serial,
+            revoked_at: self.at,
+            reason: self.reason,
+            invalid_since: self.invalidity,
+        }
+    }
+}
+
 impl Since {
     /// What has changed in a shard, in the snapshot from which its complete list is made.
     pub(super) fn read(
@@ -59,12 +81,7 @@ impl Since {
         let mut changed = Vec::new();
         let from = self.from.plus(-SLACK_S);
         revocation::for_each_changed(tx, issuer, shard, from, now, |entry: RevokedEntry<'_>| {
-            changed.push(Changed {
-                serial: entry.serial.to_vec(),
-                at: entry.at,
-                reason: entry.reason,
-                invalidity: entry.invalidity,
-            });
+            changed.push(Changed::of(&entry));
             Ok::<_, StoreError>(())
         })?;
         Ok(changed)
@@ -110,12 +127,7 @@ impl Engine {
                 Ok(()) | Err(_) => Ok(()),
             };
         };
-        let entries = changed.iter().map(|one| Entry {
-            serial: &one.serial,
-            revoked_at: one.at,
-            reason: one.reason,
-            invalid_since: one.invalidity,
-        });
+        let entries = changed.iter().map(Changed::entry);
         let der = spec
             .to_delta_der(since.number, entries, |what| sign(key, what))
             .map_err(write_error)?;

@@ -42,6 +42,39 @@ pub enum Command {
     /// Keep what a relying party trusts and refuses up to date
     #[command(subcommand)]
     Feed(Feed),
+    /// The same where no network leads: from files that are carried
+    #[command(subcommand)]
+    Pack(Pack),
+}
+
+/// What to do about packs.
+#[derive(Subcommand)]
+pub enum Pack {
+    /// Take a pack, have the hook take it into use, and write the receipt
+    Import(Import),
+    /// Write the receipt of what is in use once more
+    Receipt {
+        #[command(flatten)]
+        kept: Kept,
+        /// Where to write it
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// Taking a pack.
+#[derive(clap::Args)]
+pub struct Import {
+    /// The pack
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub kept: Kept,
+    /// The command that makes the relying party use what is in place
+    #[arg(long, value_name = "COMMAND")]
+    pub hook: Option<String>,
+    /// Where to write the receipt
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
 }
 
 /// What to do about a feed.

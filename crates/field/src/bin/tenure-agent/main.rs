@@ -2,6 +2,7 @@
 
 mod args;
 mod feed;
+mod pack;
 mod report;
 mod run;
 
@@ -56,6 +57,7 @@ async fn act(args: &Args, report: &Report) -> Result<ExitCode, Failure> {
         Command::Status => Ok(report.status(&Keeper::open(dir)?.status().await?)),
         Command::Feed(Feed::Follow(asked)) => feed::follow(asked, report).await,
         Command::Feed(Feed::Status(kept)) => feed::status(kept, report),
+        Command::Pack(asked) => pack::act(asked, report),
         Command::Run(renew) => run::keep(&Keeper::open(dir)?, renew.key, report).await,
     }
 }

@@ -107,7 +107,12 @@ async fn i4_a_token_opens_one_feed_and_nothing_else() {
     let unbound = json!({ "name": "x", "role": "relying-party" });
     let unbound = house.post("/tokens", unbound).await.ok();
     let reply = house
-        .call(unbound["token"].as_str(), "GET", "/feed/broker-3", Value::Null)
+        .call(
+            unbound["token"].as_str(),
+            "GET",
+            "/feed/broker-3",
+            Value::Null,
+        )
         .await;
     assert_eq!(reply.status, StatusCode::FORBIDDEN);
     for body in [
