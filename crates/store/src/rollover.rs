@@ -13,9 +13,9 @@ use tenure_x509::Time;
 
 use crate::device::device_id;
 use crate::error::StoreError;
-use crate::relying_party;
 use crate::stamp::Stamp;
 use crate::tx::{ReadTx, Tx};
+use crate::{feed, relying_party};
 
 /// How many relying parties are read at a time.
 const PARTIES: u32 = 500;
@@ -125,14 +125,21 @@ pub fn last_verified(tx: &ReadTx<'_>, issuer: &Issuer) -> Result<Option<Time>, S
     Ok((last > 0).then(|| Time::from_unix(last)))
 }
 
-/// When a relying party said that it applied a bundle that carries the issuer. Nothing is said yet:
-/// what is observed with canaries decides.
+/// When a relying party said that it applied a bundle that carries the issuer: one that was offered
+/// after the issuer came into its state.
 fn acknowledged(
-    _tx: &ReadTx<'_>,
-    _party: RelyingPartyNo,
-    _issuer: &Issuer,
+    tx: &ReadTx<'_>,
+    party: RelyingPartyNo,
+    issuer: &Issuer,
 ) -> Result<Option<Time>, StoreError> {
-    Ok(None)
+    if !issuer.state.is_carried() {
+        return Ok(None);
+    }
+    let (Some(feed), Some(held)) = (feed::of(tx, party)?, feed::held(tx, party)?) else {
+        return Ok(None);
+    };
+    // Of the same second it may still be one without the issuer.
+    Ok(feed.heard.filter(|_| held.made > issuer.since))
 }
 
 /// What is left of an issuer's work.

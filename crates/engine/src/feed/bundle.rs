@@ -1,9 +1,10 @@
 //! The trust bundle of a relying party: which CAs it is to let devices in of.
 
+use tenure_domain::TenantId;
 use tenure_domain::feed::Digest;
 use tenure_domain::relying_party::RelyingParty;
 use tenure_domain::rollover::rollover_set;
-use tenure_store::{ReadTx, StoreError};
+use tenure_store::{ReadTx, StoreError, relying_party, trust_store};
 use tenure_x509::Cert;
 
 use crate::snapshot::Snapshot;
@@ -18,14 +19,23 @@ pub struct Bundle {
 }
 
 /// The bundle of one relying party: the rollover set of the issuers it is registered with (every issuing
-/// CA's if none), and what stands above them. Everything that decides what a relying party should trust goes in here.
+/// CA's if none) without those that were pruned there, and what stands above them. Everything that decides
+/// what a relying party should trust goes in here.
 pub fn bundle(
-    _tx: &ReadTx<'_>,
+    tx: &ReadTx<'_>,
     snapshot: &Snapshot,
     party: &RelyingParty,
 ) -> Result<Bundle, StoreError> {
     let mut bundle = Bundle::default();
+    let known = relying_party::by_name(tx, TenantId::DEFAULT, party.name.as_str())?;
+    let pruned = match known {
+        Some(known) => trust_store::pruned_issuers(tx, &snapshot.issuers, known.no)?,
+        None => Vec::new(),
+    };
     for issuer in rollover_set(&snapshot.issuers, &party.issuers) {
+        if pruned.contains(&issuer.name) {
+            continue;
+        }
         bundle.add_below(&issuer.certificate);
         if let Some((anchor, between)) = issuer.chain.split_last() {
             for cert in between {

@@ -265,6 +265,15 @@ async fn report(
     Path(name): Path<String>,
     Json(body): Json<Reported>,
 ) -> Result<Json<TrustStoreItem>, Problem> {
+    if caller
+        .party
+        .as_ref()
+        .is_some_and(|own| own.as_str() != name)
+    {
+        return Err(Problem::forbidden(
+            "this token is bound to another relying party; it reports for that one only",
+        ));
+    }
     let change = |party| TrustStoreChange::Report {
         party,
         pem: body.pem,
