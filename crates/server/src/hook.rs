@@ -33,8 +33,12 @@ mod post;
 const DELIVERY: Duration = Duration::from_secs(10);
 /// How often the record is looked at though nobody said that anything changed.
 const LOOK: Duration = Duration::from_secs(1);
-/// The first pause after a failure, doubled with each further one, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// The first pause after a failure, doubled with each further one.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause of a hook that tells.
+const TELL_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// The longest pause of a hook that ends sessions: while it waits, a stolen device goes on.
+const END_PAUSE_MAX: Duration = Duration::from_secs(15);
 /// After so many failures in a row somebody must look.
 const FAILURES_FOUND: i64 = 3;
 /// How often something is offered to a receiver that says no to it.
@@ -104,6 +108,15 @@ struct Courier {
     known: Arc<Known>,
 }
 
+/// Which of a hook's two ways through the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Everything, as soon as it is there.
+    First,
+    /// Sessions that are ended once more.
+    Again,
+}
+
 /// How a round ended.
 enum Round {
     /// Everything is told.
@@ -132,7 +145,7 @@ impl Courier {
                 Ok(Round::Pause(pause)) => Some(pause),
                 Err(error) => {
                     tracing::error!(duty = DUTY, "{error}; it will be tried again");
-                    Some(PAUSES.0)
+                    Some(PAUSE)
                 }
             };
             match pause {
@@ -159,7 +172,7 @@ impl Courier {
                     place.told = change.seq.0;
                     self.succeeded(&mut place).await?;
                 }
-                Err(why) => return self.failed(place, change, why).await,
+                Err(why) => return self.failed(place, change, why, Pass::First).await,
             }
         }
         if page.through.0 > place.told {
@@ -195,7 +208,7 @@ impl Courier {
                 continue;
             }
             if let Err(why) = self.deliver(change).await {
-                return self.failed(place, change, why).await;
+                return self.failed(place, change, why, Pass::Again).await;
             }
             place.again = through;
             self.succeeded(&mut place).await?;
@@ -276,14 +289,18 @@ impl Courier {
         mut place: Place,
         change: &TrustChange,
         why: Undelivered,
+        pass: Pass,
     ) -> Result<Round, Rejection> {
         let now = self.engine.clock().now();
         place.failing.get_or_insert(now);
         place.failures += 1;
         place.error = why.to_string().chars().take(300).collect();
         let is_over = matches!(why, Undelivered::Refused(_)) && place.failures >= OFFERS_MAX;
-        if is_over && place.told < change.seq.0 {
-            place.told = change.seq.0;
+        if is_over {
+            match pass {
+                Pass::First => place.told = change.seq.0,
+                Pass::Again => place.again = change.seq.0,
+            }
             place.failing = None;
             place.failures = 0;
             let refused = Refused {
@@ -300,9 +317,11 @@ impl Courier {
             self.found("delivery", change, &place).await?;
         }
         let doublings = u32::try_from(place.failures - 1).unwrap_or(0).min(16);
-        Ok(Round::Pause(
-            (PAUSES.0 * 2_u32.pow(doublings)).min(PAUSES.1),
-        ))
+        let most = match self.known.hook.kind.purpose() {
+            Purpose::Tell => TELL_PAUSE_MAX,
+            Purpose::EndSessions => END_PAUSE_MAX,
+        };
+        Ok(Round::Pause((PAUSE * 2_u32.pow(doublings)).min(most)))
     }
 
     async fn keep(&self, place: &Place, refused: Option<Refused>) -> Result<(), Rejection> {

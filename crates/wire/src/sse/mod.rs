@@ -50,10 +50,10 @@ impl Event {
     /// or the type is left out.
     pub fn write(&self) -> String {
         let mut text = String::with_capacity(self.data.len() + 64);
-        let one_line = |text: &str| text.replace(['\n', '\r', '\0'], "");
+        let one_line = |text: &str| text.replace(['\n', '\r'], "");
         // Writing to a String cannot fail.
         if let Some(id) = &self.id {
-            let _ = writeln!(text, "id: {}", one_line(id));
+            let _ = writeln!(text, "id: {}", one_line(id).replace('\0', ""));
         }
         if !self.kind.is_empty() {
             let _ = writeln!(text, "event: {}", one_line(&self.kind));
