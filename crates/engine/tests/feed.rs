@@ -372,3 +372,46 @@ async fn g11_a_pack_is_whole_lasts_and_is_confirmed_by_its_receipt_alone() {
     house.pass(1);
     assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 1);
 }
+
+/// A relying party that says it applied a bundle with the successor is ready, before any probe.
+#[tokio::test]
+async fn e6_an_acknowledged_feed_lets_a_successor_be_activated() {
+    use tenure_domain::change::IssuerMove;
+    use tenure_domain::rollover::{Step, Succession};
+    use tenure_engine::ceremony::{NewIssuerKeys, Purpose};
+    let house = followed().await;
+    let root = house.engine.key("root").unwrap();
+    let keys = NewIssuerKeys {
+        issuer: key("issuing-2", Doors::ISSUER, KeyKind::P256),
+        responder: Some(key("ocsp-issuing-2", Doors::RESPONDER, KeyKind::P256)),
+    };
+    let follow = Purpose::Follow("issuing-1".parse().unwrap());
+    let made = house.engine.add_issuer(follow, keys, &root).await;
+    made.unwrap();
+    let step = |step| {
+        house.change(Change::MoveIssuer(Box::new(IssuerMove {
+            issuer: "issuing-2".parse().unwrap(),
+            step,
+            except: Vec::new(),
+            why: String::new(),
+            succession: Succession::Needed,
+        })))
+    };
+    house.pass(10);
+    house.engine.offer_feeds().await.unwrap();
+    let (_, before) = state(&house);
+    apply(&house, before.sequence, before.hash).await.unwrap();
+    house.pass(10);
+    step(Step::Distribute).await.unwrap();
+    assert!(
+        step(Step::Activate).await.is_err(),
+        "it holds the one before"
+    );
+    house.pass(10);
+    house.engine.offer_feeds().await.unwrap();
+    let (_, offer) = state(&house);
+    assert!(offer.sequence > before.sequence);
+    assert!(step(Step::Activate).await.is_err(), "offered, not applied");
+    apply(&house, offer.sequence, offer.hash).await.unwrap();
+    step(Step::Activate).await.unwrap();
+}
