@@ -47,7 +47,7 @@ impl std::error::Error for Error {}
 
 impl Event {
     /// The event as it goes over the wire, its empty line included. What would break a line in the id
-    /// or the type is left out.
+    /// or the type is left out, and so is a zero in the id, for which readers ignore it.
     pub fn write(&self) -> String {
         let mut text = String::with_capacity(self.data.len() + 64);
         let one_line = |text: &str| text.replace(['\n', '\r'], "");
