@@ -63,6 +63,8 @@ words! {
         ExpiredInUse = "expired-in-use" = 84,
         /// A check of `doctor` is not good; the cause is which.
         Doctor = "doctor" = 85,
+        /// Revoked certificates are used at a service, which therefore lets them in.
+        RevokedInUse = "revoked-in-use" = 86,
     }
     /// Where a finding is.
     FindingState ("finding state") {

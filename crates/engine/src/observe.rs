@@ -79,6 +79,7 @@ impl Engine {
         let row = self
             .store()
             .glance(|tx| one_row(tx, issuer.as_ref(), &serial))?;
+        self.note_use(&row, &service, at).await?;
         let is_news = self
             .store()
             .glance(|tx| rollover::is_news(tx, row.issuer, service.as_str(), at))?;

@@ -30,7 +30,7 @@ mod class;
 pub(crate) mod compromise;
 pub(crate) mod decide;
 pub(crate) mod device;
-mod doctor;
+pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod event;
 pub(crate) mod feed;

@@ -184,6 +184,7 @@ impl Running {
             listeners.spawn(desk.prober().clone().keep_on(every, stop.clone()));
         }
         listeners.spawn(crate::hook::keep_on(engine.clone(), stop.clone()));
+        listeners.spawn(watch_house(desk.clone(), stop.clone()));
         let every = Duration::from_secs(config.drill.revoke_every_s);
         listeners.spawn(desk.driller().clone().keep_on(every, stop.clone()));
         listeners.spawn(follow_renewals(engine.clone(), certificate, stop));
@@ -336,6 +337,22 @@ fn shown(engine: &Engine) -> Result<Shown, StartError> {
         .map(|cert| cert.der().to_vec())
         .collect();
     Ok((chain, handshake_key(identity.key).map_err(tls)?))
+}
+
+/// How often the house itself is examined, as `doctor` does.
+const EXAMINE_EVERY: Duration = Duration::from_secs(300);
+
+/// Feeds what `doctor` would say to the list of findings.
+async fn watch_house(desk: api::Desk, mut stop: Stop) {
+    loop {
+        tokio::select! {
+            () = stop.asked() => return,
+            () = tokio::time::sleep(EXAMINE_EVERY) => {}
+        }
+        if let Err(problem) = api::doctor::watch(&desk).await {
+            tracing::error!(duty = "doctor", "{problem}; it will be tried again");
+        }
+    }
 }
 
 /// Shows each new certificate of ours from the moment it is there.

@@ -24,10 +24,12 @@ mod certificate;
 mod chart;
 mod decision;
 mod device;
+mod drill;
 mod enforcement;
 mod fault;
 mod finding;
 mod fleet;
+mod graph;
 mod hook;
 mod incident;
 mod issuer;
@@ -103,6 +105,9 @@ pub fn router(desk: Desk) -> Router {
         .route("/enforcement", get(enforcement::show))
         .route("/hooks", get(hook::list))
         .route("/blast-radius", get(blast::show))
+        .route("/drills", get(drill::list))
+        .route("/drills/{no}", get(drill::show))
+        .route("/trust-graph", get(graph::show))
         .route("/decisions", get(decision::show))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))

@@ -571,5 +571,18 @@ pub fn ending(
     Ok(found)
 }
 
+/// How many certificates are in force, by issuer; from the counters.
+pub fn in_force(tx: &ReadTx<'_>, tenant: TenantId) -> Result<Vec<(IssuerNo, u64)>, StoreError> {
+    tx.all(
+        "SELECT issuer, sum(n) FROM cert_count WHERE tenant = $1 AND status IN (3, 4)
+         GROUP BY issuer ORDER BY issuer",
+        &[&tenant.0],
+        |row| {
+            let n: i64 = row.get(1)?;
+            Ok((IssuerNo(row.get(0)?), u64::try_from(n).unwrap_or(0)))
+        },
+    )
+}
+
 #[cfg(test)]
 mod tests;

@@ -257,6 +257,28 @@ pub fn about(
     )
 }
 
+/// Findings about one kind of thing that are open or acknowledged; at most `limit`.
+pub fn standing(
+    tx: &ReadTx<'_>,
+    tenant: TenantId,
+    subject: SubjectKind,
+    limit: u32,
+) -> Result<Vec<Finding>, StoreError> {
+    tx.all(
+        select!(
+            "WHERE tenant = $1 AND subject_kind = $2 AND state <> $3 ORDER BY subject, kind, cause
+             LIMIT $4"
+        ),
+        &[
+            &tenant.0,
+            &subject.code(),
+            &FindingState::Cleared.code(),
+            &limit,
+        ],
+        read,
+    )
+}
+
 /// Findings in this state (or all), newest first, before row `before`; at most `limit`.
 pub fn list(
     tx: &ReadTx<'_>,

@@ -50,6 +50,7 @@ pub mod trust_store;
 mod tx;
 pub mod verdict;
 pub mod view;
+pub mod watch;
 pub mod withdrawal;
 mod writer;
 

@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0013_hook.sql"),
     include_str!("../schema/sqlite/0014_compromise.sql"),
     include_str!("../schema/sqlite/0015_feed.sql"),
+    include_str!("../schema/sqlite/0016_wrong_use.sql"),
 ];
 
 /// The schema this release reads and writes.

@@ -116,10 +116,7 @@ pub fn note_use(
 }
 
 /// The services at which something was noted since then, with what.
-pub fn uses_since(
-    tx: &ReadTx<'_>,
-    since: Time,
-) -> Result<Vec<(String, FindingKind)>, StoreError> {
+pub fn uses_since(tx: &ReadTx<'_>, since: Time) -> Result<Vec<(String, FindingKind)>, StoreError> {
     tx.all(
         "SELECT service, kind FROM wrong_use WHERE last >= $1 ORDER BY service, kind",
         &[&since.unix()],

@@ -4,6 +4,8 @@
 mod asof;
 #[path = "suite/backup.rs"]
 mod backup;
+#[path = "suite/compromise.rs"]
+mod compromise;
 #[path = "suite/covered.rs"]
 mod covered;
 #[path = "suite/driver.rs"]

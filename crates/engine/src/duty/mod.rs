@@ -5,10 +5,11 @@ pub mod integrate;
 pub mod prune;
 pub mod publish;
 pub mod system;
+pub mod watch;
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
 use crate::Engine;
@@ -27,16 +28,19 @@ const DECIDED_EVERY: Duration = Duration::from_millis(500);
 /// How often our own certificates are looked at.
 const SYSTEM_EVERY: Duration = Duration::from_secs(600);
 
+/// How often the fleet is watched.
+const WATCH_EVERY: Duration = Duration::from_secs(300);
+
 /// The running duties.
 pub struct Duties {
-    stop: watch::Sender<()>,
+    stop: signal::Sender<()>,
     running: JoinSet<()>,
 }
 
 impl Engine {
     /// Starts all duties on the current runtime.
     pub fn start_duties(&self) -> Duties {
-        let (stop, stopped) = watch::channel(());
+        let (stop, stopped) = signal::channel(());
         let mut running = JoinSet::new();
         let engine = self.clone();
         running.spawn(until(stopped.clone(), async move {
@@ -81,6 +85,13 @@ impl Engine {
             }
         }));
         let engine = self.clone();
+        running.spawn(until(stopped.clone(), async move {
+            loop {
+                tokio::time::sleep(WATCH_EVERY).await;
+                report("watch", engine.watch_fleet().await);
+            }
+        }));
+        let engine = self.clone();
         running.spawn(until(stopped, async move {
             loop {
                 tokio::time::sleep(SYSTEM_EVERY).await;
@@ -110,7 +121,7 @@ impl Engine {
     }
 }
 
-async fn until(mut stopped: watch::Receiver<()>, work: impl Future<Output = ()>) {
+async fn until(mut stopped: signal::Receiver<()>, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         // An error says that the sender is gone, which is the signal.

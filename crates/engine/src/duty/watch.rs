@@ -109,12 +109,13 @@ impl Engine {
     /// Clears the findings of uses that have stopped.
     async fn watch_uses(&self) -> Result<(), Rejection> {
         let since = self.clock().now().plus(-QUIET_S);
-        let recent: Vec<(String, FindingKind)> = self
-            .store()
-            .glance(|tx| watch::uses_since(tx, since))?;
+        let recent: Vec<(String, FindingKind)> =
+            self.store().glance(|tx| watch::uses_since(tx, since))?;
         for kind in [FindingKind::ExpiredInUse, FindingKind::RevokedInUse] {
             let of_it = recent.iter().filter(|(_, it)| *it == kind);
-            let seen: HashSet<_> = of_it.map(|(service, kind)| use_matter(service, *kind)).collect();
+            let seen: HashSet<_> = of_it
+                .map(|(service, kind)| use_matter(service, *kind))
+                .collect();
             let why = "no such use was reported for a day";
             self.clear_unseen(SubjectKind::Service, kind, &seen, why)
                 .await?;
@@ -160,9 +161,7 @@ impl Engine {
             None => return Ok(()),
         };
         let name = service.to_string();
-        let last = self
-            .store()
-            .glance(|tx| watch::last_use(tx, &name, kind))?;
+        let last = self.store().glance(|tx| watch::last_use(tx, &name, kind))?;
         if last.is_none_or(|last| at >= last.plus(NOTED_EVERY_S)) {
             self.store()
                 .scratch::<_, StoreError, _>(move |tx| watch::note_use(tx, &name, kind, at))
@@ -210,8 +209,13 @@ impl Engine {
             };
             self.raise_finding("doctor", new).await?;
         }
-        self.clear_unseen(SubjectKind::House, FindingKind::Doctor, &seen, "it is good again")
-            .await
+        self.clear_unseen(
+            SubjectKind::House,
+            FindingKind::Doctor,
+            &seen,
+            "it is good again",
+        )
+        .await
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::Serialize;
+use tenure_domain::device::Criticality;
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::Permission::ReadFleet;
 use tenure_engine::duty::publish::{LAG_MAX_S, Lag, List};
@@ -91,27 +92,47 @@ impl Check {
 }
 
 async fn doctor(State(desk): State<Desk>) -> Result<Json<Examined>, Problem> {
-    let now = desk.now();
-    let mut checks = vec![clock(&desk, now), record(&desk).await?];
-    let snapshot = desk.engine().snapshot();
-    for issuer in snapshot.issuers.iter() {
-        checks.push(issuer_end(issuer, now));
-        checks.push(list(&desk, issuer, now));
-        checks.push(base_url(issuer));
-    }
-    for lag in desk.engine().publication_lag()? {
-        checks.push(rendering(&lag));
-    }
-    checks.extend(restored(&desk, now)?);
-    checks.push(identity(&desk, now)?);
-    checks.push(root_key(&desk));
-    checks.extend(token_file(&desk));
+    let mut checks = examined(&desk).await?;
+    let lags = desk.engine().publication_lag()?;
+    checks.extend(lags.iter().map(rendering));
     checks.extend(waiting(&desk).await?);
     let worst = checks.iter().map(|check| check.verdict).max();
     Ok(Json(Examined {
         verdict: worst.unwrap_or(Verdict::Good),
         checks,
     }))
+}
+
+/// What feeds the list of findings: the checks that are not good.
+pub(crate) async fn watch(desk: &Desk) -> Result<(), Problem> {
+    let wrong = examined(desk).await?.into_iter().filter_map(|check| {
+        let criticality = match check.verdict {
+            Verdict::Good => return None,
+            Verdict::Warning => Criticality::Medium,
+            Verdict::Bad => Criticality::High,
+        };
+        let summary = format!("{}: {}. {}", check.check, check.found, check.advice);
+        Some((check.check, summary, criticality))
+    });
+    Ok(desk.engine().watch_house(wrong.collect()).await?)
+}
+
+/// Every check but those of which the list of findings has news of its own: renderings that lag, and
+/// what waits for a decision.
+async fn examined(desk: &Desk) -> Result<Vec<Check>, Problem> {
+    let now = desk.now();
+    let mut checks = vec![clock(desk, now), record(desk).await?];
+    let snapshot = desk.engine().snapshot();
+    for issuer in snapshot.issuers.iter() {
+        checks.push(issuer_end(issuer, now));
+        checks.push(list(desk, issuer, now));
+        checks.push(base_url(issuer));
+    }
+    checks.extend(restored(desk, now)?);
+    checks.push(identity(desk, now)?);
+    checks.push(root_key(desk));
+    checks.extend(token_file(desk));
+    Ok(checks)
 }
 
 fn clock(desk: &Desk, now: Time) -> Check {

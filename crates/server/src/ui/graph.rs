@@ -26,8 +26,8 @@ const PARTIES_MAX: u32 = 200;
 /// Of these, most that are drawn.
 const DRAWN_MAX: usize = 40;
 const WIDTH: usize = 960;
-/// Where each column begins.
-const COLUMNS: [usize; 3] = [0, 340, 680];
+/// From where one column begins to where the next does.
+const COLUMN: usize = 340;
 const BOX: (usize, usize) = (280, 44);
 const STEP: usize = 56;
 
@@ -88,19 +88,23 @@ fn tone(verdict: ProbeVerdict) -> &'static str {
     }
 }
 
-fn picture(
-    issuers: &[Arc<Issuer>],
-    live: &BTreeMap<IssuerNo, u64>,
-    parties: &[Party],
-) -> Markup {
-    let roots: Vec<_> = issuers.iter().filter(|it| it.kind == IssuerKind::Root).collect();
-    let below: Vec<_> = issuers.iter().filter(|it| it.kind != IssuerKind::Root).collect();
-    let drawn = parties.get(..parties.len().min(DRAWN_MAX)).unwrap_or(parties);
+fn picture(issuers: &[Arc<Issuer>], live: &BTreeMap<IssuerNo, u64>, parties: &[Party]) -> Markup {
+    let roots: Vec<_> = issuers
+        .iter()
+        .filter(|it| it.kind == IssuerKind::Root)
+        .collect();
+    let below: Vec<_> = issuers
+        .iter()
+        .filter(|it| it.kind != IssuerKind::Root)
+        .collect();
+    let drawn = parties
+        .get(..parties.len().min(DRAWN_MAX))
+        .unwrap_or(parties);
     let rows = roots.len().max(below.len()).max(drawn.len()).max(1);
     let height = rows * STEP + 16;
     let y = |row: usize, of: usize| 8 + (rows - of.min(rows)) * STEP / 2 + row * STEP;
     let edge = |column: usize, from: usize, to: usize| {
-        let (x1, x2) = (COLUMNS[column] + BOX.0, COLUMNS[column + 1]);
+        let (x1, x2) = (column * COLUMN + BOX.0, (column + 1) * COLUMN);
         let (y1, y2, middle) = (from + BOX.1 / 2, to + BOX.1 / 2, (x1 + x2) / 2);
         format!("M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}")
     };
@@ -143,7 +147,7 @@ fn picture(
 }
 
 fn node(column: usize, y: usize, tone: &str, name: &Slug, said: &str, way: &str) -> Markup {
-    let x = COLUMNS[column];
+    let x = column * COLUMN;
     html! {
         a href=(way) {
             rect class={ "node " (tone) } x=(x + 1) y=(y) width=(BOX.0 - 2) height=(BOX.1) rx="6" {}

@@ -16,6 +16,7 @@ pub(super) async fn list(State(desk): State<Desk>, who: SignedIn) -> Result<Show
     let (snapshot, now) = (desk.engine().snapshot(), desk.now());
     let content = html! {
         h1 { "Issuers" }
+        p { a href="/trust-graph" { "Who trusts whom, as a picture" } }
         @for issuer in snapshot.issuers.iter() {
             @let validity = issuer.certificate.validity();
             @let is_here = desk.engine().key(&issuer.key).is_some();

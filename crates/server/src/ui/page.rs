@@ -20,11 +20,12 @@ pub(super) enum Part {
     Enforcement,
     Hooks,
     Blast,
+    Drills,
     Decisions,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 12] = [
+const PARTS: [(Part, &str, &str); 13] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
@@ -35,6 +36,7 @@ const PARTS: [(Part, &str, &str); 12] = [
     (Part::Enforcement, "/enforcement", "Enforcement"),
     (Part::Hooks, "/hooks", "Hooks"),
     (Part::Blast, "/blast-radius", "Blast radius"),
+    (Part::Drills, "/drills", "Drills"),
     (Part::Decisions, "/decisions", "Decisions"),
     (Part::Issuers, "/issuers", "Issuers"),
 ];

@@ -20,7 +20,11 @@ use super::session::LIFE_S;
 use crate::api::fleet::day_name;
 use crate::api::tests::house::{House, Reply};
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 14] = [
+    "/trust-graph",
+    "/blast-radius",
+    "/blast-radius?kind=issuer&name=issuing-1",
+    "/drills",
     "/",
     "/devices",
     "/certificates",
