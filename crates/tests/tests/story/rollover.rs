@@ -24,10 +24,13 @@ use super::TENURE;
 struct Party {
     name: &'static str,
     port: u16,
+    /// Where devices come in: OpenSSL serves one connection after the other, and what a probe holds
+    /// open must not keep a device waiting.
+    devices: u16,
     protocol: &'static str,
     /// Where its trust store is.
     store: PathBuf,
-    running: Mutex<Option<Relying>>,
+    running: Mutex<Vec<Relying>>,
     /// Held while somebody connects; a planned pause takes it alone.
     open: RwLock<()>,
 }
@@ -40,9 +43,14 @@ fn directory(house: &House, name: &str) -> PathBuf {
 
 impl Party {
     fn new(house: &House, name: &'static str, protocol: &'static str) -> Party {
+        let port = Relying::port();
         Party {
             name,
-            port: Relying::port(),
+            port,
+            devices: match name {
+                "openssl" => Relying::port(),
+                _ => port,
+            },
             protocol,
             store: directory(house, name),
             running: Mutex::default(),
@@ -51,7 +59,7 @@ impl Party {
     }
 
     fn run(&self, running: Relying) {
-        *self.running.lock().unwrap() = Some(running);
+        self.running.lock().unwrap().push(running);
     }
 
     fn anchors(&self) -> PathBuf {
@@ -74,18 +82,20 @@ fn start_openssl(party: &Party, pki: &ServerPki) {
     let _ = fs::remove_dir_all(&store);
     fs::create_dir_all(&store).unwrap();
     rehash(party, &store);
-    let mut command = Command::new("openssl");
-    command
-        .args(["s_server", "-accept", &format!("127.0.0.1:{}", party.port)])
-        .args(["-Verify", "2", "-verify_return_error", "-www", "-no_ticket"])
-        .arg("-partial_chain")
-        .arg("-verifyCApath")
-        .arg(&store)
-        .arg("-cert")
-        .arg(&pki.cert)
-        .arg("-key")
-        .arg(&pki.key);
-    party.run(Relying::start(party.port, &mut command));
+    for port in [party.port, party.devices] {
+        let mut command = Command::new("openssl");
+        command
+            .args(["s_server", "-accept", &format!("127.0.0.1:{port}")])
+            .args(["-Verify", "2", "-verify_return_error", "-www", "-no_ticket"])
+            .arg("-partial_chain")
+            .arg("-verifyCApath")
+            .arg(&store)
+            .arg("-cert")
+            .arg(&pki.cert)
+            .arg("-key")
+            .arg(&pki.key);
+        party.run(Relying::start(port, &mut command));
+    }
 }
 
 fn rehash(party: &Party, store: &Path) {
@@ -202,7 +212,7 @@ impl Traffic {
         };
         for party in parties {
             let target = Target {
-                address: format!("127.0.0.1:{}", party.port),
+                address: format!("127.0.0.1:{}", party.devices),
                 server_name: "127.0.0.1".to_owned(),
                 trust: trust.clone(),
                 protocol: party.protocol.parse::<PeerProtocol>().unwrap(),
@@ -477,7 +487,7 @@ fn e6_an_issuing_ca_is_rolled_over_without_one_failed_handshake() {
     }
     {
         let _pause = openssl.open.write().unwrap();
-        openssl.running.lock().unwrap().take();
+        openssl.running.lock().unwrap().clear();
         start_openssl(&openssl, &pki);
     }
     until("all refuse the former issuer", || {
