@@ -242,7 +242,8 @@ mod tests {
     fn one_certificate_in_force_exposes_whatever_else_was_withdrawn() {
         use Side::*;
         use Status::*;
-        let cases: [(&[(Side, Status)], bool, Exposure, bool); 7] = [
+        type Case<'a> = (&'a [(Side, Status)], bool, Exposure, bool);
+        let cases: [Case<'_>; 7] = [
             (&[], false, Exposure::Without, false),
             (&[(Inside, Issued)], true, Exposure::Exposed, false),
             (

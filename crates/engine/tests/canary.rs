@@ -65,8 +65,8 @@ async fn each_canary_is_unfit_in_its_own_way_and_only_the_valid_one_is_fit() {
     assert_eq!(faults[&Canary::ConstraintBreaker], Err(PathFault::NotCa));
     assert_eq!(
         faults.len(),
-        Canary::ALL.len() - 5,
-        "the revoked one is the valid one later, and four are good ones of other issuers"
+        Canary::ALL.len() - 6,
+        "two are the valid one later, and four are good ones of other issuers"
     );
 
     // The early one has ten minutes of life, in an hour.

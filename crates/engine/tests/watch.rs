@@ -51,10 +51,14 @@ async fn renewals_that_are_overdue_are_one_finding_for_all_devices_of_a_place() 
             "Hall 3, Hydraulics".to_owned(),
             times,
         );
-        assert_eq!(open(&house), [found.clone()]);
+        assert_eq!(open(&house), std::slice::from_ref(&found));
         for (i, before) in current.clone().into_iter().enumerate() {
             house.engine.watch_renewals().await.unwrap();
-            assert_eq!(open(&house), [found.clone()], "{i} are renewed");
+            assert_eq!(
+                open(&house),
+                std::slice::from_ref(&found),
+                "{i} are renewed"
+            );
             current[i] = issued(house.renew(&before.cert, &pair()).await);
         }
         house.engine.watch_renewals().await.unwrap();

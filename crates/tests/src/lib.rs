@@ -18,6 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a story gives up. Generous: it is only reached on failure.
@@ -54,15 +55,30 @@ pub struct Server {
 }
 
 impl Ports {
-    /// Three ports that are free now.
+    /// Three free ports.
     pub fn free() -> Ports {
-        // Held together, so that no two are the same.
-        let sockets = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-        let [device, public, operator] = sockets.map(|socket| socket.local_addr().unwrap().port());
         Ports {
-            device,
-            public,
-            operator,
+            device: free_port(),
+            public: free_port(),
+            operator: free_port(),
+        }
+    }
+}
+
+/// A free port that nobody else in this process was told of. It lies below those that the kernel gives
+/// to outgoing connections, one of which might take it before a server does.
+pub fn free_port() -> u16 {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + begin.wrapping_add(turn) % COUNT;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
         }
     }
 }

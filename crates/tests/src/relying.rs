@@ -2,7 +2,7 @@
 //! away, with and without checking revocation.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -169,10 +169,9 @@ pub struct Relying {
 }
 
 impl Relying {
-    /// A port that is free now.
+    /// A free port.
     pub fn port() -> u16 {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        socket.local_addr().unwrap().port()
+        crate::free_port()
     }
 
     /// Starts a program that listens on `port`, and waits until it does.

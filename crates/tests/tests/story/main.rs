@@ -13,6 +13,7 @@ mod feed;
 mod hsm;
 mod kill;
 mod operate;
+mod redteam;
 mod registry;
 mod require;
 mod restore;
