@@ -118,7 +118,7 @@ impl Engine {
         }
         // Read before the store is: a change recorded in between makes the verdict unkept.
         let generation = self.verdicts().generation();
-        let (facts, alarm) = self.store().glance(|tx| {
+        let (facts, alarm) = self.store().glimpse(|tx| {
             let (mut facts, alarm) = self.about(tx, &ask.identity, &question, &snapshot, now)?;
             facts.clock = clock;
             Ok::<_, Rejection>((facts, alarm))

@@ -143,7 +143,7 @@ impl Engine {
         asked: &OcspRequest<'_>,
         now: Time,
     ) -> Result<OcspAnswer, crate::Rejection> {
-        let states = self.store().glance(|tx| {
+        let states = self.store().glimpse(|tx| {
             asked
                 .asked()
                 .iter()

@@ -170,6 +170,14 @@ impl Desk {
     ) -> Result<T, Problem> {
         Ok(self.engine().store().glance(body)?)
     }
+
+    /// The same without waiting for the disk, for what is checked anew with each request.
+    pub fn glimpse<T>(
+        &self,
+        body: impl FnOnce(&ReadTx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, Problem> {
+        Ok(self.engine().store().glimpse(body)?)
+    }
 }
 
 /// Every route of `/api/v1`, in the order of the manual.

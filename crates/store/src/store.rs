@@ -199,14 +199,23 @@ impl Store {
         &self,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let value = self.inside.pool.with(Age::New, body);
+        let value = self.glimpse(body);
         self.inside.disk.settle();
         value
     }
 
-    /// The same, a few milliseconds old at most, and of what may be lost if the power fails now: for
-    /// what a decision rests on that is checked again where it is recorded, which is then later in the
-    /// same log. Whatever comes of it without such a check needs a [`Store::glance`].
+    /// The same without the wait: what it has seen may be lost if the power fails now. For answers about
+    /// this moment that promise nothing of it, such as a certificate's status.
+    pub fn glimpse<T, E: From<StoreError>>(
+        &self,
+        body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.inside.pool.with(Age::New, body)
+    }
+
+    /// The same, and a few milliseconds old at most: for what a grant rests on that is checked again
+    /// where it is recorded, which is then later in the same log. Whatever comes of it without such a
+    /// check needs a [`Store::glance`].
     pub fn peek<T, E: From<StoreError>>(
         &self,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
