@@ -1,5 +1,5 @@
 //! Adapters: relying parties that ask in their own words whether a device may be let in. Each turns its
-//! bytes into a [`Knock`](crate::decision::Knock) and the verdict back into its words; whatever goes
+//! bytes into a [`Knock`] and the verdict back into its words; whatever goes
 //! wrong is a no.
 //!
 //! They answer on a listener of their own, which has nothing else to offer: who can reach it can ask,
