@@ -222,8 +222,8 @@ async fn g6_only_what_was_offered_can_be_acknowledged_and_never_less_than_before
     assert!(back.unwrap_err().contains("cannot go back"));
     let (feed, _) = state(&house);
     assert_eq!((feed.applied, feed.behind), (second.sequence, None));
-    let (published, applied) = house.engine.feed_times();
-    assert_eq!(published.counts.iter().sum::<u64>(), 1);
+    assert_eq!(house.engine.counters().published.all().len(), 1);
+    let applied = house.engine.feed_times();
     assert_eq!(applied.counts.iter().sum::<u64>(), 1);
 }
 

@@ -174,6 +174,62 @@ impl Relying {
         crate::free_port()
     }
 
+    /// Starts Envoy, which answers 200 to every device that passes `validation`: the fields of a
+    /// `validation_context`. Its files are written to `directory`.
+    pub fn envoy(port: u16, directory: &Path, pki: &ServerPki, validation: &str) -> Relying {
+        let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
+        let http = "type.googleapis.com/envoy.extensions.filters";
+        let sds = directory.join("devices.yaml");
+        let secret = format!(
+            "resources:
+- {{ \"@type\": {tls}.Secret, name: devices, validation_context: {{ {validation} }} }}
+"
+        );
+        fs::write(&sds, secret).unwrap();
+        let config = format!(
+            "static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+    filter_chains:
+    - transport_socket:
+        name: tls
+        typed_config:
+          \"@type\": {tls}.DownstreamTlsContext
+          require_client_certificate: true
+          disable_stateless_session_resumption: true
+          disable_stateful_session_resumption: true
+          common_tls_context:
+            tls_certificates:
+            - certificate_chain: {{ filename: {cert} }}
+              private_key: {{ filename: {key} }}
+            validation_context_sds_secret_config:
+              name: devices
+              sds_config: {{ path_config_source: {{ path: {sds} }}, resource_api_version: V3 }}
+      filters:
+      - name: http
+        typed_config:
+          \"@type\": {http}.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: devices
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: [\"*\"]
+              routes: [{{ match: {{ prefix: / }}, direct_response: {{ status: 200 }} }}]
+          http_filters:
+          - {{ name: router, typed_config: {{ \"@type\": {http}.http.router.v3.Router }} }}
+",
+            cert = pki.cert.display(),
+            key = pki.key.display(),
+            sds = sds.display(),
+        );
+        let file = directory.join("envoy.yaml");
+        fs::write(&file, config).unwrap();
+        let mut command = Command::new("envoy");
+        command.args(["--disable-hot-restart", "--concurrency", "1", "-l", "error"]);
+        let names = ["--service-node", "gateway", "--service-cluster", "plant"];
+        Relying::start(port, command.args(names).arg("-c").arg(file))
+    }
+
     /// Starts a program that listens on `port`, and waits until it does.
     pub fn start(port: u16, command: &mut Command) -> Relying {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

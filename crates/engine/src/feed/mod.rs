@@ -260,8 +260,8 @@ impl Engine {
         }
     }
 
-    /// How long revocations took to be published, and to be applied by relying parties.
-    pub fn feed_times(&self) -> (Times, Times) {
+    /// How long revocations took to be applied by relying parties.
+    pub fn feed_times(&self) -> Times {
         self.feeds().pace.times()
     }
 

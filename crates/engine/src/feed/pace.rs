@@ -1,5 +1,5 @@
-//! How long a revocation takes: until it is published, and until a relying party says that it applied
-//! it. Measured from the moment the revocation was durable, by this process alone.
+//! How long a revocation takes until a relying party says that it applied it. Measured from the moment
+//! the revocation was durable, by this process alone.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -52,7 +52,6 @@ struct Inside {
     offering: Vec<Instant>,
     /// Offered under these numbers, not applied.
     offered: HashMap<RelyingPartyNo, Vec<(i64, Instant)>>,
-    until_published: Times,
     until_applied: Times,
 }
 
@@ -83,9 +82,6 @@ impl Pace {
     pub(crate) fn published(&self) {
         self.with(|inside| {
             let done = std::mem::take(&mut inside.publishing);
-            for since in &done {
-                inside.until_published.add(since.elapsed());
-            }
             extend(&mut inside.published, done);
         });
     }
@@ -127,8 +123,8 @@ impl Pace {
         });
     }
 
-    /// Until published, and until applied.
-    pub(super) fn times(&self) -> (Times, Times) {
-        self.with(|inside| (inside.until_published.clone(), inside.until_applied.clone()))
+    /// Until applied.
+    pub(super) fn times(&self) -> Times {
+        self.with(|inside| inside.until_applied.clone())
     }
 }

@@ -162,9 +162,7 @@ impl Collector for Figures {
             let counter = ConstCounter::new(count);
             counter.encode(refusals.encode_family(&[("reason", reason)])?)?;
         }
-        let (published, applied) = self.engine.feed_times();
-        let help = "Time from a revocation on record to its publication";
-        histogram(&mut encoder, "revoked_until_published", help, &published)?;
+        let applied = self.engine.feed_times();
         let help = "Time from a revocation on record to a relying party's word that it applied it";
         histogram(&mut encoder, "revoked_until_applied", help, &applied)?;
         match self.gauges() {

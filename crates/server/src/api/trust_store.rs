@@ -4,6 +4,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use tenure_domain::Slug;
 use tenure_domain::change::Change;
 use tenure_domain::operator::Permission::{
     ChangeFleet, ChangePolicy, ReadFleet, ReadRecord, Report,
@@ -243,7 +244,7 @@ async fn changed(
     desk: &Desk,
     caller: &Caller,
     name: &str,
-    change: impl FnOnce(tenure_domain::Slug) -> TrustStoreChange,
+    change: impl FnOnce(Slug) -> TrustStoreChange,
 ) -> Result<Json<TrustStoreItem>, Problem> {
     let known = relying_party::known(desk, name)?;
     let change = Change::TrustStore(Box::new(change(known.party.name.clone())));
@@ -349,19 +350,25 @@ fn print(text: &str) -> Result<Fingerprint, Problem> {
         .map_err(|error| Problem::bad_request(format!("anchor: {error}")))
 }
 
+async fn moved(
+    desk: &Desk,
+    caller: &Caller,
+    name: &str,
+    body: AnchorBody,
+    change: fn(Slug, Fingerprint, String) -> TrustStoreChange,
+) -> Result<Json<TrustStoreItem>, Problem> {
+    let anchor = print(&body.anchor)?;
+    changed(desk, caller, name, |party| change(party, anchor, body.why)).await
+}
+
 async fn prune(
     State(desk): State<Desk>,
     caller: Caller,
     Path(name): Path<String>,
     Json(body): Json<AnchorBody>,
 ) -> Result<Json<TrustStoreItem>, Problem> {
-    let anchor = print(&body.anchor)?;
-    let change = |party| TrustStoreChange::Prune {
-        party,
-        anchor,
-        why: body.why,
-    };
-    changed(&desk, &caller, &name, change).await
+    let change = |party, anchor, why| TrustStoreChange::Prune { party, anchor, why };
+    moved(&desk, &caller, &name, body, change).await
 }
 
 async fn restore(
@@ -370,13 +377,8 @@ async fn restore(
     Path(name): Path<String>,
     Json(body): Json<AnchorBody>,
 ) -> Result<Json<TrustStoreItem>, Problem> {
-    let anchor = print(&body.anchor)?;
-    let change = |party| TrustStoreChange::Restore {
-        party,
-        anchor,
-        why: body.why,
-    };
-    changed(&desk, &caller, &name, change).await
+    let change = |party, anchor, why| TrustStoreChange::Restore { party, anchor, why };
+    moved(&desk, &caller, &name, body, change).await
 }
 
 /// An anchor as lists show it.

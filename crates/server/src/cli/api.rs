@@ -1,6 +1,6 @@
 //! The API as the command line calls it: JSON in, JSON out, lists page by page.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tenure_field::http::{Client, Followed, Response, Settings, Trust, Url};
 
 use super::exit::Failure;
@@ -261,6 +261,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The fields that were given, over those of `known`.
+pub fn over(
+    mut known: Map<String, Value>,
+    given: impl IntoIterator<Item = (&'static str, Value)>,
+) -> Value {
+    let given = given.into_iter().filter(|(_, value)| !value.is_null());
+    known.extend(given.map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(known)
 }
 
 /// One path segment, percent-encoded.

@@ -104,7 +104,7 @@ pub struct Fields {
 
 impl Fields {
     /// These fields, over those of `hook`.
-    fn over(self, mut hook: Map<String, Value>) -> Result<Value, Failure> {
+    fn over(self, hook: Map<String, Value>) -> Result<Value, Failure> {
         let text = |file: Option<PathBuf>| -> Result<Option<String>, Failure> {
             let Some(file) = file else { return Ok(None) };
             let read = String::from_utf8(device::read_input(&file)?);
@@ -126,9 +126,7 @@ impl Fields {
             ("owner", json!(self.owner)),
             ("criticality", json!(self.criticality)),
         ];
-        let named = fields.into_iter().filter(|(_, value)| !value.is_null());
-        hook.extend(named.map(|(name, value)| (name.to_owned(), value)));
-        Ok(Value::Object(hook))
+        Ok(api::over(hook, fields))
     }
 }
 

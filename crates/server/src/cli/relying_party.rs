@@ -126,9 +126,7 @@ impl Fields {
             ("session", json!(self.session)),
             ("enforce_within_s", json!(self.enforce_within)),
         ];
-        let named = fields.into_iter().filter(|(_, value)| !value.is_null());
-        party.extend(named.map(|(name, value)| (name.to_owned(), value)));
-        Ok(Value::Object(party))
+        Ok(api::over(party, fields))
     }
 }
 

@@ -341,67 +341,11 @@ fn envoy(place: &Place, port: u16, checking: Checking) -> Relying {
         ),
         Checking::Off => String::new(),
     };
-    let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
-    let sds = place.write(
-        "devices.yaml",
-        &format!(
-            "resources:
-- {{ \"@type\": {tls}.Secret, name: devices, validation_context: {{
-    trusted_ca: {{ filename: {} }}, {crl} }} }}
-",
-            place.path("ca.pem"),
-        ),
+    let validation = format!(
+        "trusted_ca: {{ filename: {} }}, {crl}",
+        place.path("ca.pem")
     );
-    let http = "type.googleapis.com/envoy.extensions.filters";
-    let file = place.write(
-        "envoy.yaml",
-        &format!(
-            "static_resources:
-  listeners:
-  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
-    filter_chains:
-    - transport_socket:
-        name: tls
-        typed_config:
-          \"@type\": {tls}.DownstreamTlsContext
-          require_client_certificate: true
-          disable_stateless_session_resumption: true
-          disable_stateful_session_resumption: true
-          common_tls_context:
-            tls_certificates:
-            - certificate_chain: {{ filename: {cert} }}
-              private_key: {{ filename: {key} }}
-            validation_context_sds_secret_config:
-              name: devices
-              sds_config: {{ path_config_source: {{ path: {sds} }}, resource_api_version: V3 }}
-      filters:
-      - name: http
-        typed_config:
-          \"@type\": {http}.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: devices
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: [\"*\"]
-              routes: [{{ match: {{ prefix: / }}, direct_response: {{ status: 200 }} }}]
-          http_filters:
-          - {{ name: router, typed_config: {{ \"@type\": {http}.http.router.v3.Router }} }}
-",
-            cert = place.pki.cert.display(),
-            key = place.pki.key.display(),
-            sds = sds.display(),
-        ),
-    );
-    let mut command = Command::new("envoy");
-    command.args(["--disable-hot-restart", "--concurrency", "1", "-l", "error"]);
-    command.args([
-        "--service-node",
-        "gateway",
-        "--service-cluster",
-        "plant",
-        "-c",
-    ]);
-    Relying::start(port, command.arg(file))
+    Relying::envoy(port, &place.directory, &place.pki, &validation)
 }
 
 pub(super) fn rustls(house: &House, name: &str, checking: Checking) -> (Relying, u16) {

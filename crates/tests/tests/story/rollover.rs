@@ -112,62 +112,12 @@ fn rehash(party: &Party, store: &Path) {
 }
 
 fn start_envoy(party: &Party, pki: &ServerPki) {
-    let tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
-    let sds = party.store.join("devices.yaml");
-    let secret = format!(
-        "resources:
-- {{ \"@type\": {tls}.Secret, name: devices, validation_context: {{
-    trusted_ca: {{ filename: {} }}, watched_directory: {{ path: {} }} }} }}
-",
+    let validation = format!(
+        "trusted_ca: {{ filename: {} }}, watched_directory: {{ path: {} }}",
         party.anchors().display(),
         party.store.display()
     );
-    fs::write(&sds, secret).unwrap();
-    let http = "type.googleapis.com/envoy.extensions.filters";
-    let file = party.store.join("envoy.yaml");
-    let config = format!(
-        "static_resources:
-  listeners:
-  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
-    filter_chains:
-    - transport_socket:
-        name: tls
-        typed_config:
-          \"@type\": {tls}.DownstreamTlsContext
-          require_client_certificate: true
-          disable_stateless_session_resumption: true
-          disable_stateful_session_resumption: true
-          common_tls_context:
-            tls_certificates:
-            - certificate_chain: {{ filename: {cert} }}
-              private_key: {{ filename: {key} }}
-            validation_context_sds_secret_config:
-              name: devices
-              sds_config: {{ path_config_source: {{ path: {sds} }}, resource_api_version: V3 }}
-      filters:
-      - name: http
-        typed_config:
-          \"@type\": {http}.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: devices
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: [\"*\"]
-              routes: [{{ match: {{ prefix: / }}, direct_response: {{ status: 200 }} }}]
-          http_filters:
-          - {{ name: router, typed_config: {{ \"@type\": {http}.http.router.v3.Router }} }}
-",
-        port = party.port,
-        cert = pki.cert.display(),
-        key = pki.key.display(),
-        sds = sds.display(),
-    );
-    fs::write(&file, config).unwrap();
-    let mut command = Command::new("envoy");
-    command.args(["--disable-hot-restart", "--concurrency", "1", "-l", "error"]);
-    let names = ["--service-node", "gateway", "--service-cluster", "plant"];
-    command.args(names).arg("-c").arg(file);
-    party.run(Relying::start(party.port, &mut command));
+    party.run(Relying::envoy(party.port, &party.store, pki, &validation));
 }
 
 /// A device's certificate with the issuing CA above it.
