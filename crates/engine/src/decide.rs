@@ -7,9 +7,9 @@
 
 use tenure_domain::certificate::CertificateRow;
 use tenure_domain::decision::{
-    Attestation, CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept, Meant,
-    OpenFinding, OpenIncident, Place, Purpose, Question, Shown, VALID_FOR_S, Verdict, VerdictId,
-    decide,
+    Access, Attestation, CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept,
+    Meant, OpenFinding, OpenIncident, Place, Purpose, Question, Shown, VALID_FOR_S, Verdict,
+    VerdictId, decide,
 };
 use tenure_domain::facts::clock_went_back;
 use tenure_domain::finding::{FindingKind, FindingState, Subject, SubjectKind};
@@ -118,12 +118,19 @@ impl Engine {
         }
         // Read before the store is: a change recorded in between makes the verdict unkept.
         let generation = self.verdicts().generation();
-        let (facts, alarm) = self.store().glimpse(|tx| {
+        let about = |tx: &ReadTx<'_>| {
             let (mut facts, alarm) = self.about(tx, &ask.identity, &question, &snapshot, now)?;
             facts.clock = clock;
             Ok::<_, Rejection>((facts, alarm))
-        })?;
-        let verdict = decide(&snapshot.policy.decisions, &question, &facts, now);
+        };
+        // Whoever is let in may be so on facts a few milliseconds old, in which nothing was withdrawn
+        // since; nobody is turned away who has just come to be known.
+        let (mut facts, mut alarm) = self.store().peek(about)?;
+        let mut verdict = decide(&snapshot.policy.decisions, &question, &facts, now);
+        if verdict.access != Access::Allow {
+            (facts, alarm) = self.store().glimpse(about)?;
+            verdict = decide(&snapshot.policy.decisions, &question, &facts, now);
+        }
         let body = serde_json::to_vec(&(&question, &facts))
             .map_err(|_| FaultCause::Corrupt("facts: they cannot be written"))?;
         let hash = sha256(&body);

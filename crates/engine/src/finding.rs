@@ -27,7 +27,7 @@ impl Engine {
             })
             .await?;
         self.wake_integrate();
-        self.verdicts().forget();
+        self.forget_verdicts();
         Ok(raised)
     }
 
@@ -53,7 +53,7 @@ impl Engine {
             })
             .await?;
         self.wake_integrate();
-        self.verdicts().forget();
+        self.forget_verdicts();
         Ok(cleared)
     }
 

@@ -226,7 +226,7 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner);
         *held = Arc::new(snapshot);
         drop(held);
-        self.inside.verdicts.forget();
+        self.forget_verdicts();
         Ok(())
     }
 
@@ -266,10 +266,17 @@ impl Engine {
     /// also looks by itself.
     pub fn wake_publish(&self) {
         self.inside.status.forget();
-        self.inside.verdicts.forget();
+        self.forget_verdicts();
         self.unpublished().get_or_insert_with(Instant::now);
         self.inside.publish.notify_one();
         self.inside.trust.send_replace(());
+    }
+
+    /// Says that a verdict may come out otherwise than before.
+    pub(crate) fn forget_verdicts(&self) {
+        // In this order: who sees the new generation of verdicts reads what made it.
+        self.store().outdate();
+        self.inside.verdicts.forget();
     }
 
     pub(crate) fn unpublished(&self) -> MutexGuard<'_, Option<Instant>> {

@@ -78,50 +78,62 @@ impl Engine {
         let at = at.min(now);
         let row = self
             .store()
-            .glance(|tx| one_row(tx, issuer.as_ref(), &serial))?;
+            .glimpse(|tx| one_row(tx, issuer.as_ref(), &serial))?;
         self.note_use(&row, &service, at).await?;
         let is_news = self
             .store()
-            .glance(|tx| rollover::is_news(tx, row.issuer, service.as_str(), at))?;
+            .glimpse(|tx| rollover::is_news(tx, row.issuer, service.as_str(), at))?;
         if row.first_used.is_some() && row.standstill == Standstill::None && !is_news {
             return Ok(Observed::Known);
         }
         let classes = self.snapshot();
-        let observed = self
+        let (observed, withdrawn) = self
             .store()
             .record::<_, StoreError, _>(self.operation()?, move |tx| {
                 let Some(row) = certificate::row(tx, row.no)? else {
-                    return Ok(Observed::Known);
+                    return Ok((Observed::Known, Withdrawn::Nothing));
                 };
                 rollover::seen_in_use(tx, row.issuer, service.as_str(), at)?;
                 if row.first_used.is_some() && row.standstill == Standstill::None {
                     tx.excuse("its first use is on record");
-                    return Ok(Observed::Known);
+                    return Ok((Observed::Known, Withdrawn::Nothing));
                 }
                 sighting::first_used(tx, &row, service.as_str(), &actor, at)?;
                 let Some(device) = device::by_no(tx, row.device)? else {
-                    return Ok(Observed::First);
+                    return Ok((Observed::First, Withdrawn::Nothing));
                 };
                 if row.standstill == Standstill::Abandoned {
                     alarm(tx, &device, &row, now)?;
-                    return Ok(Observed::Alarm);
+                    return Ok((Observed::Alarm, Withdrawn::Something));
                 }
                 let rule = classes
                     .classes
                     .get(&device.class)
                     .map(|class| class.replaced);
-                if rule == Some(ReplacedRule::RevokeWhenConfirmed) {
-                    retire_predecessor(tx, &classes, &row, now)?;
-                }
-                Ok(Observed::First)
+                let withdrawn = match rule {
+                    Some(ReplacedRule::RevokeWhenConfirmed) => {
+                        retire_predecessor(tx, &classes, &row, now)?
+                    }
+                    _ => Withdrawn::Nothing,
+                };
+                Ok((Observed::First, withdrawn))
             })
             .await?;
         if observed != Observed::Known {
             self.wake_integrate();
+        }
+        if withdrawn == Withdrawn::Something {
             self.wake_publish();
         }
         Ok(observed)
     }
+}
+
+/// Whether an observation has withdrawn a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Withdrawn {
+    Nothing,
+    Something,
 }
 
 fn retire_predecessor(
@@ -129,12 +141,12 @@ fn retire_predecessor(
     snapshot: &Snapshot,
     row: &tenure_domain::CertificateRow,
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<Withdrawn, StoreError> {
     let Some(predecessor) = row.predecessor else {
-        return Ok(());
+        return Ok(Withdrawn::Nothing);
     };
     let Some(before) = certificate::row(tx, predecessor)? else {
-        return Ok(());
+        return Ok(Withdrawn::Nothing);
     };
     // An identity for life stays when the first operational one follows it.
     let is_for_life = snapshot
@@ -148,8 +160,9 @@ fn retire_predecessor(
             invalidity: None,
         };
         withdrawal::revoke(tx, predecessor, how, &Actor::system("confirm"))?;
+        return Ok(Withdrawn::Something);
     }
-    Ok(())
+    Ok(Withdrawn::Nothing)
 }
 
 fn alarm(

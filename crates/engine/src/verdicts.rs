@@ -197,14 +197,17 @@ impl Verdicts {
             decided: fresh.decided.clone(),
         });
         self.count(&at_hand, now);
-        let trust = fresh.decided.verdict.trust;
+        // The next one may come out otherwise a moment later, and no bell is rung for it: the device comes
+        // to be known, or is let in and thereby seen for the first time.
+        let verdict = &fresh.decided.verdict;
+        let is_seen_now = verdict.access == Access::Allow && fresh.decided.unseen.is_some();
+        let is_passing = verdict.trust == Trust::Unknown || is_seen_now;
         if fresh.facts.device.is_some() || is_forged(&fresh) {
             self.queue(fresh);
         } else {
             self.remember(&fresh);
         }
-        if trust == Trust::Unknown {
-            // It may become known the next moment, and neither issuing nor publishing rings a bell.
+        if is_passing {
             return;
         }
         let mut answers = lock(&self.answers);

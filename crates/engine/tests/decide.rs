@@ -112,6 +112,7 @@ async fn p7_a_device_rises_by_what_it_shows_and_falls_by_itself() {
 async fn p1_a_kept_verdict_ends_when_it_says_and_dies_with_a_withdrawal() {
     let house = ready().await;
     let certificate = house.enrolled("pump-1").await;
+    observe(&house, &certificate).await;
     let ask = shown(&certificate);
     let decided = verdict(&house, &ask);
     assert_eq!(decided.verdict.access, Access::Allow);

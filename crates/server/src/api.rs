@@ -171,12 +171,16 @@ impl Desk {
         Ok(self.engine().store().glance(body)?)
     }
 
-    /// The same without waiting for the disk, for what is checked anew with each request.
-    pub fn glimpse<T>(
+    /// Reads what is checked anew with each request: no older than the last change that anybody made,
+    /// and without waiting for the disk.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn peek<T>(
         &self,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, Problem> {
-        Ok(self.engine().store().glimpse(body)?)
+        Ok(self.engine().store().peek(body)?)
     }
 }
 

@@ -73,7 +73,7 @@ pub fn decide(desk: &Desk, caller: &Caller, knock: &Knock) -> Result<Decided, Pr
 /// The relying party that a token speaks for.
 fn party_of(desk: &Desk, caller: &Caller) -> Result<RelyingParty, Problem> {
     let tenant = desk.engine().tenant();
-    let known = desk.glimpse(|tx| relying_party::by_name(tx, tenant, &caller.name))?;
+    let known = desk.peek(|tx| relying_party::by_name(tx, tenant, &caller.name))?;
     let known = known.ok_or_else(|| {
         Problem::forbidden(format!(
             "A token of role relying-party asks for the relying party of its own name, and there is \

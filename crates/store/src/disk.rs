@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use crate::error::StoreError;
 use crate::tx::Sequence;
 use crate::writer::{Fatal, Job, Queue};
@@ -88,6 +90,10 @@ impl Disk {
         if self.durable.load(Ordering::SeqCst) >= seen {
             return;
         }
+        aside(|| self.wait_for(seen));
+    }
+
+    fn wait_for(&self, seen: u64) {
         let mut state = self.state();
         while self.durable.load(Ordering::SeqCst) < seen {
             state = self
@@ -116,6 +122,14 @@ impl Disk {
         self.durable.store(number, Ordering::SeqCst);
         drop(state);
         self.settled.notify_all();
+    }
+}
+
+/// Waits without holding up what else this thread has to do, if it is one of a runtime's several.
+fn aside(wait: impl FnOnce()) {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        _ => wait(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -102,7 +103,7 @@ impl Desk {
 pub(crate) enum Age {
     /// It sees everything that was committed before.
     New,
-    /// It may be a little older, at most [`RECENT`].
+    /// It may be a little older, at most [`RECENT`], but not from before [`Pool::outdate`].
     Recent,
 }
 
@@ -119,19 +120,28 @@ struct Idle {
 #[derive(Clone, Copy)]
 struct Held {
     since: Instant,
+    /// How often the past had been left behind before it began.
+    outdated: u64,
     /// Spills of the lookup before it began.
     spills: u64,
 }
 
 impl Idle {
     /// The connection in a snapshot of the wanted age.
-    fn begin(&mut self, age: Age) -> Result<Held, StoreError> {
+    fn begin(&mut self, age: Age, outdated: u64) -> Result<Held, StoreError> {
         match self.held {
-            Some(held) if age == Age::Recent && held.since.elapsed() < RECENT => Ok(held),
+            Some(held)
+                if age == Age::Recent
+                    && held.outdated == outdated
+                    && held.since.elapsed() < RECENT =>
+            {
+                Ok(held)
+            }
             _ => {
                 self.let_go()?;
                 let held = Held {
                     since: Instant::now(),
+                    outdated,
                     spills: self.link.lookup.spills(),
                 };
                 self.link.execute("BEGIN")?;
@@ -156,6 +166,8 @@ pub(crate) struct Pool {
     cache: Arc<Cache>,
     lookup: Arc<Lookup>,
     idle: Mutex<Vec<Idle>>,
+    /// Counts the times that the past was left behind.
+    outdated: AtomicU64,
 }
 
 impl Pool {
@@ -171,6 +183,7 @@ impl Pool {
             cache,
             lookup,
             idle: Mutex::new(Vec::new()),
+            outdated: AtomicU64::new(0),
         }
     }
 
@@ -189,7 +202,7 @@ impl Pool {
             Some(idle) => idle,
             None => self.open()?,
         };
-        let held = taken.begin(age)?;
+        let held = taken.begin(age, self.outdated.load(Ordering::SeqCst))?;
         let value = guarded(&ReadTx::since(&taken.link, held.spills), body);
         if age == Age::New {
             taken.let_go()?;
@@ -202,6 +215,11 @@ impl Pool {
         let db = connect(&self.file, Purpose::Read, self.cache_kib)?;
         let link = Link::new(db, Arc::clone(&self.cache), Arc::clone(&self.lookup));
         Ok(Idle { link, held: None })
+    }
+
+    /// From now on no snapshot is used that began before.
+    pub(crate) fn outdate(&self) {
+        self.outdated.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Ends every snapshot that a resting connection holds: it would keep the write-ahead log from

@@ -213,14 +213,21 @@ impl Store {
         self.inside.pool.with(Age::New, body)
     }
 
-    /// The same, and a few milliseconds old at most: for what a grant rests on that is checked again
-    /// where it is recorded, which is then later in the same log. Whatever comes of it without such a
-    /// check needs a [`Store::glance`].
+    /// The same, and a few milliseconds old at most, but no older than the last [`Store::outdate`]: for
+    /// what a grant rests on that is checked again where it is recorded, which is then later in the
+    /// same log, and for what may rest on anything that was not withdrawn. Whatever else comes of it
+    /// needs a [`Store::glance`] or a [`Store::glimpse`].
     pub fn peek<T, E: From<StoreError>>(
         &self,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.inside.pool.with(Age::Recent, body)
+    }
+
+    /// Says that something was recorded that must count at once: each [`Store::peek`] from now on sees
+    /// everything that was committed before.
+    pub fn outdate(&self) {
+        self.inside.pool.outdate();
     }
 
     /// Makes a change that the record will show. When this answers `Ok`, it is durable.

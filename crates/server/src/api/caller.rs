@@ -48,7 +48,7 @@ impl Caller {
             return Err(Problem::unauthorized());
         }
         let hash = tenure_x509::sha256(token.as_bytes());
-        let found = desk.glimpse(|tx| token::by_hash(tx, &hash))?;
+        let found = desk.peek(|tx| token::by_hash(tx, &hash))?;
         Caller::if_valid(desk, found)
     }
 
