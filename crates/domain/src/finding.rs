@@ -46,6 +46,9 @@ words! {
         AnchorMissing = "anchor-missing" = 43,
         /// A relying party trusts more anchors than its budget.
         TrustStoreTooLarge = "trust-store-too-large" = 44,
+        /// The trust store of a relying party was to be reported again and was not; the cause is
+        /// always the same.
+        TrustStoreSilent = "trust-store-silent" = 46,
         /// Relying parties of one service treat the same canary differently; the cause is which and
         /// where.
         TrustDrift = "trust-drift" = 45,

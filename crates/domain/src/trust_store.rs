@@ -104,6 +104,8 @@ pub enum TrustStoreChange {
         party: Slug,
         /// Its anchors, PEM.
         pem: String,
+        /// Within how many seconds the next report is promised; none if nobody promised one.
+        again_within_s: Option<u32>,
     },
     /// So many anchors a relying party may hold.
     Budget {
@@ -243,6 +245,8 @@ pub struct Comparison {
     pub held: Vec<HeldAnchor>,
     /// How many anchors it may hold.
     pub anchors_max: u32,
+    /// By when the next report was promised; none if nobody promised one.
+    pub again: Option<Time>,
 }
 
 impl Comparison {
@@ -345,6 +349,16 @@ impl Comparison {
                 ),
             ));
         }
+        if let Some(again) = self.again.filter(|again| *again < now) {
+            findings.push(finding(
+                FindingKind::TrustStoreSilent,
+                "reports".to_owned(),
+                format!(
+                    "whom {name} trusts was to be reported again by {again}, and was not; see that \
+                     `tenure-agent` runs there and what it says"
+                ),
+            ));
+        }
         let (count, most) = (self.held.len(), self.anchors_max);
         if count > usize::try_from(most).unwrap_or(usize::MAX) {
             findings.push(finding(
@@ -362,12 +376,13 @@ impl Comparison {
 }
 
 /// The kinds of finding that a comparison raises, and so clears.
-pub const KINDS: [FindingKind; 5] = [
+pub const KINDS: [FindingKind; 6] = [
     FindingKind::AnchorStale,
     FindingKind::AnchorUnknown,
     FindingKind::AnchorExpired,
     FindingKind::AnchorMissing,
     FindingKind::TrustStoreTooLarge,
+    FindingKind::TrustStoreSilent,
 ];
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ use crate::revoke::Conflict;
 const REPORTED_MAX: usize = 2_000;
 /// The largest budget.
 const BUDGET_MAX: u32 = 2_000;
+/// The longest time for which the next report may be promised, in seconds: 31 days.
+const AGAIN_WITHIN_S_MAX: u32 = 31 * 86_400;
 /// How many relying parties are reviewed at a time.
 const REVIEWED: u32 = 200;
 /// Who reviews.
@@ -112,10 +114,19 @@ pub(crate) fn carry_out(
 ) -> Result<(), Conflict> {
     let bad = |what: String| -> Conflict { Refusal::BadRequest { what }.into() };
     match change {
-        TrustStoreChange::Report { party, pem } => {
+        TrustStoreChange::Report {
+            party,
+            pem,
+            again_within_s,
+        } => {
+            if again_within_s.is_some_and(|within| !(1..=AGAIN_WITHIN_S_MAX).contains(&within)) {
+                return Err(bad(format!(
+                    "again_within_s must be between 1 and {AGAIN_WITHIN_S_MAX}"
+                )));
+            }
             let known = named(tx, tenant, party)?;
             let certs = certificates(pem).map_err(bad)?;
-            stored::report(tx, &known, &certs, actor, now)?;
+            stored::report(tx, &known, &certs, *again_within_s, actor, now)?;
         }
         TrustStoreChange::Budget { party, anchors_max } => {
             if !(1..=BUDGET_MAX).contains(anchors_max) {

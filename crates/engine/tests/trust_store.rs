@@ -65,6 +65,7 @@ async fn report(house: &House, anchors: &[&Cert]) {
     let told = TrustStoreChange::Report {
         party: "broker-3".parse().unwrap(),
         pem: anchors.iter().map(|cert| cert.pem()).collect(),
+        again_within_s: None,
     };
     change(house, told).await.unwrap();
 }
@@ -102,7 +103,6 @@ async fn another_domain(house: &House) {
     made.unwrap();
 }
 
-/// Leaves out: what an agent at the relying party reads by itself.
 #[tokio::test]
 async fn i3_a_stale_unknown_or_missing_anchor_is_found_when_it_is_reported() {
     let house = House::found().await;

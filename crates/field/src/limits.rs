@@ -44,3 +44,12 @@ pub const CONNECTION_BYTES_MAX: u64 = 64 * 1024;
 
 /// Revocation lists kept by a checker.
 pub const CRLS_KEPT_MAX: usize = 256;
+
+/// Largest file of a trust store.
+pub const TRUST_STORE_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Most files in a directory of a trust store.
+pub const TRUST_STORE_FILES_MAX: usize = 8_000;
+
+/// Most anchors of a trust store: as many as a server takes.
+pub const TRUST_STORE_ANCHORS_MAX: usize = 2_000;

@@ -32,23 +32,31 @@ pub struct Budget {
     pub reported: Option<Time>,
     /// How many anchors it may hold.
     pub anchors_max: u32,
+    /// By when the next report was promised; none if nobody promised one.
+    pub again: Option<Time>,
 }
 
 /// What is known of the trust store of a relying party.
 pub fn budget(tx: &ReadTx<'_>, party: RelyingPartyNo) -> Result<Budget, StoreError> {
     let found = tx.one(
-        "SELECT reported, anchors_max FROM trust_store WHERE party = $1",
+        "SELECT reported, anchors_max, again_within FROM trust_store WHERE party = $1",
         &[&party.0],
         |row| {
+            let reported = row.some_time(0)?;
+            let within: i64 = row.get(2)?;
             Ok(Budget {
-                reported: row.some_time(0)?,
+                reported,
                 anchors_max: row.get(1)?,
+                again: reported
+                    .filter(|_| within > 0)
+                    .map(|reported| reported.plus(within)),
             })
         },
     )?;
     Ok(found.unwrap_or(Budget {
         reported: None,
         anchors_max: ANCHORS_MAX_DEFAULT,
+        again: None,
     }))
 }
 
@@ -92,11 +100,12 @@ pub fn pruned_issuers(
 }
 
 /// Keeps what a relying party was observed to hold, all of it: what was held before and is not among
-/// it is gone.
+/// it is gone. The next report is promised within so many seconds, or not at all.
 pub fn report(
     tx: &mut Tx<'_>,
     known: &Known,
     certs: &[Cert],
+    again_within_s: Option<u32>,
     actor: &Actor,
     now: Time,
 ) -> Result<(), StoreError> {
@@ -129,13 +138,16 @@ pub fn report(
         )?;
     }
     tx.run(
-        "INSERT INTO trust_store(party, tenant, reported, anchors_max) VALUES($1, $2, $3, $4)
-         ON CONFLICT(party) DO UPDATE SET reported = excluded.reported",
+        "INSERT INTO trust_store(party, tenant, reported, anchors_max, again_within)
+         VALUES($1, $2, $3, $4, $5)
+         ON CONFLICT(party) DO UPDATE SET reported = excluded.reported,
+           again_within = excluded.again_within",
         &[
             &known.no.0,
             &stamp.tenant.0,
             &now.unix(),
             &ANCHORS_MAX_DEFAULT,
+            &again_within_s.unwrap_or(0),
         ],
     )?;
     tx.log(
@@ -274,11 +286,13 @@ pub fn compare(
             seen,
         });
     }
+    let budget = budget(tx, known.no)?;
     Ok(Comparison {
         meant,
         pruned,
         held: held(tx, tenant, &measure.issuers, known.no)?,
-        anchors_max: budget(tx, known.no)?.anchors_max,
+        anchors_max: budget.anchors_max,
+        again: budget.again,
     })
 }
 

@@ -30,7 +30,7 @@ mod spec;
 mod time;
 
 pub use crate::algorithm::SignatureAlgorithm;
-pub use crate::cert::{CERT_OCTETS_MAX, Cert, Flaw, pem_certificates};
+pub use crate::cert::{CERT_OCTETS_MAX, Cert, Flaw, anchor_certificates, pem_certificates};
 pub use crate::csr::{CSR_OCTETS_MAX, Csr};
 pub use crate::der::ObjectIdentifier;
 pub use crate::error::Error;

@@ -62,6 +62,7 @@ fn comparison(meant: Vec<Meant>, held: Vec<HeldAnchor>) -> Comparison {
         pruned: BTreeSet::new(),
         held,
         anchors_max: 3,
+        again: None,
     }
 }
 
@@ -92,6 +93,16 @@ fn i3_what_is_stale_unknown_expired_or_missing_is_found() {
             FindingKind::TrustStoreTooLarge,
         ]
     );
+}
+
+#[test]
+fn i3_a_store_that_is_not_reported_again_as_promised_is_found() {
+    let mut all = comparison(vec![meant(1, 5)], vec![held(1)]);
+    all.again = Some(NOW);
+    assert_eq!(found(&all), []);
+    all.again = Some(NOW.plus(-1));
+    let silent = (FindingKind::TrustStoreSilent, "reports".to_owned());
+    assert_eq!(found(&all), [silent]);
 }
 
 #[test]

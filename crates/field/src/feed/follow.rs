@@ -6,19 +6,13 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use tenure_domain::feed::{ITEM_BYTES_MAX, Item};
 
+use super::line::Line;
 use super::{Applied, Connection, Error, Holding, Hook, Signed, Taken, open};
 use crate::est::now;
-use crate::http::{Client, Response, Settings, Timeouts, Trust, Url};
-use crate::limits::REASON_CHARS_MAX;
-
-/// How much longer than it was asked to wait a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One relying party on its feed.
 pub struct Follower {
-    client: Client,
-    server: Url,
-    authorization: String,
+    line: Line,
     holding: Holding,
     hook: Option<Hook>,
     wait: Duration,
@@ -46,18 +40,8 @@ impl Follower {
         wait: Duration,
     ) -> Result<Follower, Error> {
         let limit = usize::try_from(ITEM_BYTES_MAX).unwrap_or(usize::MAX);
-        let client = Client::new(Settings {
-            answer_bytes_max: limit,
-            timeouts: Timeouts {
-                request: wait + PATIENCE,
-                ..Timeouts::default()
-            },
-            ..Settings::new(Some(Trust::from_pem(&connection.ca_pem)?))
-        })?;
         Ok(Follower {
-            client,
-            server: Url::parse(&connection.url)?,
-            authorization: format!("Bearer {}", connection.token.trim()),
+            line: Line::new(connection, limit, wait)?,
             holding,
             hook,
             wait,
@@ -82,7 +66,10 @@ impl Follower {
         let after = self.holding.held().map_or(0, |held| held.sequence);
         let wait = self.wait.as_secs();
         let asked = format!("?after={after}&wait={wait}");
-        let answer = self.call(Method::GET, &asked, Vec::new()).await?;
+        let answer = self
+            .line
+            .call(Method::GET, &self.path(&asked), Vec::new())
+            .await?;
         if answer.status == StatusCode::NO_CONTENT {
             return Ok(Step::Nothing);
         }
@@ -109,7 +96,12 @@ impl Follower {
             "applied_at": applied.at.to_string(),
         });
         let said = self
-            .call(Method::POST, "/ack", body.to_string().into_bytes())
+            .line
+            .call(
+                Method::POST,
+                &self.path("/ack"),
+                body.to_string().into_bytes(),
+            )
             .await;
         match said {
             Ok(_) => {}
@@ -120,6 +112,10 @@ impl Follower {
         }
         self.holding.acknowledged(applied.held.sequence)?;
         Ok(Some(applied))
+    }
+
+    fn path(&self, below: &str) -> String {
+        format!("/api/v1/feed/{}{below}", self.holding.party())
     }
 
     /// The items of a manifest: those that are held already, and the others from the server.
@@ -136,41 +132,11 @@ impl Follower {
     }
 
     async fn fetch_item(&self, item: &Item) -> Result<Vec<u8>, Error> {
-        let path = format!("/items/{}", item.sha256);
-        let octets = self.call(Method::GET, &path, Vec::new()).await?.body;
+        let path = self.path(&format!("/items/{}", item.sha256));
+        let octets = self.line.call(Method::GET, &path, Vec::new()).await?.body;
         match super::holding::is_as_said(item, &octets) {
             true => Ok(octets),
             false => Err(Error::Item { path: item.path() }),
         }
-    }
-
-    async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response, Error> {
-        let url = self
-            .server
-            .with_path(&format!("/api/v1/feed/{}{path}", self.holding.party()))?;
-        let headers = [
-            ("authorization", self.authorization.as_str()),
-            ("content-type", "application/json"),
-        ];
-        let headers = if body.is_empty() {
-            headers.get(..1).unwrap_or_default()
-        } else {
-            &headers
-        };
-        let answer = self.client.send(method, &url, headers, body).await?;
-        if answer.status.is_success() {
-            return Ok(answer);
-        }
-        let said = String::from_utf8_lossy(&answer.body);
-        let problem: Option<serde_json::Value> = serde_json::from_str(&said).ok();
-        let detail = problem.and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned));
-        Err(Error::Refused {
-            status: answer.status,
-            said: detail
-                .unwrap_or_else(|| said.into_owned())
-                .chars()
-                .take(REASON_CHARS_MAX)
-                .collect(),
-        })
     }
 }

@@ -3,9 +3,11 @@
 //!
 //! Nothing older than what was taken before is ever taken again, also after a restart; see [`Holding`].
 
+mod deployed;
 mod follow;
 mod holding;
 mod hook;
+mod line;
 mod pack;
 
 use std::fmt;
@@ -18,6 +20,7 @@ use tenure_domain::feed::{BadManifest, KEY_NAME, Manifest};
 use tenure_tlog::{Note, VerifierKey};
 use tenure_x509::Time;
 
+pub use deployed::{Observer, Seen, deployed};
 pub use follow::{Follower, Step};
 pub use holding::{Applied, Held, Holding, Status, Taken, look};
 pub use hook::Hook;

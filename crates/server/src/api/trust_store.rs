@@ -110,6 +110,8 @@ pub(crate) struct TrustStoreItem {
     pub(crate) relying_party: String,
     /// When its trust store was last reported (RFC 3339).
     pub(crate) reported: Option<String>,
+    /// By when the next report was promised (RFC 3339); none if nobody promised one.
+    again: Option<String>,
     /// How many anchors it may hold.
     pub(crate) anchors_max: u32,
     /// The issuing CAs it is meant to trust.
@@ -213,6 +215,7 @@ pub(crate) async fn item(desk: &Desk, known: &Known) -> Result<TrustStoreItem, P
     Ok(TrustStoreItem {
         relying_party: name.to_string(),
         reported: budget.reported.map(|at| at.to_string()),
+        again: budget.again.map(|at| at.to_string()),
         anchors_max: budget.anchors_max,
         intended: comparison
             .meant
@@ -258,6 +261,9 @@ async fn changed(
 struct Reported {
     /// Its trust anchors, PEM; empty if it trusts nobody.
     pem: String,
+    /// Within how many seconds the next report is promised: if none comes, that is a finding.
+    #[serde(default)]
+    again_within_s: Option<u32>,
 }
 
 async fn report(
@@ -278,6 +284,7 @@ async fn report(
     let change = |party| TrustStoreChange::Report {
         party,
         pem: body.pem,
+        again_within_s: body.again_within_s,
     };
     changed(&desk, &caller, &name, change).await
 }

@@ -3,11 +3,18 @@
 use std::fs;
 use std::path::PathBuf;
 
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
 use serde_json::Value;
+use tenure_field::feed::{Connection, Observer, Seen};
 use tenure_tests::http::Caller;
 use tenure_tests::relying::{Checking, Relying, ServerPki};
 use tenure_tests::{House, have, text, tool};
-use tenure_x509::{Cert, pem_certificates};
+use tenure_x509::{
+    CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, Name, NameAttribute, Serial,
+    Time, Validity, pem_certificates,
+};
 
 use super::TENURE;
 
@@ -196,6 +203,104 @@ fn i5_i9_each_anchor_is_reported_and_the_audit_of_all_stores_is_signed() {
     assert_eq!(open_findings(&house), []);
     let all = house.ask(&["anchor", "list"]);
     assert_eq!(all.as_array().unwrap().len(), 2, "{all:#}");
+}
+
+/// A root of nobody we know, which ended yesterday.
+fn ended() -> Cert {
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let subject = Name::build(&[(NameAttribute::CommonName, "Old plant CA")]).unwrap();
+    let today = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let today = Time::from_unix(i64::try_from(today).unwrap());
+    let spec = CertificateSpec {
+        serial: Serial::from_random([7; 20]),
+        signature: key.signature_algorithm(),
+        issuer: subject.clone(),
+        validity: Validity {
+            not_before: today.plus(-30 * 86_400),
+            not_after: today.plus(-86_400),
+        },
+        subject,
+        public_key: key.public().clone(),
+        extensions: Extensions {
+            ca: CaConstraint::Ca { path_len: None },
+            ..Extensions::default()
+        },
+    };
+    let tbs = spec.tbs().unwrap();
+    let signature = key.sign(tbs.as_der()).unwrap();
+    Cert::from_der(&tbs.with_signature(&signature)).unwrap()
+}
+
+/// What stands in the files of a relying party is reported by `tenure-agent`, whoever put it there.
+/// Leaves out: the wait between two looks.
+#[test]
+fn i3_i6_an_anchor_slipped_into_a_trust_store_is_found_at_the_next_look() {
+    let mut house = House::serve(TENURE);
+    furnished(&house);
+    house.stop();
+    house.tell(&["issuer", "add", "valves-1", "--kind", "issuing"]);
+    house.start();
+    let pki = ServerPki::new(house.directory());
+    register(&house, "broker-3", Relying::port(), &pki, "issuing-1");
+    let connection = house.directory().join("broker-3.feed.json");
+    let out = connection.display().to_string();
+    house.tell(&["feed", "connect", "broker-3", "--out", &out]);
+    let connection = Connection::read(&connection).unwrap();
+    let trusted = house.directory().join("trusted");
+    fs::create_dir(&trusted).unwrap();
+    let slip = |name: &str, cert: &Cert| fs::write(trusted.join(name), cert.pem()).unwrap();
+    slip("ours.pem", &issuing(&house, "issuing-1"));
+    let every = Some(Duration::from_secs(60));
+    let mut observer = Observer::new(&connection, std::slice::from_ref(&trusted), every).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut look = || runtime.block_on(observer.look());
+    let in_order = Seen::Reported {
+        anchors: 1,
+        wrong: Vec::new(),
+        missing: Vec::new(),
+    };
+    assert_eq!(look().unwrap(), in_order);
+    assert_eq!(look().unwrap(), Seen::Unchanged);
+    assert_eq!(open_findings(&house), []);
+    let shown = house.ask(&["trust-store", "show", "broker-3"]);
+    assert!(shown["again"].is_string(), "{shown:#}");
+
+    // As OpenSSL's directories are: a link with the hash of a name, to somewhere else.
+    symlink(&pki.anchor, trusted.join("9d66eef0.0")).unwrap();
+    let ended = ended();
+    slip("ended.crt", &ended);
+    slip("valves.pem", &issuing(&house, "valves-1"));
+    let Seen::Reported { anchors, wrong, .. } = look().unwrap() else {
+        panic!("it has changed");
+    };
+    assert_eq!((anchors, wrong.len()), (4, 3), "{wrong:?}");
+    let print = |cert: &Cert| tenure_domain::text::hex(&cert.fingerprint());
+    let stranger = fs::read_to_string(&pki.anchor).unwrap();
+    let stranger = print(&pem_certificates(&stranger).unwrap()[0]);
+    let (old, valves) = (print(&ended), print(&issuing(&house, "valves-1")));
+    let mut expected = vec![
+        ("anchor-expired".to_owned(), old.clone()),
+        ("anchor-stale".to_owned(), valves),
+        ("anchor-unknown".to_owned(), old),
+        ("anchor-unknown".to_owned(), stranger.clone()),
+    ];
+    let mut found = open_findings(&house);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+
+    // I6: who trusts it is known from what was seen there.
+    let about = house.ask(&["anchor", "show", &stranger]);
+    assert_eq!(about["relying_parties"][0]["name"], "broker-3", "{about:#}");
+
+    // What cannot be read is no shorter report.
+    fs::write(trusted.join("broken.pem"), "-----BEGIN CERTIFICATE-----\n@").unwrap();
+    assert!(look().is_err());
+    for name in ["broken.pem", "9d66eef0.0", "ended.crt", "valves.pem"] {
+        fs::remove_file(trusted.join(name)).unwrap();
+    }
+    assert_eq!(look().unwrap(), in_order);
+    assert_eq!(open_findings(&house), []);
 }
 
 /// The signature of an audit, checked by somebody who has never heard of us.

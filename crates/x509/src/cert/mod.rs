@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub use self::flaw::Flaw;
 use self::read::{TbsFields, signed_parts};
 use crate::algorithm::SignatureAlgorithm;
-use crate::der::Rules;
+use crate::der::{Reader, Rules, tag};
 use crate::extension::{Criticality, Extension, Known};
 use crate::key::{PublicKey, sha256};
 use crate::pem::{self, pem_encode};
@@ -280,6 +280,33 @@ pub fn pem_certificates(text: &str) -> Result<Vec<Cert>, Error> {
         return Err(Error::malformed("PEM (expected CERTIFICATE)"));
     }
     Ok(certificates)
+}
+
+/// Reads every certificate of a file of a trust store, in order: PEM, also of the kind that OpenSSL
+/// writes with its own settings after each (`TRUSTED CERTIFICATE`), or one certificate in DER. What is
+/// no certificate is passed over; a file may hold none.
+///
+/// # Errors
+/// `Malformed` if a certificate or the PEM around it is broken.
+pub fn anchor_certificates(file: &[u8]) -> Result<Vec<Cert>, Error> {
+    // A certificate is longer than 127 octets, so that its second octet is no character of a text.
+    if file.first() == Some(&tag::SEQUENCE) && file.get(1).is_some_and(|octet| *octet >= 0x80) {
+        return Cert::from_der(file).map(|cert| vec![cert]);
+    }
+    // Comments may be in any encoding; what is inside of a block is ASCII or broken.
+    let text = String::from_utf8_lossy(file);
+    let mut found = Vec::new();
+    for block in pem::blocks(&text)? {
+        match block.label {
+            "CERTIFICATE" | "X509 CERTIFICATE" => found.push(Cert::from_der(&block.der)?),
+            "TRUSTED CERTIFICATE" => {
+                let mut reader = Reader::new(&block.der, Rules::Ber);
+                found.push(Cert::from_der(reader.any("trusted certificate")?.raw)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 fn read_by(der: &[u8], rules: Rules) -> Result<Inner, Error> {

@@ -3,7 +3,7 @@
 use crate::support::{Ca, name, openssl_available, put, root, run, sign};
 use tenure_x509::{
     CaConstraint, Cert, Flaw, KeyKind, KeyPair, KeyUsage, Name, Presence, SanName, Tbs, Time,
-    pem_certificates,
+    anchor_certificates, pem_certificates,
 };
 
 /// The typed encoder reads what we wrote and writes the very same octets.
@@ -242,6 +242,31 @@ fn a_text_of_several_certificates_is_read_in_order() {
     ] {
         assert!(pem_certificates(wrong).is_err());
     }
+}
+
+/// What OpenSSL trusts, whatever the form: an anchor must not be able to hide in one.
+#[test]
+fn i3_a_file_of_a_trust_store_is_read_in_every_form() {
+    let (root, issuing) = chain();
+    let read = |file: &[u8]| anchor_certificates(file);
+    assert_eq!(
+        read(root.cert.der()).unwrap(),
+        std::slice::from_ref(&root.cert)
+    );
+    // openssl x509 -trustout -addtrust clientAuth: the certificate, and then what it is trusted for.
+    let settings = b"\x30\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02";
+    let trusted = [root.cert.der(), settings].concat();
+    let trusted = tenure_x509::pem_encode("TRUSTED CERTIFICATE", &trusted);
+    let mut file = b"0 Gr\xfc\xdfe\n".to_vec();
+    file.extend(trusted.as_bytes());
+    file.extend(tenure_x509::pem_encode("X509 CRL", b"not looked at").as_bytes());
+    file.extend(issuing.cert.pem().as_bytes());
+    assert_eq!(read(&file).unwrap(), [root.cert.clone(), issuing.cert]);
+    assert_eq!(read(b"# nothing").unwrap(), []);
+    let broken = tenure_x509::pem_encode("CERTIFICATE", &root.cert.der()[1..]);
+    assert!(read(broken.as_bytes()).is_err());
+    assert!(read(&root.cert.der()[..100]).is_err());
+    assert!(read(&[root.cert.der(), b"x"].concat()).is_err());
 }
 
 mod any_specification {

@@ -45,6 +45,30 @@ pub enum Command {
     /// The same where no network leads: from files that are carried
     #[command(subcommand)]
     Pack(Pack),
+    /// Say whom a relying party really trusts
+    #[command(subcommand)]
+    TrustStore(TrustStore),
+}
+
+/// What to do about a trust store.
+#[derive(Subcommand)]
+pub enum TrustStore {
+    /// Read the files of a trust store and report every anchor in them
+    Report(Observe),
+}
+
+/// Looking at a trust store.
+#[derive(clap::Args)]
+pub struct Observe {
+    /// The file that `tenure feed connect` wrote
+    #[arg(long, value_name = "FILE")]
+    pub connection: PathBuf,
+    /// A file of the trust store (PEM or DER), or a directory of such files; may be repeated
+    #[arg(long, value_name = "PATH", required = true)]
+    pub file: Vec<PathBuf>,
+    /// Stay, look again every so many seconds, and report what has changed; everything once an hour
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub every: Option<u64>,
 }
 
 /// What to do about packs.
@@ -110,6 +134,14 @@ pub struct Follow {
     /// How many seconds the server may hold each question until there is news, at most 60
     #[arg(long, default_value_t = 30)]
     pub wait: u64,
+    /// Also report the trust store that the relying party really reads: a file, or a directory; may be
+    /// repeated
+    #[arg(long, value_name = "PATH")]
+    pub trust_store: Vec<PathBuf>,
+    /// How often to look at it, in seconds
+    #[arg(long, default_value_t = 60, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub look_every: u64,
     /// Look once and end
     #[arg(long)]
     once: bool,

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tenure_field::feed::{Connection, Error, Follower, Holding, Hook, Step};
-use tokio::signal::unix::{SignalKind, signal};
+use tenure_field::feed::{Connection, Error, Follower, Holding, Hook, Observer, Step};
 
 use crate::args::{Follow, Kept};
 use crate::report::{Failure, Report};
-use crate::run::now;
+use crate::run::{now, told_to_stop};
+use crate::trust_store;
 
 /// The least and the most time between two tries after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -25,17 +25,31 @@ pub async fn follow(asked: &Follow, report: &Report) -> Result<ExitCode, Failure
         Rounds::Endless => Duration::from_secs(asked.wait),
     };
     let mut follower = Follower::new(&connection, holding, hook, wait)?;
+    let every = Duration::from_secs(asked.look_every);
+    let promised = (asked.rounds() == Rounds::Endless).then_some(every);
+    let mut observer = match asked.trust_store.is_empty() {
+        true => None,
+        false => Some(Observer::new(&connection, &asked.trust_store, promised)?),
+    };
     if asked.rounds() == Rounds::One {
         let step = follower.round().await?;
-        return Ok(report.step(&step, &asked.kept.into));
+        let code = report.step(&step, &asked.kept.into);
+        if let Some(observer) = &mut observer {
+            report.seen(&observer.look().await?);
+        }
+        return Ok(code);
     }
-    let deaf = |error| Failure::failed(format!("cannot listen for signals: {error}"));
-    let mut term = signal(SignalKind::terminate()).map_err(deaf)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(deaf)?;
-    tokio::select! {
-        _ = term.recv() => Ok(ExitCode::SUCCESS),
-        _ = int.recv() => Ok(ExitCode::SUCCESS),
-        never = endlessly(&mut follower, &asked.kept.into, report) => match never {},
+    let following = endlessly(&mut follower, &asked.kept.into, report);
+    match observer {
+        None => tokio::select! {
+            told = told_to_stop() => told,
+            never = following => match never {},
+        },
+        Some(mut observer) => tokio::select! {
+            told = told_to_stop() => told,
+            never = following => match never {},
+            never = trust_store::endlessly(&mut observer, every, report) => match never {},
+        },
     }
 }
 
@@ -48,7 +62,8 @@ pub enum Rounds {
     Endless,
 }
 
-enum Never {}
+/// What something that does not end comes to.
+pub enum Never {}
 
 async fn endlessly(follower: &mut Follower, into: &Path, report: &Report) -> Never {
     let mut pause = PAUSES.0;

@@ -5,6 +5,7 @@ mod feed;
 mod pack;
 mod report;
 mod run;
+mod trust_store;
 
 use std::io::Read;
 use std::path::Path;
@@ -18,7 +19,7 @@ use tenure_wire::est::Credentials;
 use tenure_x509::{KeyKind, KeyPair, pem_certificates};
 use zeroize::Zeroizing;
 
-use args::{Args, Command, Enroll, Feed, Waiting};
+use args::{Args, Command, Enroll, Feed, TrustStore, Waiting};
 use report::{Failure, Report};
 
 #[tokio::main]
@@ -58,6 +59,7 @@ async fn act(args: &Args, report: &Report) -> Result<ExitCode, Failure> {
         Command::Feed(Feed::Follow(asked)) => feed::follow(asked, report).await,
         Command::Feed(Feed::Status(kept)) => feed::status(kept, report),
         Command::Pack(asked) => pack::act(asked, report),
+        Command::TrustStore(TrustStore::Report(asked)) => trust_store::report(asked, report).await,
         Command::Run(renew) => run::keep(&Keeper::open(dir)?, renew.key, report).await,
     }
 }

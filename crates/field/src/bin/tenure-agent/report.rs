@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use tenure_domain::feed::Rung;
 use tenure_field::device::{Error, Progress, Status};
-use tenure_field::feed::{self, Applied, Step};
+use tenure_field::feed::{self, Applied, Seen, Step};
 use tenure_field::{est, http};
 
 /// How to print.
@@ -239,6 +239,32 @@ impl Report {
             "number {sequence} is in use from {}",
             into.join("current").display()
         );
+        self.say(value, &text);
+    }
+
+    /// Says what a look at a trust store came to.
+    pub fn seen(&self, seen: &Seen) {
+        let (anchors, wrong, missing) = match seen {
+            Seen::Unchanged => {
+                let text = "the trust store is as it was reported";
+                return self.say(json!({ "state": "unchanged" }), text);
+            }
+            Seen::Reported {
+                anchors,
+                wrong,
+                missing,
+            } => (anchors, wrong, missing),
+        };
+        let value = json!({
+            "state": "reported", "anchors": anchors, "wrong": wrong, "missing": missing,
+        });
+        let mut text = format!("{anchors} anchors reported");
+        for anchor in wrong {
+            text.push_str(&format!("\nshould not be there, {anchor}"));
+        }
+        for issuer in missing {
+            text.push_str(&format!("\nmissing: {issuer}"));
+        }
         self.say(value, &text);
     }
 

@@ -20,13 +20,20 @@ pub async fn keep(
     told: Option<KeyKind>,
     report: &Report,
 ) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        told = told_to_stop() => told,
+        failure = renew_forever(keeper, told, report) => Err(failure),
+    }
+}
+
+/// Ends with the signal to stop.
+pub async fn told_to_stop() -> Result<ExitCode, Failure> {
     let deaf = |error| Failure::failed(format!("cannot listen for signals: {error}"));
     let mut term = signal(SignalKind::terminate()).map_err(deaf)?;
     let mut int = signal(SignalKind::interrupt()).map_err(deaf)?;
     tokio::select! {
         _ = term.recv() => Ok(ExitCode::SUCCESS),
         _ = int.recv() => Ok(ExitCode::SUCCESS),
-        failure = renew_forever(keeper, told, report) => Err(failure),
     }
 }
 
