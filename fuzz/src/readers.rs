@@ -22,6 +22,7 @@ pub const READERS: &[Reader] = &[
     ("feed_manifest", feed_manifest),
     ("feed_pack", feed_pack),
     ("feed_receipt", feed_receipt),
+    ("feed_site_pack", feed_site_pack),
     ("filter", filter),
     ("import_table", import_table),
     ("mqtt", mqtt),
@@ -241,6 +242,37 @@ pub fn feed_pack(octets: &[u8]) {
         if let Ok(note) = std::str::from_utf8(pack.note()) {
             assert_eq!(tenure_domain::feed::pack::write(note, &items), octets);
         }
+    }
+}
+
+/// A site's pack from anyone: what is split off is what was there, and no more.
+pub fn feed_site_pack(octets: &[u8]) {
+    use tenure_domain::feed::Manifest;
+    use tenure_domain::feed::site::{self, SitePack};
+    let Ok(pack) = SitePack::split(octets) else {
+        return;
+    };
+    assert!(SitePack::is_one(octets));
+    let notes = pack.notes().iter().map(|note| std::str::from_utf8(note));
+    let Ok(notes) = notes.collect::<Result<Vec<_>, _>>() else {
+        return;
+    };
+    let text = |note: &&str| {
+        note.split_inclusive('\n')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let manifests = notes.iter().map(|note| Manifest::parse(&text(note)));
+    let Ok(manifests) = manifests.collect::<Result<Vec<_>, _>>() else {
+        return;
+    };
+    if let Ok(items) = pack.items(&manifests) {
+        let items = site::items_of(&manifests)
+            .into_iter()
+            .map(|item| items[&item.sha256])
+            .collect::<Vec<_>>();
+        assert_eq!(site::write(&notes, &items), octets);
     }
 }
 

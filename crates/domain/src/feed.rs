@@ -16,6 +16,8 @@ use crate::words::words;
 
 pub mod pack;
 pub mod receipt;
+pub mod rules;
+pub mod site;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +50,8 @@ words! {
         FilterDelta = "filter-delta" = 4,
         /// The newest checkpoint of the record, a note signed by the log's own key.
         Checkpoint = "checkpoint" = 5,
+        /// What the policy says of decisions here: TOML.
+        Policy = "policy" = 6,
     }
     /// How a relying party is reached.
     Way ("way") {
@@ -126,7 +130,8 @@ pub struct Item {
     pub kind: ItemKind,
     /// How long it is, in bytes.
     pub length: u64,
-    /// Whose: an issuer's short name; `trust` for the bundle, `log` for the checkpoint.
+    /// Whose: an issuer's short name; `trust` for the bundle, `log` for the
+    /// checkpoint, `decisions` for the policy.
     pub name: Slug,
     /// The hash of its octets.
     pub sha256: Digest,
@@ -142,6 +147,7 @@ impl Item {
             ItemKind::Filter => format!("filter/{}.filter", self.name),
             ItemKind::FilterDelta => format!("filter/{}.delta", self.name),
             ItemKind::Checkpoint => "checkpoint".to_owned(),
+            ItemKind::Policy => "policy.toml".to_owned(),
         }
     }
 }

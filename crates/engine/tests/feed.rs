@@ -19,6 +19,7 @@ use tenure_engine::store::{finding, relying_party};
 use tenure_engine::{Changed, NewToken, Observation, Observed, RevokeAsk, Target};
 use tenure_tlog::{Note, VerifierKey};
 use tenure_x509::crl::Crl;
+use tenure_x509::filter::Full;
 use tenure_x509::{KeyKind, Reason};
 
 const FLEET: TenantId = TenantId::DEFAULT;
@@ -309,9 +310,24 @@ async fn g11_a_pack_is_whole_lasts_and_is_confirmed_by_its_receipt_alone() {
     let manifest = open(&house, &offer);
     assert_eq!((manifest.sequence, offer.way), (made.sequence, Way::Pack));
     let items = pack.items(&manifest).unwrap();
-    let mut lists = 0;
+    let (mut lists, mut filters, mut policies) = (0, 0, 0);
     for (item, octets) in manifest.items.iter().zip(items) {
         assert_eq!(Digest::of(octets), item.sha256);
+        if item.kind == ItemKind::Filter {
+            let filter = Full::from_der(octets).unwrap();
+            assert!(filter.next_update() >= manifest.valid_until);
+            filters += 1;
+        }
+        if item.kind == ItemKind::Policy {
+            let rules: toml::Table = std::str::from_utf8(octets).unwrap().parse().unwrap();
+            assert_eq!(
+                rules["relying-party"]["services"][0].as_str(),
+                Some("broker")
+            );
+            let hash = house.engine.snapshot().policy.hash.to_string();
+            assert_eq!(rules["policy"]["sha256"].as_str(), Some(hash.as_str()));
+            policies += 1;
+        }
         if item.kind == ItemKind::Crl {
             let list = Crl::from_der(octets).unwrap();
             assert!(list.next_update().unwrap() >= manifest.valid_until);
@@ -321,7 +337,7 @@ async fn g11_a_pack_is_whole_lasts_and_is_confirmed_by_its_receipt_alone() {
             lists += 1;
         }
     }
-    assert_eq!(lists, 2);
+    assert_eq!((lists, filters, policies), (2, 1, 1));
 
     // It is carried from now on: nothing is offered that nobody would fetch.
     house.pass(7 * 3_600);

@@ -1,5 +1,5 @@
 //! A house with a large fleet: how long `serve` takes to start, how much memory it holds, and how long
-//! each list and count of the API and the dashboard takes.
+//! each list and count of the API and the dashboard takes, and each blast radius.
 //!
 //! `cargo bench -p tenure-tests --bench house [-- --devices N] [--idle SECONDS]`. The fleet is made by
 //! the store's generator: N devices with two certificates each. Each time is one whole HTTPS request on
@@ -19,6 +19,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tenure_tests::House;
 use tenure_tests::http::Caller;
+use tenure_tests::pki::Maker;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -29,6 +30,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 const FLOOR_MS: f64 = 100.0;
 /// The same for what was true at a time.
 const PAST_FLOOR_MS: f64 = 5_000.0;
+/// The same for a blast radius: on a bad day whom it concerns is known within seconds.
+const RADIUS_FLOOR_MS: f64 = 10_000.0;
 
 fn main() {
     let devices = argument("--devices", 1_000_000);
@@ -61,6 +64,12 @@ fn main() {
         memory_mb(server, "VmRSS:"),
         memory_mb(server, "VmHWM:")
     );
+    // The maker of the devices that the generator makes.
+    let maker = Maker::new("Acme").root_pem();
+    let roots = house.directory().join("acme.pem");
+    std::fs::write(&roots, maker).expect("a file");
+    let roots = roots.display().to_string();
+    house.tell(&["manufacturer", "add", "Acme", "--roots", &roots]);
     runtime.block_on(lists(&mut house));
     println!(
         "after all lists: {} MB resident, {} MB at its peak",
@@ -251,13 +260,47 @@ fn paths() -> Vec<String> {
     all
 }
 
+/// Of what blast radii are asked for. Figures, and a page of the devices behind them.
+async fn radii(reader: &mut Reader) -> Vec<String> {
+    let (_, held) = reader.get("/api/v1/certificates?device=bench-1").await;
+    let held: Value = serde_json::from_slice(&held).expect("certificates");
+    let serial = held["items"][0]["serial"].as_str().expect("a certificate");
+    let path = format!("/api/v1/certificates/{serial}");
+    let (_, shown) = reader.get(&path).await;
+    let shown: Value = serde_json::from_slice(&shown).expect("a certificate");
+    let key = shown["key"].as_str().expect("a key");
+    let of = [
+        ("issuer", "issuing-1"),
+        ("anchor", "root"),
+        ("key", key),
+        ("device", "dev-0012345"),
+        ("operator", "1"),
+        ("manufacturer", "Acme"),
+        ("owner", "Filled%20owner%207"),
+        ("site", "Filled%20site%200"),
+        ("site", "Filled%20site%20777"),
+        ("service", "Filled%20service"),
+    ];
+    let mut paths = Vec::new();
+    for (kind, name) in of {
+        let query = format!("?kind={kind}&name={name}");
+        paths.push(format!("/api/v1/blast-radius{query}"));
+        paths.push(format!("/api/v1/blast-radius/devices{query}&limit=100"));
+    }
+    paths.push("/blast-radius?kind=issuer&name=issuing-1".to_owned());
+    paths
+}
+
 async fn lists(house: &mut House) {
     let mut reader = Reader::sign_in(house).await;
     let _profile = Profile::begin(house.server().id());
     let mut over = 0;
     let (mut worst_first, mut worst) = (0.0_f64, 0.0_f64);
     println!("     first      then, in ms");
-    for path in paths() {
+    let mut paths = paths();
+    paths.extend(radii(&mut reader).await);
+    let mut slowest_radius = 0.0_f64;
+    for path in paths {
         let (first, body) = reader.get(&path).await;
         let mut then = 0.0_f64;
         for _ in 0..3 {
@@ -267,10 +310,14 @@ async fn lists(house: &mut House) {
             .ok()
             .and_then(|json| Some(json.get("items")?.as_array()?.len()));
         let rows = rows.map_or_else(String::new, |rows| format!(" ({rows})"));
-        let floor = match path.contains("/as-of") {
-            true => PAST_FLOOR_MS,
-            false => FLOOR_MS,
+        let floor = match &path {
+            path if path.contains("/as-of") => PAST_FLOOR_MS,
+            path if path.contains("/blast-radius") => RADIUS_FLOOR_MS,
+            _ => FLOOR_MS,
         };
+        if floor == RADIUS_FLOOR_MS {
+            slowest_radius = slowest_radius.max(first).max(then);
+        }
         let is_over = first.max(then) > floor;
         let mark = if is_over { "  <-- over" } else { "" };
         over += usize::from(is_over);
@@ -281,6 +328,7 @@ async fn lists(house: &mut House) {
     }
     println!(
         "slowest list or count: {worst_first:.0} ms when first asked for, {worst:.0} ms then; {over} \
-         over {FLOOR_MS:.0} ms (as-of: {PAST_FLOOR_MS:.0} ms)"
+         over {FLOOR_MS:.0} ms (as-of: {PAST_FLOOR_MS:.0} ms, blast radius: {RADIUS_FLOOR_MS:.0} ms)"
     );
+    println!("slowest blast radius: {slowest_radius:.0} ms");
 }

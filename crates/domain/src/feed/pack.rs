@@ -19,7 +19,7 @@ const LABEL: &str = "tenure-pack-1 ";
 const LINE_BYTES_MAX: usize = 32;
 
 /// Longest signed manifest: the text and its signatures.
-const NOTE_BYTES_MAX: usize = MANIFEST_BYTES_MAX + 4096;
+pub(super) const NOTE_BYTES_MAX: usize = MANIFEST_BYTES_MAX + 4096;
 
 /// Largest pack, in bytes.
 pub const PACK_BYTES_MAX: u64 = 4 * ITEM_BYTES_MAX;

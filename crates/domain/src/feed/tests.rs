@@ -90,6 +90,39 @@ fn i4_a_number_never_goes_back() {
 }
 
 #[test]
+fn o4_a_sites_pack_has_a_part_for_each_and_every_item_once() {
+    let (mut one, mut two) = (manifest(), manifest());
+    one.items.truncate(1);
+    one.items[0].length = 3;
+    one.items[0].sha256 = Digest::of(b"abc");
+    two.items = one.items.clone();
+    two.party = "gateway-8".parse().unwrap();
+    let notes = [&one, &two].map(|of| format!("{}\n\u{2014} tenure-feed AAAA\n", of.text()));
+    let all = [&one, &two];
+    assert_eq!(site::items_of(all).len(), 1);
+    let whole = site::write(&notes, &[b"abc"]);
+    assert!(site::SitePack::is_one(&whole));
+    let split = site::SitePack::split(&whole).unwrap();
+    assert_eq!(split.notes(), [notes[0].as_bytes(), notes[1].as_bytes()]);
+    let items = split.items(all).unwrap();
+    assert_eq!(items[&Digest::of(b"abc")], b"abc");
+    assert!(split.items([&one, &one]).is_err(), "twice for one");
+    for cut in 0..whole.len() {
+        let cut = site::SitePack::split(&whole[..cut]);
+        assert!(cut.is_err() || cut.unwrap().items(all).is_err());
+    }
+    let more = [whole.as_slice(), b"x"].concat();
+    assert!(site::SitePack::split(&more).unwrap().items(all).is_err());
+    for bad in [
+        "tenure-site-pack-1 ",
+        "tenure-site-pack-1 03\nabc",
+        "tenure-site-pack-1  3\nabc",
+    ] {
+        assert!(site::SitePack::split(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn o4_a_pack_is_split_as_it_was_written_and_nothing_may_follow() {
     let manifest = manifest();
     let note = format!("{}\n\u{2014} tenure-feed AAAA\n", manifest.text());

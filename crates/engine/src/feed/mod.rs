@@ -29,7 +29,7 @@ pub(crate) use items::Shelf;
 pub use items::item_path;
 pub(crate) use pace::Pace;
 pub use pace::{BOUNDS_S, Times};
-pub use pack::{MadePack, PackTerms};
+pub use pack::{MadePack, MadeSitePack, PackTerms};
 
 use crate::Engine;
 use crate::duty::integrate::verifier;

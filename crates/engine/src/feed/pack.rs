@@ -1,31 +1,37 @@
 //! Packs: what a relying party should hold, in one file for those that no network leads to, and the
 //! receipts that come back.
 //!
-//! What is carried is used for longer than what is fetched, so its lists are signed anew with a life
-//! as long as the pack's own. A list of an issuer whose key is not here is taken as it is published.
+//! What is carried is used for longer than what is fetched, so its lists and filters are signed anew
+//! with a life as long as the pack's own. A list of an issuer whose key is not here is taken as it is published.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
 
-use tenure_domain::Slug;
 use tenure_domain::feed::receipt::{Receipt, Sealed};
-use tenure_domain::feed::{ItemKind, Ladder, Manifest, VERSION, Way, next_sequence, pack};
-use tenure_domain::issuer::Issuer;
+use tenure_domain::feed::site::{self, PARTS_MAX, items_of};
+use tenure_domain::feed::{
+    Item, ItemKind, Ladder, Manifest, VERSION, Way, next_sequence, pack, rules,
+};
+use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::refusal::Refusal;
+use tenure_domain::{Slug, Title};
 use tenure_store::feed::{self, Applied};
 use tenure_store::relying_party::{self, Known};
-use tenure_store::token;
+use tenure_store::{StoreError, registry, token};
 use tenure_x509::Time;
 use tenure_x509::crl::Crl;
 
-use super::{Bundle, FEED_KEY, Wanted, item_path};
+use super::{FEED_KEY, Wanted, item_path};
 use crate::Engine;
 use crate::duty::integrate::log_directory;
 use crate::duty::publish::{List, crl_path};
 use crate::fault::{FaultCause, Rejection};
 use crate::observe::Observed;
-use crate::signer::Key;
+
+/// How many relying parties are looked at in one query.
+const LISTED: u32 = 200;
 
 /// What a pack is made for, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +55,21 @@ pub struct MadePack {
     pub octets: Vec<u8>,
 }
 
+/// A pack that was made for a site.
+#[derive(Debug, Clone)]
+pub struct MadeSitePack {
+    /// For whom, and under which number.
+    pub parts: Vec<(Slug, i64)>,
+    /// The file.
+    pub octets: Vec<u8>,
+}
+
+/// What a pack holds for one relying party.
+struct Part {
+    manifest: Manifest,
+    note: String,
+}
+
 impl Engine {
     /// Makes a pack for a relying party, which from now on is one that is reached by packs. Its
     /// number is remembered, and a receipt is waited for.
@@ -60,105 +81,257 @@ impl Engine {
     ) -> Result<MadePack, Rejection> {
         actor.may(Permission::ChangeFleet)?;
         let now = self.now_for_signing()?;
-        let key = self
-            .key(FEED_KEY)
-            .ok_or_else(|| FaultCause::NoKey(FEED_KEY.to_owned()))?;
-        let Wanted { known, feed } = self.follower(party, now)?;
-        let PackTerms {
-            warn_s,
-            restrict_s,
-            close_s,
-            receipt_within_s,
-        } = terms;
-        let ladder = Ladder::new(warn_s, restrict_s, close_s, known.party.criticality);
-        if !ladder.is_sound() || receipt_within_s <= 0 {
-            let what = "warn, restrict and close must climb and end within a year, and a receipt needs \
-                        time";
-            return Err(bad(what));
-        }
-        let _turn = self.feeds().offering.lock().await;
-        let trust = self
+        let tenant = self.tenant();
+        let found = self
             .store()
-            .glance(|tx| super::bundle(tx, &self.snapshot(), &known.party))?;
-        let mut manifest = Manifest {
-            items: vec![self.shelve(ItemKind::Bundle, "trust", trust.pem().as_bytes())?],
-            ladder,
-            made: now,
-            party: party.clone(),
-            sequence: next_sequence(feed.map_or(0, |feed| feed.sequence), now),
-            valid_until: now.plus(close_s),
-            version: VERSION,
-        };
-        for issuer in self.snapshot().issuers.iter() {
-            if trust.holds(&issuer.certificate) {
-                let (list, epoch) = self.lasting_list(issuer, now, manifest.valid_until).await?;
-                let mut item = self.shelve(ItemKind::Crl, issuer.name.as_str(), &list)?;
-                item.epoch = epoch;
-                manifest.items.push(item);
-            }
-        }
-        // A log that is not sealed yet has none.
-        if let Ok(checkpoint) = fs::read(log_directory(self.directory()).join("checkpoint")) {
-            let item = self.shelve(ItemKind::Checkpoint, "log", &checkpoint)?;
-            manifest.items.push(item);
-        }
-        self.pack(actor, &key, &known, &manifest, &trust, receipt_within_s)
-            .await
-    }
-
-    async fn pack(
-        &self,
-        actor: &Actor,
-        key: &Key,
-        known: &Known,
-        manifest: &Manifest,
-        trust: &Bundle,
-        within_s: i64,
-    ) -> Result<MadePack, Rejection> {
-        let new = self.new_offer(key, known, manifest, trust, Some(within_s))?;
-        let note = new.offer.note.clone();
-        if self.keep_offers(actor, vec![new], manifest.made).await? == 0 {
-            let what = "another manifest was offered meanwhile; export again".to_owned();
-            return Err(Refusal::Conflict { what }.into());
-        }
-        let items = manifest.items.iter().map(|item| {
-            fs::read(item_path(self.directory(), item.sha256)).map_err(|error| FaultCause::File {
-                doing: "reading an item of a feed",
-                error,
-            })
-        });
-        let items = items.collect::<Result<Vec<_>, _>>()?;
+            .glance(|tx| relying_party::by_name(tx, tenant, party.as_str()))?;
+        let known = found.ok_or_else(|| Refusal::NotFound {
+            what: format!("relying party {party}"),
+        })?;
+        let turn = self.feeds().offering.lock().await;
+        let parts = self.parts(actor, vec![known], terms, now).await?;
+        let part = parts.first().ok_or(FaultCause::Corrupt("a pack"))?;
+        let items = part.manifest.items.iter();
+        let items = items.map(|item| self.shelved(item));
+        let octets = pack::write(&part.note, &items.collect::<Result<Vec<_>, _>>()?);
+        drop(turn);
         Ok(MadePack {
-            sequence: manifest.sequence,
-            octets: pack::write(&note, &items),
+            sequence: part.manifest.sequence,
+            octets,
         })
     }
 
-    /// A relying party that a token is bound to.
-    fn follower(&self, party: &Slug, now: Time) -> Result<Wanted, Rejection> {
-        let tenant = self.tenant();
-        let found = self.store().glance(|tx| {
-            let Some(known) = relying_party::by_name(tx, tenant, party.as_str())? else {
-                return Ok::<_, tenure_store::StoreError>(None);
+    /// Makes one pack for every relying party at a site and at the sites inside it, but these. Each
+    /// has its own manifest and number, and a receipt of each is waited for.
+    pub async fn export_site_pack(
+        &self,
+        actor: &Actor,
+        site: &Title,
+        except: &[Slug],
+        terms: PackTerms,
+    ) -> Result<MadeSitePack, Rejection> {
+        actor.may(Permission::ChangeFleet)?;
+        let now = self.now_for_signing()?;
+        let mut parties = self.parties_at(site).await?;
+        for name in except {
+            let before = parties.len();
+            parties.retain(|known| known.party.name != *name);
+            if parties.len() == before {
+                let what = format!("relying party {name} at {site}");
+                return Err(Refusal::NotFound { what }.into());
+            }
+        }
+        if parties.is_empty() {
+            let what = format!("there is no relying party at {site} to make a pack for");
+            return Err(Refusal::Conflict { what }.into());
+        }
+        if parties.len() > PARTS_MAX {
+            let what = format!(
+                "{site} has {} relying parties, and a pack holds {PARTS_MAX} at most: make one for \
+                 each site inside it",
+                parties.len()
+            );
+            return Err(Refusal::Conflict { what }.into());
+        }
+        let turn = self.feeds().offering.lock().await;
+        let parts = self.parts(actor, parties, terms, now).await?;
+        let notes: Vec<_> = parts.iter().map(|part| &part.note).collect();
+        let items = items_of(parts.iter().map(|part| &part.manifest)).into_iter();
+        let items = items.map(|item| self.shelved(item));
+        let octets = site::write(&notes, &items.collect::<Result<Vec<_>, _>>()?);
+        drop(turn);
+        let named = parts.into_iter().map(|Part { manifest, .. }| manifest);
+        Ok(MadeSitePack {
+            parts: named
+                .map(|manifest| (manifest.party, manifest.sequence))
+                .collect(),
+            octets,
+        })
+    }
+
+    /// The relying parties at a site and at the sites inside it, by name.
+    async fn parties_at(&self, site: &Title) -> Result<Vec<Known>, Rejection> {
+        let (tenant, outer) = (self.tenant(), site.clone());
+        let found = self.store().read(move |tx| {
+            let sites = registry::sites(tx, tenant)?;
+            if !sites.iter().any(|site| site.name == outer) {
+                return Ok::<_, StoreError>(None);
+            }
+            let mut inside = HashSet::from([outer.clone()]);
+            // A site inside may be listed before the one it is in.
+            loop {
+                let is_in =
+                    |parent: &Option<Title>| parent.as_ref().is_some_and(|it| inside.contains(it));
+                let more: Vec<_> = sites
+                    .iter()
+                    .filter(|site| !inside.contains(&site.name) && is_in(&site.parent))
+                    .map(|site| site.name.clone())
+                    .collect();
+                if more.is_empty() {
+                    break;
+                }
+                inside.extend(more);
+            }
+            let mut parties = Vec::new();
+            let mut after = String::new();
+            loop {
+                let page = relying_party::list(tx, tenant, &after, LISTED)?;
+                let Some(last) = page.last() else {
+                    return Ok(Some(parties));
+                };
+                after = last.party.name.to_string();
+                let here = page
+                    .into_iter()
+                    .filter(|known| inside.contains(&known.party.site));
+                parties.extend(here);
+            }
+        });
+        let found = found.await?;
+        found.ok_or_else(|| {
+            let what = format!("site {site}");
+            Refusal::NotFound { what }.into()
+        })
+    }
+
+    /// Makes and keeps what each of these should hold until the end of the pack. The items are on the
+    /// shelf for as long as the turn to make offers is held.
+    async fn parts(
+        &self,
+        actor: &Actor,
+        parties: Vec<Known>,
+        terms: PackTerms,
+        now: Time,
+    ) -> Result<Vec<Part>, Rejection> {
+        let key = self
+            .key(FEED_KEY)
+            .ok_or_else(|| FaultCause::NoKey(FEED_KEY.to_owned()))?;
+        let wanted = self.followers(parties, now)?;
+        let snapshot = self.snapshot();
+        let until = now.plus(terms.close_s);
+        let document = self.policy_document()?;
+        let mut lasting: HashMap<Slug, Vec<Item>> = HashMap::new();
+        let (mut parts, mut new) = (Vec::new(), Vec::new());
+        for Wanted { known, feed } in wanted {
+            let PackTerms {
+                warn_s,
+                restrict_s,
+                close_s,
+                receipt_within_s,
+            } = terms;
+            let ladder = Ladder::new(warn_s, restrict_s, close_s, known.party.criticality);
+            if !ladder.is_sound() || receipt_within_s <= 0 {
+                let what = "warn, restrict and close must climb and end within a year, and a receipt \
+                            needs time";
+                return Err(bad(what));
+            }
+            let trust = self
+                .store()
+                .glance(|tx| super::bundle(tx, &snapshot, &known.party))?;
+            let mut items = vec![self.shelve(ItemKind::Bundle, "trust", trust.pem().as_bytes())?];
+            for issuer in snapshot.issuers.iter() {
+                if !trust.holds(&issuer.certificate) {
+                    continue;
+                }
+                // Signed once, however many hold it.
+                if !lasting.contains_key(&issuer.name) {
+                    let made = self.lasting_items(issuer, now, until).await?;
+                    lasting.insert(issuer.name.clone(), made);
+                }
+                items.extend(lasting.get(&issuer.name).into_iter().flatten().cloned());
+            }
+            let rules = rules::rules(&snapshot.policy, &document, &known.party)
+                .ok_or(FaultCause::Corrupt("policy document"))?;
+            items.push(self.shelve(ItemKind::Policy, "decisions", rules.as_bytes())?);
+            // A log that is not sealed yet has none.
+            if let Ok(checkpoint) = fs::read(log_directory(self.directory()).join("checkpoint")) {
+                items.push(self.shelve(ItemKind::Checkpoint, "log", &checkpoint)?);
+            }
+            let manifest = Manifest {
+                items,
+                ladder,
+                made: now,
+                party: known.party.name.clone(),
+                sequence: next_sequence(feed.map_or(0, |feed| feed.sequence), now),
+                valid_until: until,
+                version: VERSION,
             };
-            let tokens = token::of_party(tx, known.no, now)?;
-            let feed = feed::of(tx, known.no)?;
-            Ok(Some((Wanted { known, feed }, tokens.is_empty())))
+            let offer = self.new_offer(&key, &known, &manifest, &trust, Some(receipt_within_s))?;
+            parts.push(Part {
+                manifest,
+                note: offer.offer.note.clone(),
+            });
+            new.push(offer);
+        }
+        if self.keep_offers(actor, new, now).await? != parts.len() {
+            let what = "another manifest was offered meanwhile; export again".to_owned();
+            return Err(Refusal::Conflict { what }.into());
+        }
+        Ok(parts)
+    }
+
+    fn shelved(&self, item: &Item) -> Result<Vec<u8>, FaultCause> {
+        fs::read(item_path(self.directory(), item.sha256)).map_err(|error| FaultCause::File {
+            doing: "reading an item of a feed",
+            error,
+        })
+    }
+
+    fn policy_document(&self) -> Result<String, Rejection> {
+        let tenant = self.tenant();
+        let found = self
+            .store()
+            .glance(|tx| tenure_store::policy::current(tx, tenant))?;
+        let (_, document) = found.ok_or(FaultCause::Corrupt("policy: there is none"))?;
+        Ok(document)
+    }
+
+    /// These with their feeds; a token must be bound to each.
+    fn followers(&self, parties: Vec<Known>, now: Time) -> Result<Vec<Wanted>, Rejection> {
+        let (wanted, without) = self.store().glance(|tx| {
+            let (mut wanted, mut without) = (Vec::new(), Vec::new());
+            for known in &parties {
+                if token::of_party(tx, known.no, now)?.is_empty() {
+                    without.push(known.party.name.to_string());
+                }
+                let feed = feed::of(tx, known.no)?;
+                let known = known.clone();
+                wanted.push(Wanted { known, feed });
+            }
+            Ok::<_, StoreError>((wanted, without))
         })?;
-        match found {
-            Some((wanted, false)) => Ok(wanted),
-            Some((_, true)) => Err(Refusal::Conflict {
+        match without.first() {
+            None => Ok(wanted),
+            Some(first) => Err(Refusal::Conflict {
                 what: format!(
-                    "no token is bound to {party}, and its receipts are sealed with one; make it with \
-                     `tenure feed connect {party}`"
+                    "no token is bound to {}, and receipts are sealed with one; make it with `tenure \
+                     feed connect {first}`",
+                    without.join(", ")
                 ),
             }
             .into()),
-            None => Err(Refusal::NotFound {
-                what: format!("relying party {party}"),
-            }
-            .into()),
         }
+    }
+
+    /// An issuer's list, and its filter if it has one, that may be used until `until`.
+    async fn lasting_items(
+        &self,
+        issuer: &Arc<Issuer>,
+        now: Time,
+        until: Time,
+    ) -> Result<Vec<Item>, Rejection> {
+        let name = issuer.name.as_str();
+        let (list, epoch) = self.lasting_list(issuer, now, until).await?;
+        let mut list = self.shelve(ItemKind::Crl, name, &list)?;
+        list.epoch = epoch;
+        let mut items = vec![list];
+        let key = self.key(&issuer.key);
+        if let (IssuerKind::Issuing, Some(key)) = (issuer.kind, key) {
+            let (filter, epoch) = self.sign_lasting_filter(issuer, &key, now, until).await?;
+            let mut filter = self.shelve(ItemKind::Filter, name, &filter)?;
+            filter.epoch = epoch;
+            items.push(filter);
+        }
+        Ok(items)
     }
 
     /// An issuer's list that may be used until `until`, and the epoch that it renders.

@@ -8,6 +8,7 @@
 //! DIR/sets/N/bundle.pem    whom to trust
 //! DIR/sets/N/crl.pem       every list, in PEM one after another, for servers that want one file
 //! DIR/sets/N/crl/, filter/ the lists and filters by issuer
+//! DIR/sets/N/policy.toml   what the policy says of decisions here, if it came by a pack
 //! ```
 //!
 //! A set is complete and durable before its number is remembered, the number is durable before the

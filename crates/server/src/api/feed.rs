@@ -91,6 +91,15 @@ pub(super) fn routes() -> Vec<Route> {
         // Too large to be kept: asked for again, another one is made.
         .shows_a_secret(),
         Route::post(
+            "/sites/{name}/packs",
+            ChangeFleet,
+            "Make one pack for all relying parties at a site and at the sites inside it",
+            site_pack,
+        )
+        .takes::<SiteTerms>()
+        .answers_text(BYTES)
+        .shows_a_secret(),
+        Route::post(
             "/pack-receipts",
             Report,
             "Take a receipt that was carried back from a relying party",
@@ -346,7 +355,7 @@ async fn acknowledge(
 }
 
 /// What a pack is made for; what is left out takes its default.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Terms {
     /// From this age on somebody there is to be told, in seconds; 7 days if left out.
@@ -370,6 +379,33 @@ impl Default for Terms {
     }
 }
 
+impl From<Terms> for PackTerms {
+    fn from(terms: Terms) -> PackTerms {
+        let Terms {
+            warn_s,
+            restrict_s,
+            close_s,
+            receipt_within_s,
+        } = terms;
+        PackTerms {
+            warn_s,
+            restrict_s,
+            close_s,
+            receipt_within_s,
+        }
+    }
+}
+
+/// What a site's pack is made for.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct SiteTerms {
+    /// Relying parties at the site that are to be left out, by name.
+    except: Vec<String>,
+    /// How old it may grow, for each of them.
+    terms: Terms,
+}
+
 /// What a receipt said.
 #[derive(Serialize, ToSchema)]
 struct ReceiptTaken {
@@ -388,21 +424,25 @@ async fn pack(
     Json(terms): Json<Terms>,
 ) -> Result<Response, Problem> {
     let party = known(&desk, &name)?.party.name;
-    let Terms {
-        warn_s,
-        restrict_s,
-        close_s,
-        receipt_within_s,
-    } = terms;
-    let terms = PackTerms {
-        warn_s,
-        restrict_s,
-        close_s,
-        receipt_within_s,
-    };
     let made = desk
         .engine()
-        .export_pack(&caller.actor(), &party, terms)
+        .export_pack(&caller.actor(), &party, terms.into())
+        .await?;
+    Ok(answer(BYTES, made.octets))
+}
+
+async fn site_pack(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(SiteTerms { except, terms }): Json<SiteTerms>,
+) -> Result<Response, Problem> {
+    let site = word("site", &name)?;
+    let except = except.iter().map(|name| word("except", name));
+    let except = except.collect::<Result<Vec<Slug>, _>>()?;
+    let made = desk
+        .engine()
+        .export_site_pack(&caller.actor(), &site, &except, terms.into())
         .await?;
     Ok(answer(BYTES, made.octets))
 }

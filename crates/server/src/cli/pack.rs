@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tenure_domain::duration;
+use tenure_domain::feed::pack::Pack;
+use tenure_domain::feed::site::SitePack;
+use tenure_domain::feed::{Digest, Manifest};
+use tenure_domain::{Slug, duration};
+use tenure_tlog::Note;
 
 use super::api;
 use super::device::read_input;
@@ -16,18 +20,25 @@ use super::session::Session;
 pub enum Verb {
     /// Make a pack: whom to trust, what is revoked, and for how long that may be relied upon.
     Export(Export),
-    /// Take a receipt that came back: it says which pack is in use.
+    /// Take receipts that came back: each says which pack is in use.
     Receipt {
-        /// The file; `-` reads standard input.
-        file: PathBuf,
+        /// The files; `-` reads standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
 }
 
 #[derive(Debug, Args)]
 pub struct Export {
     /// The relying party.
-    #[arg(long, value_name = "NAME")]
-    party: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "site")]
+    party: Option<String>,
+    /// All relying parties at this site and at the sites inside it, in one file.
+    #[arg(long, value_name = "SITE", conflicts_with = "party")]
+    site: Option<String>,
+    /// Relying parties at the site that are to be left out; separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "site")]
+    except: Vec<String>,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -51,29 +62,23 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         Verb::Export(export) => {
             let octets = made(&export, session).await?;
             write(&export.out, &octets)?;
-            let hash = tenure_domain::feed::Digest::of(&octets);
-            let said = format!(
-                "{} holds what {} should trust and refuse. Carry it there and run\n  \
-                 tenure-agent pack import FILE --connection CONNECTION --into DIR --receipt RECEIPT\n\
-                 SHA-256 {hash}",
-                export.out.display(),
-                export.party
-            );
-            let item = json!({ "file": export.out, "party": export.party, "sha256": hash });
-            output.done(&said, &item)
+            said(&export, &octets, output)
         }
-        Verb::Receipt { file } => {
-            let octets = read_input(&file)?;
-            let api = session.api();
-            let taken = api
-                .post_bytes("/pack-receipts", "text/plain", octets)
-                .await?;
-            let text = |field: &str| match &taken[field] {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            let said = format!("{} uses number {}", text("name"), text("sequence"));
-            output.done(&said, &taken)
+        Verb::Receipt { files } => {
+            for file in files {
+                let octets = read_input(&file)?;
+                let api = session.api();
+                let taken = api
+                    .post_bytes("/pack-receipts", "text/plain", octets)
+                    .await?;
+                let text = |field: &str| match &taken[field] {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                let said = format!("{} uses number {}", text("name"), text("sequence"));
+                output.done(&said, &taken)?;
+            }
+            Ok(())
         }
     }
 }
@@ -83,8 +88,55 @@ async fn made(export: &Export, session: &Session) -> Result<Vec<u8>, Failure> {
         "warn_s": export.warn, "restrict_s": export.restrict, "close_s": export.close,
         "receipt_within_s": export.receipt_within,
     });
-    let path = format!("/feeds/{}/packs", api::segment(&export.party));
-    session.api().post_for_bytes(&path, &terms).await
+    let (path, body) = match (&export.site, &export.party) {
+        (Some(site), _) => (
+            format!("/sites/{}/packs", api::segment(site)),
+            json!({ "except": export.except, "terms": terms }),
+        ),
+        (None, party) => {
+            let party = api::segment(party.as_deref().unwrap_or_default());
+            (format!("/feeds/{party}/packs"), terms)
+        }
+    };
+    session.api().post_for_bytes(&path, &body).await
+}
+
+/// For whom a pack is, under which number.
+fn parts(octets: &[u8]) -> Vec<(Slug, i64)> {
+    let notes = match SitePack::split(octets) {
+        Ok(pack) => pack.notes().to_vec(),
+        Err(_) => Pack::split(octets)
+            .map(|pack| vec![pack.note()])
+            .unwrap_or_default(),
+    };
+    let manifest = |note: &&[u8]| {
+        let note = Note::parse(note).ok()?;
+        let manifest = Manifest::parse(note.text()).ok()?;
+        Some((manifest.party, manifest.sequence))
+    };
+    notes.iter().filter_map(manifest).collect()
+}
+
+fn said(export: &Export, octets: &[u8], output: &Output) -> Result<(), Failure> {
+    let hash = Digest::of(octets);
+    let parts = parts(octets);
+    let whom: Vec<_> = parts.iter().map(|(party, _)| party.to_string()).collect();
+    let said = format!(
+        "{} holds what {} should trust and refuse. Carry it there and run\n  \
+         tenure-agent pack import FILE --connection CONNECTION --into DIR --receipt RECEIPT\n\
+         SHA-256 {hash}",
+        export.out.display(),
+        whom.join(", ")
+    );
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(party, sequence)| json!({ "party": party, "sequence": sequence }))
+        .collect();
+    let item = json!({
+        "file": export.out, "party": export.party, "site": export.site, "parts": parts,
+        "sha256": hash,
+    });
+    output.done(&said, &item)
 }
 
 fn write(path: &Path, octets: &[u8]) -> Result<(), Failure> {

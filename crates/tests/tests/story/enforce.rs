@@ -332,7 +332,7 @@ fn g7_envoy_is_proven_and_caught() {
     });
 }
 
-fn envoy(place: &Place, port: u16, checking: Checking) -> Relying {
+pub(super) fn envoy(place: &Place, port: u16, checking: Checking) -> Relying {
     let crl = match checking {
         Checking::On => format!(
             "crl: {{ filename: {} }}, watched_directory: {{ path: {} }}",

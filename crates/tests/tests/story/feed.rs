@@ -223,6 +223,100 @@ fn hold(connection: &Connection, into: &Path) -> Holding {
     Holding::open(into, &connection.party, &connection.pinned().unwrap()).unwrap()
 }
 
+fn named(house: &House, place: &Place, name: &str) -> PathBuf {
+    register(house, name, Relying::port(), "tls", &place.pki.anchor, "45");
+    let file = place.directory.join(format!("{name}.feed.json"));
+    let out = file.display().to_string();
+    house.tell(&["feed", "connect", name, "--out", &out]);
+    file
+}
+
+/// One stick for a whole site: each relying party takes its own part, and each says so. Leaves out: what
+/// carries it.
+#[test]
+fn g11_o4_one_pack_serves_every_relying_party_of_a_site() {
+    let house = house();
+    let place = place(&house);
+    let names = ["gate", "line"];
+    let connections = names.map(|name| named(&house, &place, name));
+    let pack = place.path("hall.pack");
+    let mut export = vec!["pack", "export", "--site", "Hall 3", "--out", &pack];
+    register(
+        &house,
+        "cloud",
+        Relying::port(),
+        "tls",
+        &place.pki.anchor,
+        "45",
+    );
+    let refused = house.tenure(&export);
+    assert!(
+        text(&refused.stderr).contains("cloud"),
+        "no token, no receipt"
+    );
+    export.extend(["--except", "cloud"]);
+    let made = house.ask(&export);
+    let parts = made["parts"].as_array().unwrap();
+    assert_eq!([&parts[0]["party"], &parts[1]["party"]], names, "{made:#}");
+    let first = std::fs::read(&pack).unwrap();
+
+    let import = |connection: &Path, file: &Path| {
+        let connection = Connection::read(connection).unwrap();
+        let into = place.directory.join(format!("{}.d", connection.party));
+        let mut holding = hold(&connection, &into);
+        let opened = Opened::read(file, &connection)?;
+        opened.take_into(&mut holding, now())?;
+        let applied = holding.apply(None, now())?.unwrap();
+        Ok::<_, Error>((receipt(&connection, &applied), into, holding.status(now())?))
+    };
+    let mut receipts = Vec::new();
+    for (name, connection) in names.iter().zip(&connections) {
+        let (receipt, into, status) = import(connection, Path::new(&pack)).unwrap();
+        assert_eq!(status.rung, Rung::Fresh);
+        let current = into.join("current");
+        let policy = std::fs::read_to_string(current.join("policy.toml")).unwrap();
+        assert!(policy.contains(&format!("name = \"{name}\"")), "{policy}");
+        for file in [
+            "bundle.pem",
+            "crl.pem",
+            "crl/issuing-1.crl",
+            "filter/issuing-1.filter",
+        ] {
+            assert!(current.join(file).exists(), "{file}");
+        }
+        let receipt = place.write(&format!("{name}.receipt"), &receipt);
+        receipts.push(receipt.display().to_string());
+    }
+    house.tell(&["pack", "receipt", &receipts[0], &receipts[1]]);
+    for name in names {
+        let shown = house.ask(&["feed", "show", name]);
+        assert_eq!(
+            (&shown["way"], &shown["current"]),
+            (&"pack".into(), &true.into()),
+            "{shown:#}"
+        );
+    }
+
+    // A newer one is taken, then the older is refused; one that was touched anywhere is refused by all.
+    house.tell(&export);
+    import(&connections[0], Path::new(&pack)).unwrap();
+    let older = place.directory.join("older.pack");
+    std::fs::write(&older, &first).unwrap();
+    let refused = import(&connections[0], &older);
+    assert!(matches!(refused, Err(Error::Older { .. })));
+    let newest = std::fs::read(&pack).unwrap();
+    for at in [25, 60, 700, newest.len() / 2, newest.len() - 1] {
+        let mut forged = newest.clone();
+        forged[at] ^= 1;
+        std::fs::write(&older, forged).unwrap();
+        assert!(import(&connections[1], &older).is_err(), "octet {at}");
+    }
+    // One that it is not for.
+    let other = named(&house, &place, "other");
+    let refused = import(&other, Path::new(&pack));
+    assert!(matches!(refused, Err(Error::Pack { .. })));
+}
+
 /// G11 and O4 with a real server that nothing reaches but packs. Leaves out: the stick, the diode, and
 /// a prober of the site's own.
 #[test]

@@ -205,7 +205,7 @@ impl Engine {
     ) -> Result<usize, Rejection> {
         let parts = spec.to_seal().map_err(corrupt)?;
         let path = self.part_path(issuer, FilterPart::Delta(published.full.sequence()));
-        let der = Engine::seal_filter(key, parts, path).await?;
+        let der = Engine::sealed(key, parts, Some(path)).await?;
         let delta = Delta::from_der(&der).map_err(corrupt)?;
         let known = published.with_delta(&delta);
         self.lists().put_filter(issuer.name.clone(), known);
@@ -219,15 +219,7 @@ impl Engine {
         last: Option<&PublishedFilter>,
         now: Time,
     ) -> Result<usize, Rejection> {
-        let (no, from) = (issuer.no, issuer.certificate.validity().not_before);
-        let (epoch, body) = self
-            .store()
-            .read(move |tx| -> Result<_, Rejection> {
-                let to = covered::closed_to(tx, no)?;
-                let coverage = Coverage { from, to, at: now };
-                Ok((newest_epoch(tx, no)?, build(tx, no, coverage)?))
-            })
-            .await?;
+        let (epoch, body) = self.full_body(issuer, now).await?;
         let spec = FullSpec {
             issuer: issuer.public_key().hash(),
             signature: issuer.algorithm,
@@ -237,7 +229,7 @@ impl Engine {
             body: &body,
         };
         let path = self.part_path(issuer, FilterPart::Full);
-        let der = Engine::seal_filter(key, spec.to_seal(), path).await?;
+        let der = Engine::sealed(key, spec.to_seal(), Some(path)).await?;
         let full = Full::from_der(&der).map_err(corrupt)?;
         let known = PublishedFilter {
             full: Arc::new(full),
@@ -256,16 +248,52 @@ impl Engine {
         filter_path(self.directory(), issuer.name.as_str(), part)
     }
 
-    /// Signs and puts into place; a crash leaves the former file.
-    async fn seal_filter(key: &Key, parts: ToSeal, path: PathBuf) -> Result<Vec<u8>, Rejection> {
+    /// A full filter that may be used until `until`, and the epoch that it renders; for packs alone. It
+    /// has a number of the same sequence as the published ones.
+    pub(crate) async fn sign_lasting_filter(
+        &self,
+        issuer: &Issuer,
+        key: &Key,
+        now: Time,
+        until: Time,
+    ) -> Result<(Vec<u8>, i64), Rejection> {
+        let (epoch, body) = self.full_body(issuer, now).await?;
+        let spec = FullSpec {
+            issuer: issuer.public_key().hash(),
+            signature: issuer.algorithm,
+            sequence: next_sequence(self.published_filter(issuer).as_ref(), now),
+            epoch,
+            next_update: until,
+            body: &body,
+        };
+        let der = Engine::sealed(key, spec.to_seal(), None).await?;
+        Ok((der, i64::try_from(epoch).unwrap_or(0)))
+    }
+
+    /// What a full filter says now, and of which epoch.
+    async fn full_body(&self, issuer: &Issuer, now: Time) -> Result<(u64, Body), Rejection> {
+        let (no, from) = (issuer.no, issuer.certificate.validity().not_before);
+        self.store()
+            .read(move |tx| -> Result<_, Rejection> {
+                let to = covered::closed_to(tx, no)?;
+                let coverage = Coverage { from, to, at: now };
+                Ok((newest_epoch(tx, no)?, build(tx, no, coverage)?))
+            })
+            .await
+    }
+
+    /// Signs, and puts into place where there is one; a crash leaves the former file.
+    async fn sealed(key: &Key, parts: ToSeal, path: Option<PathBuf>) -> Result<Vec<u8>, Rejection> {
         let key = key.clone();
         let sign = move || -> Result<Vec<u8>, Rejection> {
             let signature = key.sign_filter(&parts)?;
             let der = parts.with_signature(&signature).map_err(corrupt)?;
-            replace_file(&path, &der).map_err(|error| FaultCause::File {
-                doing: "publishing a revocation filter",
-                error,
-            })?;
+            if let Some(path) = path {
+                replace_file(&path, &der).map_err(|error| FaultCause::File {
+                    doing: "publishing a revocation filter",
+                    error,
+                })?;
+            }
             Ok(der)
         };
         tokio::task::spawn_blocking(sign)

@@ -184,7 +184,10 @@ const VERBS: &[(&str, &[&str])] = &[
     ("feed list", &["GET /feeds"]),
     ("feed show", &["GET /feeds/{name}"]),
     ("feed key", &["GET /feed-key"]),
-    ("pack export", &["POST /feeds/{name}/packs"]),
+    (
+        "pack export",
+        &["POST /feeds/{name}/packs", "POST /sites/{name}/packs"],
+    ),
     ("pack receipt", &["POST /pack-receipts"]),
     ("hook add", &["POST /hooks"]),
     ("hook edit", &["GET /hooks/{name}", "POST /hooks"]),
