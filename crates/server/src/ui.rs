@@ -22,6 +22,7 @@ mod asked;
 mod blast;
 mod certificate;
 mod chart;
+mod compromise;
 mod decision;
 mod device;
 mod drill;
@@ -105,6 +106,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/enforcement", get(enforcement::show))
         .route("/hooks", get(hook::list))
         .route("/blast-radius", get(blast::show))
+        .route("/compromises", get(compromise::list))
+        .route("/compromises/{no}", get(compromise::show))
         .route("/drills", get(drill::list))
         .route("/drills/{no}", get(drill::show))
         .route("/trust-graph", get(graph::show))

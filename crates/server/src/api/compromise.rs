@@ -327,36 +327,41 @@ async fn withdraw(
 
 /// A list of keys that others know.
 #[derive(Serialize, ToSchema)]
-struct KeyListItem {
+pub(crate) struct KeyListItem {
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// How many of its keys are blocked for it.
-    keys: u64,
+    pub(crate) keys: u64,
     /// How many of our certificates held one when it came.
-    held: u64,
+    pub(crate) held: u64,
     /// When its first keys came (RFC 3339).
-    first: String,
+    pub(crate) first: String,
     /// When its last keys came (RFC 3339).
-    last: String,
+    pub(crate) last: String,
 }
 
 async fn lists(
     State(desk): State<Desk>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<KeyListItem>>, Problem> {
+    key_lists(&desk, paging).await.map(Json)
+}
+
+/// One page of lists of known keys, by name.
+pub(crate) async fn key_lists(desk: &Desk, paging: Paging) -> Result<Page<KeyListItem>, Problem> {
     let (tenant, limit) = (desk.engine().tenant(), paging.limit());
     let after = paging.cursor.unwrap_or_default();
     let found = desk
         .read(move |tx| blocked_key::lists(tx, tenant, &after, limit))
         .await?;
     let page = Page::up_to(limit, found, |list| list.name.clone());
-    Ok(Json(page.map(|list| KeyListItem {
+    Ok(page.map(|list| KeyListItem {
         name: list.name.to_string(),
         keys: list.keys,
         held: list.held,
         first: list.first.to_string(),
         last: list.last.to_string(),
-    })))
+    }))
 }
 
 /// Which list.

@@ -20,12 +20,13 @@ pub(super) enum Part {
     Enforcement,
     Hooks,
     Blast,
+    Compromises,
     Drills,
     Decisions,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 13] = [
+const PARTS: [(Part, &str, &str); 14] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
@@ -36,6 +37,7 @@ const PARTS: [(Part, &str, &str); 13] = [
     (Part::Enforcement, "/enforcement", "Enforcement"),
     (Part::Hooks, "/hooks", "Hooks"),
     (Part::Blast, "/blast-radius", "Blast radius"),
+    (Part::Compromises, "/compromises", "Compromises"),
     (Part::Drills, "/drills", "Drills"),
     (Part::Decisions, "/decisions", "Decisions"),
     (Part::Issuers, "/issuers", "Issuers"),
@@ -145,7 +147,7 @@ pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
         "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand"
         | "withdrawn" | "passed" | "active" | "accepted" | "ready" | "meant" | "trusted"
-        | "delivering" => "good",
+        | "delivering" | "done" => "good",
         "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing"
         | "exposed" | "failed" | "unknown" | "not-meant" | "out-of-scope" | "untrusted" => "bad",
         "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer"

@@ -20,10 +20,11 @@ use super::session::LIFE_S;
 use crate::api::fleet::day_name;
 use crate::api::tests::house::{House, Reply};
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "/trust-graph",
     "/blast-radius",
     "/blast-radius?kind=issuer&name=issuing-1",
+    "/compromises",
     "/drills",
     "/",
     "/devices",
@@ -607,4 +608,34 @@ async fn a_rollover_and_a_trust_store_are_shown_with_what_stands_in_the_way() {
     let step = serde_json::json!({ "why": "x" });
     let step = house.post("/issuers/issuing-1/rollover/jump", step).await;
     assert_eq!(step.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_compromise_is_shown_with_whom_it_concerns_and_how_far_it_is_mended() {
+    let house = House::furnished().await;
+    let held = house.enrolled("pump-1").await;
+    let browser = Browser::signed_in(&house, &house.token(Role::Auditor).await).await;
+    let none = browser.page("/compromises").await;
+    assert!(none.contains("None was reported"), "{none}");
+    let key = held.cert.public_key().hash().to_string();
+    let body = json!({ "kind": "key", "name": key, "why": "<b>found</b> on a stick" });
+    house.post("/compromises", body).await.ok();
+    let list = browser.page("/compromises").await;
+    assert!(
+        list.contains("&lt;b&gt;found&lt;/b&gt; on a stick"),
+        "{list}"
+    );
+    assert!(list.contains("/compromises/1"), "{list}");
+    let shown = browser.page("/compromises/1").await;
+    assert!(shown.contains(&key), "{shown}");
+    assert!(shown.contains("It is blocked"), "{shown}");
+    // The one device has lost its only certificate, so that its wave is the one whose turn it is.
+    let wave = between(&shown, "id=\"waves\"", "</table>");
+    assert!(wave.contains(">now<") && wave.contains("0 of 1"), "{wave}");
+    assert!(
+        shown.contains("/blast-radius?kind=key&amp;name="),
+        "{shown}"
+    );
+    let missing = browser.get("/compromises/2").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
 }
