@@ -232,6 +232,11 @@ impl Figures {
                 Some((labels, (seconds_to(list.next_update) / 86_400.0).floor()))
             })
             .collect();
+        let covers = snapshot.issuers.iter().filter_map(|issuer| {
+            let filter = self.engine.published_filter(issuer)?;
+            let labels = vec![("issuer", issuer.name.to_string())];
+            Some((labels, seconds_since(filter.full().body().coverage().to)))
+        });
         let lags = self.engine.publication_lag()?.into_iter();
         let lags = lags.map(|lag| {
             let rendering = ("rendering", lag.rendering.to_string());
@@ -314,6 +319,12 @@ impl Figures {
                 "crl_remaining",
                 "Time until an issuer's list may not be used any more",
                 crl_left,
+            )
+            .seconds(),
+            gauge(
+                "filter_covers_age",
+                "How old a certificate must be for its issuer's filter to speak of it",
+                covers.collect(),
             )
             .seconds(),
             gauge(

@@ -394,6 +394,7 @@ async fn doctor_and_metrics_say_how_it_is() {
         "tenure_certificates{status=\"issued\"}",
         "tenure_next_expiry_seconds{class=\"pump\"}",
         "tenure_crl_age_seconds{issuer=\"issuing-1\"}",
+        "tenure_filter_covers_age_seconds{issuer=\"issuing-1\"}",
         "tenure_root_crl_remaining_days{issuer=\"root\"} 365.0",
         "tenure_log_lag_events 0.0",
         "tenure_asks_waiting 0.0",
