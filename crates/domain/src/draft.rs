@@ -143,6 +143,11 @@ impl Grant {
                 extensions.ca = CaConstraint::Ca { path_len: Some(0) };
                 extensions.key_usage = KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN;
             }
+            ProfileKind::CrossCa => {
+                // The other root's issuing CAs, and nothing below them.
+                extensions.ca = CaConstraint::Ca { path_len: Some(1) };
+                extensions.key_usage = KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN;
+            }
             ProfileKind::RootCa => {
                 extensions.ca = CaConstraint::Ca { path_len: None };
                 extensions.key_usage = KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN;
@@ -177,6 +182,7 @@ impl ProfileKind {
             ProfileKind::OcspSigner => LintProfile::OcspSigner,
             ProfileKind::IssuingCa => LintProfile::Ca,
             ProfileKind::RootCa => LintProfile::RootCa,
+            ProfileKind::CrossCa => LintProfile::CrossCa,
             // Relying parties are to see what they see of devices.
             ProfileKind::Canary => LintProfile::LDevId,
         }

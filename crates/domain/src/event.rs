@@ -318,6 +318,13 @@ pub enum Event {
         issuer: String,
         replaces: String,
     },
+    /// The key of a root was certified by another root.
+    RootCrossCertified {
+        by: String,
+        issuer: String,
+        #[serde(with = "text::serial")]
+        serial: Serial,
+    },
     IssuerMoved {
         exceptions: Vec<String>,
         from: IssuerState,
@@ -561,6 +568,7 @@ kinds! {
     AnchorRegistered = "anchor-registered" = 124,
     AnchorPruned = "anchor-pruned" = 125,
     AnchorRestored = "anchor-restored" = 126,
+    RootCrossCertified = "root-cross-certified" = 127,
     PolicyApplied = "policy-applied" = 62,
     TokenCreated = "token-created" = 63,
     TokenRevoked = "token-revoked" = 64,

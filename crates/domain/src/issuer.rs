@@ -30,6 +30,16 @@ words! {
     }
 }
 
+/// The key of a root, certified by another root, so that whoever trusts only the other comes to trust what
+/// is below this one (RFC 9810 section 4.4). Signed by the older it is NewWithOld, by the newer OldWithNew.
+#[derive(Debug, Clone)]
+pub struct CrossCertificate {
+    /// The root that signed it.
+    pub by: IssuerNo,
+    /// The certificate.
+    pub certificate: Cert,
+}
+
 /// One issuer.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -51,6 +61,8 @@ pub struct Issuer {
     pub certificate: Cert,
     /// The certificates above it, nearest first, ending in the anchor; empty for a root.
     pub chain: Vec<Cert>,
+    /// A root's key certified by other roots, those withdrawn left out; empty for any other issuer.
+    pub cross: Vec<CrossCertificate>,
     /// The name of its key in the key directory.
     pub key: String,
     /// Which algorithm it signs with.

@@ -27,6 +27,8 @@ words! {
         RootCa = "root-ca" = 6,
         /// A canary: an identity made to be tried, authorised for nothing.
         Canary = "canary" = 7,
+        /// The key of one root, certified by another (RFC 9810 section 4.4).
+        CrossCa = "cross-ca" = 8,
     }
     /// What a device certificate may be used for.
     Usage ("usage") {
@@ -55,6 +57,7 @@ impl ProfileKind {
             | ProfileKind::OcspSigner
             | ProfileKind::IssuingCa
             | ProfileKind::RootCa
+            | ProfileKind::CrossCa
             | ProfileKind::Canary => false,
         }
     }

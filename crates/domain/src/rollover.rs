@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tenure_x509::Time;
+use tenure_x509::{Cert, Time};
 
 use crate::canary::{Canary, Reception};
 use crate::device::Criticality;
@@ -54,16 +54,17 @@ pub const QUIET_S: i64 = 86_400;
 impl IssuerState {
     /// Whether an issuer in this state signs certificates of this kind. Only an active one signs for
     /// devices; all sign what proves and publishes: canaries, and the responder that answers for
-    /// what they signed before.
+    /// what they signed before. A root that is to come signs the issuing CAs by which it is tried, and
+    /// one that goes still says who follows it.
     pub fn signs(self, kind: ProfileKind) -> bool {
+        let proves = matches!(kind, ProfileKind::Canary | ProfileKind::OcspSigner);
         match self {
             IssuerState::Active => true,
-            IssuerState::Prepared
-            | IssuerState::Distributed
-            | IssuerState::Tainted
-            | IssuerState::Removed => {
-                matches!(kind, ProfileKind::Canary | ProfileKind::OcspSigner)
+            IssuerState::Prepared | IssuerState::Distributed => {
+                proves || matches!(kind, ProfileKind::IssuingCa | ProfileKind::CrossCa)
             }
+            IssuerState::Tainted => proves || kind == ProfileKind::CrossCa,
+            IssuerState::Removed => proves,
         }
     }
 
@@ -109,6 +110,41 @@ pub fn line_of_name(issuers: &[Arc<Issuer>], name: &Slug) -> Option<IssuerNo> {
 pub fn is_of_lines(issuers: &[Arc<Issuer>], named: &[Slug], issuer: &Issuer) -> bool {
     let line = Some(line_of(issuers, issuer));
     named.is_empty() || named.iter().any(|name| line_of_name(issuers, name) == line)
+}
+
+/// The root above an issuer; of a root, itself. A house may have several, one for each trust domain and
+/// one that follows another.
+pub fn root_of<'a>(issuers: &'a [Arc<Issuer>], issuer: &Issuer) -> Option<&'a Arc<Issuer>> {
+    let top = issuer.chain.last().unwrap_or(&issuer.certificate);
+    issuers
+        .iter()
+        .find(|known| known.kind == IssuerKind::Root && known.certificate.der() == top.der())
+}
+
+/// The issuers below a root, whatever their state.
+pub fn below<'a>(
+    issuers: &'a [Arc<Issuer>],
+    root: &'a Issuer,
+) -> impl Iterator<Item = &'a Arc<Issuer>> {
+    issuers.iter().filter(|issuer| {
+        issuer.kind != IssuerKind::Root
+            && root_of(issuers, issuer).is_some_and(|above| above.no == root.no)
+    })
+}
+
+/// The cross-certificates by which other roots that are carried stand for the root above this issuer.
+pub fn cross_certificates<'a>(
+    issuers: &'a [Arc<Issuer>],
+    issuer: &Issuer,
+) -> impl Iterator<Item = &'a Cert> {
+    let root = root_of(issuers, issuer).filter(|root| root.state.is_carried());
+    let cross = root.into_iter().flat_map(|root| &root.cross);
+    cross
+        .filter(|cross| {
+            let mut signers = issuers.iter();
+            signers.any(|signer| signer.no == cross.by && signer.state.is_carried())
+        })
+        .map(|cross| &cross.certificate)
 }
 
 /// The issuing CAs that a relying party for these issuers is meant to trust now, oldest first: the
@@ -167,6 +203,36 @@ pub enum Blocked {
         /// When the last was.
         last: Time,
     },
+    /// Identities for life of it are in force, and none of them ever ends.
+    ForLife {
+        /// The issuer.
+        issuer: Slug,
+        /// How many, counted up to a limit.
+        count: u64,
+    },
+    /// The root above it has not come so far.
+    RootBehind {
+        /// The root.
+        root: Slug,
+        /// Where it is.
+        state: IssuerState,
+        /// The step.
+        step: Step,
+    },
+    /// An issuer below the root has not come so far.
+    Below {
+        /// The issuer.
+        issuer: Slug,
+        /// Where it is.
+        state: IssuerState,
+    },
+    /// Another root still stands for it.
+    Cross {
+        /// The root that signed the cross-certificate.
+        by: Slug,
+        /// The serial of the cross-certificate.
+        serial: String,
+    },
 }
 
 impl fmt::Display for Blocked {
@@ -207,6 +273,26 @@ impl fmt::Display for Blocked {
                 f,
                 "a service reported a certificate of it in use at {last}; a day must pass without \
                  any, because whoever uses one would be shut out"
+            ),
+            Blocked::ForLife { issuer, count } => write!(
+                f,
+                "identities for life of {issuer} are in force ({count}) and never end; it stays tainted, \
+                 signs nothing new, and is kept to verify them"
+            ),
+            Blocked::RootBehind { root, state, step } => write!(
+                f,
+                "the root {root} above it is {state}; it comes along when the root goes on (`tenure \
+                 issuer rollover {step} {root}`)"
+            ),
+            Blocked::Below { issuer, state } => write!(
+                f,
+                "{issuer} below it is {state}; it has to be tainted first (`tenure issuer rollover \
+                 taint {issuer}`)"
+            ),
+            Blocked::Cross { by, serial } => write!(
+                f,
+                "whoever trusts {by} still trusts it, by a cross-certificate; revoke that (`tenure cert \
+                 revoke {by}/{serial}`) and sign the list anew (`tenure issuer crl-refresh {by}`)"
             ),
         }
     }
@@ -264,6 +350,22 @@ pub fn line_allows(
     step: Step,
     succession: Succession,
 ) -> Result<(), Blocked> {
+    if issuer.kind != IssuerKind::Root
+        && let Some(root) = root_of(issuers, issuer)
+    {
+        let is_far_enough = match step {
+            Step::Distribute => root.state.is_carried(),
+            Step::Activate => root.state == IssuerState::Active,
+            Step::Back | Step::Taint | Step::Remove => true,
+        };
+        if !is_far_enough {
+            return Err(Blocked::RootBehind {
+                root: root.name.clone(),
+                state: root.state,
+                step,
+            });
+        }
+    }
     let successor = || {
         let mut found = issuers.iter();
         found.find(|known| known.replaces == Some(issuer.no) && known.state != IssuerState::Removed)

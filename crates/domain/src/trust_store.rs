@@ -172,7 +172,7 @@ pub struct Meant {
     pub issuer: Slug,
     /// Its certificate.
     pub fingerprint: Fingerprint,
-    /// The certificates above it, the root last.
+    /// The certificates above it, and what other roots certified of its root.
     pub above: Vec<Fingerprint>,
     /// Where it is.
     pub state: IssuerState,

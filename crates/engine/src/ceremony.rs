@@ -2,6 +2,7 @@
 //! the first operator.
 
 mod addition;
+mod root;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tenure_domain::Refusal;
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::ids::{IssuerNo, Slug, Title};
-use tenure_domain::issuer::IssuerKind;
+use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
 use tenure_domain::registry::{Class, Owner, Renewability, Service, Site};
@@ -19,6 +20,7 @@ use tenure_store::{LogState, Store, Tx, certificate, device, issuer, registry};
 use tenure_x509::{Cert, SanName};
 
 pub use addition::{NewIssuerKeys, Purpose, responder_key_name};
+pub use root::Cross;
 
 use crate::change::Changed;
 use crate::duty::publish::{List, ROOT_CRL_LIFE_S};
@@ -41,6 +43,7 @@ pub(crate) const OCSP_PROFILE: &str = "tenure-ocsp";
 const ISSUING_PROFILE: &str = "tenure-issuing-ca";
 const IDEVID_PROFILE: &str = "tenure-idevid-ca";
 const ROOT_PROFILE: &str = "tenure-root-ca";
+const CROSS_PROFILE: &str = tenure_store::issuer::CROSS_PROFILE;
 
 /// Into how many parts the revocation list of an issuer of identities for life is cut: they stay on it
 /// for good, and few are ever withdrawn.
@@ -303,21 +306,22 @@ impl Engine {
         self.reload().await
     }
 
-    /// Signs the root's revocation lists over its issuing CAs, good for a year. Needs the root's
-    /// key, which is not there otherwise.
-    pub async fn sign_root_lists(&self, root: &Key) -> Result<(), Rejection> {
+    /// Signs the revocation lists of the root with this key over its issuing CAs, good for a year.
+    /// Needs the root's key, which is not there otherwise. Answers whose lists they are.
+    ///
+    /// # Errors
+    /// It is the key of no root of this house.
+    pub async fn sign_root_lists(&self, root: &Key) -> Result<Arc<Issuer>, Rejection> {
         let now = self.clock().now();
-        for issuer in self
-            .snapshot()
-            .issuers
-            .iter()
-            .filter(|issuer| issuer.kind == IssuerKind::Root)
-        {
-            for list in [List::Shard(0), List::Full] {
-                self.publish_list(issuer, root, list, 0, now, ROOT_CRL_LIFE_S)
-                    .await?;
-            }
+        let known = self.snapshot();
+        let issuer = addition::with_key(&known.issuers, root).ok_or_else(|| {
+            let what = format!("key {} is that of no root of this house", root.name());
+            Rejection::from(Refusal::BadRequest { what })
+        })?;
+        for list in [List::Shard(0), List::Full] {
+            self.publish_list(issuer, root, list, 0, now, ROOT_CRL_LIFE_S)
+                .await?;
         }
-        Ok(())
+        Ok(Arc::clone(issuer))
     }
 }

@@ -21,6 +21,7 @@ use crate::Engine;
 use crate::ceremony::HOUSE;
 use crate::fault::Rejection;
 use crate::revoke::Conflict;
+use crate::rollover::{self, Stopped};
 
 /// Who does what is done here without an operator.
 const DUTY: &str = "compromise";
@@ -136,8 +137,9 @@ impl Engine {
         Ok(no)
     }
 
-    /// Records that an issuer's key is in other hands. Nothing is withdrawn yet: devices move to another
-    /// issuer first, wave by wave.
+    /// Records that an issuer's key is in other hands: it signs nothing new from this moment on, though
+    /// nobody may sign in its place yet; a root takes what is below it along. Nothing is withdrawn yet:
+    /// devices move to another issuer first, wave by wave.
     pub async fn compromise_issuer(
         &self,
         actor: &Actor,
@@ -156,19 +158,26 @@ impl Engine {
             devices: blast.radius.devices.devices,
             certificates: blast.radius.certificates.all(),
         };
-        let actor = actor.clone();
+        let (actor, tenant, issuer) = (actor.clone(), self.tenant(), issuer.clone());
         let no = self
             .record(move |tx| {
                 let noted = compromise::add(tx, &new, &actor, now)?;
-                match noted {
-                    Noted::Known(_) => tx.excuse("the compromise is known"),
-                    Noted::New(no) => {
+                let stopped = rollover::stop(tx, tenant, &issuer, &new.why, &actor, now)?;
+                match (noted, stopped) {
+                    (Noted::Known(_), Stopped::Before) => tx.excuse("the compromise is known"),
+                    (Noted::Known(_), Stopped::Now) => {}
+                    (Noted::New(no), _) => {
                         finding::raise(tx, &to_move(&new, no), &actor, now)?;
                     }
                 }
                 Ok(noted.no())
             })
             .await?;
+        self.reload().await?;
+        if let Err(error) = self.renew_system().await {
+            // Nobody may sign in its place yet; the system duty will try again.
+            tracing::error!(duty = "system", "{error}; it will be tried again");
+        }
         self.wake_integrate();
         Ok(no)
     }
@@ -445,12 +454,13 @@ fn to_move(new: &NewCompromise, no: CompromiseNo) -> NewFinding {
     NewFinding {
         matter: matter(CompromiseKind::Issuer, &new.what.name()),
         summary: format!(
-            "The key of issuer {} is in other hands ({}). {} devices rest on it. Point their profiles at \
-             another issuer, let them renew, and withdraw wave by wave; `tenure compromise show {no}` \
-             tells how far it is.",
+            "The key of issuer {} is in other hands ({}). It signs nothing new. {} devices rest on it. Let \
+             another take over (`tenure issuer rollover status {}` says what comes next), let them renew, \
+             and withdraw wave by wave; `tenure compromise show {no}` tells how far it is.",
             new.what.name(),
             new.why,
-            new.devices
+            new.devices,
+            new.what.name(),
         ),
         evidence: vec![format!("compromise {no}")],
         owner: None,

@@ -8,6 +8,7 @@ use tenure_domain::finding::{FindingKind, Matter, NewFinding, Subject};
 use tenure_domain::ids::{CertificateNo, DeviceId, Slug, Title};
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::{CertificateRow, Refusal, Status};
+use tenure_store::issuer::CROSS_PROFILE;
 use tenure_store::{ReadTx, StoreError, Tx, certificate, device, finding, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
@@ -94,6 +95,10 @@ impl Engine {
         self.step(Step::Withdrawn);
         if done.changed > 0 {
             self.feeds().pace.withdrawn();
+        }
+        let is_cross = |row: &CertificateRow| row.profile.as_str() == CROSS_PROFILE;
+        if done.certificates.iter().any(is_cross) {
+            self.reload().await?;
         }
         for _ in 0..done.changed {
             self.counters().revoked.inc();

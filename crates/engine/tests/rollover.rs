@@ -8,15 +8,16 @@ use tenure_domain::canary::{Canary, ProbeScope, Reception, Round, Trial};
 use tenure_domain::certificate::StatusChange;
 use tenure_domain::change::{Change, IssuerMove};
 use tenure_domain::device::Criticality;
-use tenure_domain::issuer::IssuerState;
+use tenure_domain::issuer::{Issuer, IssuerState};
 use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
 use tenure_domain::rollover::{Step, Succession};
 use tenure_domain::{Refusal, TenantId};
-use tenure_engine::ceremony::{NewIssuerKeys, Purpose};
+use tenure_engine::ceremony::{Cross, NewIssuerKeys, Purpose};
 use tenure_engine::signer::Doors;
 use tenure_engine::store::relying_party;
 use tenure_engine::{Observation, Rejection};
-use tenure_x509::{KeyKind, Reason};
+use tenure_x509::path::{self, Purpose as Use};
+use tenure_x509::{Cert, KeyKind, Reason};
 
 const FLEET: TenantId = TenantId::DEFAULT;
 
@@ -361,4 +362,163 @@ async fn r3_an_issuer_whose_key_is_stolen_is_stopped_at_once_and_followed_under_
     past.await.unwrap();
     let got = issued(house.enroll("pump-1", &secret, &key).await);
     assert_eq!(got.row.issuer_name.as_str(), "issuing-2");
+}
+
+async fn revoked(house: &House, target: tenure_engine::Target) {
+    let ask = tenure_engine::RevokeAsk {
+        actor: house.admin.clone(),
+        target,
+        change: StatusChange::Revoke {
+            reason: Reason::Superseded,
+            invalidity: None,
+        },
+    };
+    house.engine.revoke(ask).await.unwrap();
+}
+
+async fn root_begun(cross: Cross) -> House {
+    let house = House::found().await;
+    let former = house.engine.key("root").unwrap();
+    let new = key("root-2", Doors::ISSUER, KeyKind::P256);
+    // Cut off anywhere, the same again finishes it.
+    for _ in 0..2 {
+        let follows = "root".parse().unwrap();
+        house.engine.add_root(&new, Some(&follows)).await.unwrap();
+        let crossed = house.engine.cross_certify(&former, &new, cross).await;
+        crossed.unwrap();
+        for under in house.engine.to_be_followed(&follows) {
+            let name = under.name.as_str().replace('1', "2");
+            let follow = Purpose::Follow(under.name.clone());
+            let mut keys = new_keys(&name);
+            keys.responder = keys.responder.filter(|_| name != "idevid-2");
+            house.engine.add_issuer(follow, keys, &new).await.unwrap();
+        }
+    }
+    house
+}
+
+fn issuer(house: &House, name: &str) -> std::sync::Arc<Issuer> {
+    let snapshot = house.engine.snapshot();
+    let mut issuers = snapshot.issuers.iter();
+    issuers.find(|i| i.name.as_str() == name).unwrap().clone()
+}
+
+/// RFC 9810 section 4.4: who trusts only the former root reaches what is below the new one through
+/// NewWithOld, and who trusts only the new one what is below the former through OldWithNew.
+#[tokio::test]
+async fn cross_certificates_lead_from_each_root_to_the_other() {
+    let house = root_begun(Cross::Both).await;
+    let [former, new, old_ca, new_ca] =
+        ["root", "root-2", "issuing-1", "issuing-2"].map(|name| issuer(&house, name));
+    assert_eq!(new_ca.chain.last().unwrap().der(), new.certificate.der());
+    assert_ne!(former.subject(), new.subject());
+    let (new_with_old, old_with_new) = (&new.cross[..], &former.cross[..]);
+    assert_eq!((new_with_old.len(), old_with_new.len()), (1, 1));
+    let (new_with_old, old_with_new) = (&new_with_old[0], &old_with_new[0]);
+    assert_eq!((new_with_old.by, old_with_new.by), (former.no, new.no));
+    let now = house.clock.now();
+    let leads = |ca: &Issuer, cross: Option<&Cert>, anchor: &Issuer| {
+        let between: Vec<Cert> = cross.into_iter().cloned().collect();
+        let anchors = [anchor.certificate.clone()];
+        path::validate(&ca.certificate, &between, &anchors, now, Use::Issuing).is_ok()
+    };
+    assert!(leads(&new_ca, Some(&new_with_old.certificate), &former));
+    assert!(leads(&old_ca, Some(&old_with_new.certificate), &new));
+    assert!(!leads(&new_ca, None, &former) && !leads(&old_ca, None, &new));
+    assert!(!leads(&new_ca, Some(&old_with_new.certificate), &former));
+    for cross in [new_with_old, old_with_new] {
+        assert_eq!(cross.certificate.path_len(), Some(1));
+        assert!(cross.certificate.validity().not_after < now.plus(3 * 365 * 86_400));
+    }
+
+    // A stolen root is stood for by nobody.
+    let house = root_begun(Cross::NewWithOld).await;
+    assert_eq!(issuer(&house, "root").cross.len(), 0);
+    assert_eq!(issuer(&house, "root-2").cross.len(), 1);
+}
+
+#[tokio::test]
+async fn i2_a_root_takes_what_is_below_it_along_and_goes_only_when_nothing_needs_it() {
+    let house = root_begun(Cross::Both).await;
+    for name in ["broker", "gate"] {
+        party(&house, name, Criticality::Safety).await;
+    }
+    house.enrolled("pump-1").await;
+    let both = |root: IssuerState, below: IssuerState| {
+        assert_eq!(
+            (state(&house, "root-2"), state(&house, "issuing-2")),
+            (root, below)
+        );
+    };
+    both(IssuerState::Prepared, IssuerState::Prepared);
+    for ahead in [Step::Distribute, Step::Activate] {
+        let why = step(&house, "issuing-2", ahead, "").await.unwrap_err();
+        assert!(why.contains("root-2") || why.contains("only a"), "{why}");
+    }
+    step(&house, "root-2", Step::Distribute, "").await.unwrap();
+    both(IssuerState::Distributed, IssuerState::Distributed);
+    let activate = Step::Activate;
+    assert!(step(&house, "issuing-2", activate, "").await.is_err());
+    seen(
+        &house,
+        "broker",
+        Canary::Incoming,
+        "issuing-2",
+        Reception::Accepted,
+    )
+    .await;
+    let why = step(&house, "root-2", activate, "now").await.unwrap_err();
+    assert!(why.contains("not: gate"), "{why}");
+    seen(
+        &house,
+        "gate",
+        Canary::Incoming,
+        "issuing-2",
+        Reception::Accepted,
+    )
+    .await;
+    step(&house, "root-2", activate, "").await.unwrap();
+    both(IssuerState::Active, IssuerState::Active);
+    assert_eq!(issuer_of_next(&house, "pump-2").await, "issuing-2");
+    step(&house, "root-2", Step::Back, "a doubt").await.unwrap();
+    both(IssuerState::Distributed, IssuerState::Distributed);
+    assert_eq!(issuer_of_next(&house, "pump-3").await, "issuing-1");
+    step(&house, "root-2", activate, "").await.unwrap();
+
+    step(&house, "root", Step::Taint, "it is followed")
+        .await
+        .unwrap();
+    assert_eq!(state(&house, "issuing-1"), IssuerState::Tainted);
+    let why = step(&house, "root", Step::Remove, "").await.unwrap_err();
+    assert!(why.contains("pump-1"), "{why}");
+    for id in ["pump-1", "pump-3"] {
+        let device = tenure_engine::Target::Device(id.parse().unwrap());
+        revoked(&house, device).await;
+    }
+    house.pass(1);
+    let why = step(&house, "root", Step::Remove, "").await.unwrap_err();
+    assert!(why.contains("0 of 2 critical"), "{why}");
+    for name in ["broker", "gate"] {
+        seen(
+            &house,
+            name,
+            Canary::Outgoing,
+            "issuing-1",
+            Reception::Refused,
+        )
+        .await;
+    }
+    let why = step(&house, "root", Step::Remove, "").await.unwrap_err();
+    assert!(why.contains("tenure cert revoke root-2/"), "{why}");
+    let cross = issuer(&house, "root").cross[0].certificate.serial().clone();
+    let cross = tenure_engine::Target::Certificate {
+        issuer: Some("root-2".parse().unwrap()),
+        serial: cross,
+    };
+    revoked(&house, cross).await;
+    assert_eq!(issuer(&house, "root").cross.len(), 0);
+    step(&house, "root", Step::Remove, "").await.unwrap();
+    assert_eq!(state(&house, "root"), IssuerState::Removed);
+    assert_eq!(state(&house, "issuing-1"), IssuerState::Removed);
+    assert_eq!(issuer_of_next(&house, "pump-4").await, "issuing-2");
 }

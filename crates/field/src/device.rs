@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -147,9 +147,47 @@ pub struct Keeper {
     place: Place,
     server: Url,
     label: Option<Label>,
+    known: RwLock<Known>,
+    turn: Mutex<()>,
+}
+
+/// What a device trusts: the roots it was given, and those it was led to from them.
+#[derive(Clone)]
+struct Known {
     trust: Trust,
     anchors: Vec<Cert>,
-    turn: Mutex<()>,
+}
+
+impl Known {
+    fn from_pem(pem: &str) -> Result<Known, Error> {
+        Ok(Known {
+            trust: Trust::from_pem(pem)?,
+            anchors: pem_certificates(pem).map_err(Error::Crypto)?,
+        })
+    }
+
+    /// The roots among these certificates that one which is known stands for (RFC 9810 section 4.4): its
+    /// certificate for the new root's key leads to what the device trusts already. A root that is known
+    /// is never given up here: the server may still be reached through it alone.
+    fn led_to<'a>(&self, certs: &'a [Cert]) -> Vec<&'a Cert> {
+        let is_known = |cert: &Cert| self.anchors.iter().any(|known| known.der() == cert.der());
+        let is_stood_for = |root: &Cert| {
+            certs.iter().any(|cross| {
+                !cross.is_self_issued()
+                    && cross.subject() == root.subject()
+                    && cross.public_key() == root.public_key()
+                    && path::validate(cross, certs, &self.anchors, now(), Purpose::Issuing).is_ok()
+            })
+        };
+        let is_new_root = |cert: &&Cert| {
+            cert.is_self_issued()
+                && cert.is_ca()
+                && !is_known(cert)
+                && cert.verify_signed_by(cert.public_key()).is_ok()
+                && is_stood_for(cert)
+        };
+        certs.iter().filter(is_new_root).collect()
+    }
 }
 
 /// The state of an identity directory.
@@ -221,7 +259,7 @@ impl Keeper {
     }
 
     fn assemble(slots: Slots, place: Place, anchors: &str) -> Result<Keeper, Error> {
-        let trust = Trust::from_pem(anchors)?;
+        let known = Known::from_pem(anchors)?;
         let label = match &place.label {
             None => None,
             Some(text) => Some(Label::new(text).map_err(|e| Error::Est(est::Error::Answer(e)))?),
@@ -230,8 +268,7 @@ impl Keeper {
             slots: Arc::new(slots),
             server: Url::parse(&place.url)?,
             label,
-            trust,
-            anchors: pem_certificates(anchors).map_err(Error::Crypto)?,
+            known: RwLock::new(known),
             place,
             turn: Mutex::new(()),
         })
@@ -302,8 +339,14 @@ impl Keeper {
     }
 
     /// What this device trusts.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
+    pub fn trust(&self) -> Trust {
+        self.known().trust
+    }
+
+    fn known(&self) -> Known {
+        // Whoever held it only ever put a whole value there.
+        let known = self.known.read();
+        known.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The state of the directory. Nothing is asked over the network.
@@ -378,7 +421,8 @@ impl Keeper {
             }
         };
         issuers.extend(est.ca_certs().await?);
-        let chain = path::validate(&certificate, &issuers, &self.anchors, now(), Purpose::Any)
+        let known = self.known();
+        let chain = path::validate(&certificate, &issuers, &known.anchors, now(), Purpose::Any)
             .map_err(Error::Path)?;
         // A root is for the other side to have: presenting it proves nothing.
         let presented = chain.chain().iter().filter(|cert| !cert.is_self_issued());
@@ -389,7 +433,23 @@ impl Keeper {
             Ok(())
         })
         .await?;
+        self.follow_roots(&known, &issuers).await?;
         Ok(Progress::Issued(certificate))
+    }
+
+    /// Trusts the roots too that one which is trusted already stands for. Done after the new identity is
+    /// in use; cut off before, it is done at the next renewal.
+    async fn follow_roots(&self, known: &Known, certs: &[Cert]) -> Result<(), Error> {
+        let new = known.led_to(certs);
+        if new.is_empty() {
+            return Ok(());
+        }
+        let pem: String = known.anchors.iter().chain(new).map(Cert::pem).collect();
+        let more = Known::from_pem(&pem)?;
+        self.files(move |slots| Ok(write_durably(slots.root(), ANCHORS, pem.as_bytes())?))
+            .await?;
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = more;
+        Ok(())
     }
 
     async fn current(&self) -> Result<Option<InUse>, Error> {
@@ -422,7 +482,7 @@ impl Keeper {
     fn est(&self, identity: Option<Identity>) -> Result<Est, Error> {
         let settings = Settings {
             identity,
-            ..Settings::new(Some(self.trust.clone()))
+            ..Settings::new(Some(self.trust()))
         };
         Ok(Est::new(
             Client::new(settings)?,

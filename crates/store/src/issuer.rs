@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use tenure_domain::certificate::{CertificateRow, Status};
 use tenure_domain::event::{Entry, Event};
-use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
+use tenure_domain::issuer::{CrossCertificate, Issuer, IssuerKind, IssuerState};
 use tenure_domain::text::hex;
 use tenure_domain::{Actor, IssuerNo, Slug, TenantId};
 use tenure_x509::{Cert, SignatureAlgorithm, Time, pem_certificates, sha256};
@@ -36,6 +37,9 @@ pub struct NewIssuer {
     /// Where its status is published, without a trailing slash.
     pub base_url: String,
 }
+
+/// The profile of cross-certificates.
+pub const CROSS_PROFILE: &str = "tenure-cross-ca";
 
 /// The algorithms an issuer may sign with, by the word that is stored.
 const ALGORITHMS: &[(&str, SignatureAlgorithm)] = &[
@@ -122,6 +126,49 @@ pub fn add(
     Ok(new.no)
 }
 
+/// Keeps that a certificate which was just released certifies the key of a root, in the name of another.
+pub fn add_cross(
+    tx: &mut Tx<'_>,
+    subject: &Issuer,
+    certificate: &CertificateRow,
+    actor: &Actor,
+    now: Time,
+) -> Result<(), StoreError> {
+    tx.run(
+        "INSERT INTO cross_certificate(cert, subject, signer) VALUES($1, $2, $3)",
+        &[&certificate.no.0, &subject.no.0, &certificate.issuer.0],
+    )?;
+    changed(tx)?;
+    let event = Event::RootCrossCertified {
+        by: certificate.issuer_name.to_string(),
+        issuer: subject.name.to_string(),
+        serial: certificate.serial.clone(),
+    };
+    tx.log(&Entry::new(actor.clone(), now, event))?;
+    Ok(())
+}
+
+/// The cross-certificates of a root that were not withdrawn, oldest first.
+fn cross(tx: &ReadTx<'_>, root: IssuerNo) -> Result<Vec<CrossCertificate>, StoreError> {
+    let what = "cross_certificate.cert";
+    let [issued, replaced] = [Status::Issued, Status::Replaced].map(Status::code);
+    tx.all(
+        "SELECT cross_certificate.signer, cert_der.der FROM cross_certificate
+           JOIN cert ON cert.no = cross_certificate.cert
+           JOIN cert_der ON cert_der.no = cert.no
+         WHERE cross_certificate.subject = $1 AND cert.status IN ($2, $3)
+         ORDER BY cross_certificate.cert",
+        &[&root.0, &issued, &replaced],
+        |row| {
+            Ok(CrossCertificate {
+                by: IssuerNo(row.get(0)?),
+                certificate: Cert::from_der(row.blob(1)?)
+                    .map_err(|_| StoreError::Unreadable { what })?,
+            })
+        },
+    )
+}
+
 pub(crate) fn changed(tx: &Tx<'_>) -> Result<(), StoreError> {
     tx.run("UPDATE version SET n = n + 1 WHERE name = 'issuer'", &[])?;
     Ok(())
@@ -180,6 +227,7 @@ fn read(row: &Row<'_>) -> Result<Issuer, StoreError> {
             "" => Vec::new(),
             chain => pem_certificates(chain).map_err(|_| unreadable("issuer.chain"))?,
         },
+        cross: Vec::new(),
         key: row.get(5)?,
         algorithm: *algorithm,
         shards: row.get(7)?,
@@ -204,6 +252,9 @@ pub fn all(tx: &ReadTx<'_>, tenant: TenantId) -> Result<Vec<Issuer>, StoreError>
             |row| row.get(0),
         )?;
         issuer.base_url = issuer.base_urls.last().cloned().unwrap_or_default();
+        if issuer.kind == IssuerKind::Root {
+            issuer.cross = cross(tx, issuer.no)?;
+        }
     }
     Ok(issuers)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tenure_domain::canary::{Canary, Reception};
 use tenure_domain::certificate::Status;
 use tenure_domain::event::Event;
-use tenure_domain::issuer::{Issuer, IssuerState};
+use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::rollover::{Observed, PartyStanding, is_of_lines};
 use tenure_domain::{Actor, DeviceId, IssuerNo, ProbeNo, RelyingPartyNo, TenantId};
 use tenure_x509::Time;
@@ -49,7 +49,8 @@ pub fn move_to(
     .map(drop)
 }
 
-/// Where each relying party that is for the issuer's line stands towards it, by name.
+/// Where each relying party that is for the issuer's line stands towards it, by name. Nobody stands
+/// anywhere towards an issuer of identities for life, which are shown to enrollment alone.
 pub fn standings(
     tx: &ReadTx<'_>,
     tenant: TenantId,
@@ -57,6 +58,9 @@ pub fn standings(
     issuer: &Issuer,
 ) -> Result<Vec<PartyStanding>, StoreError> {
     let mut standings = Vec::new();
+    if issuer.kind != IssuerKind::Issuing {
+        return Ok(standings);
+    }
     let mut after = String::new();
     loop {
         let page = relying_party::list(tx, tenant, &after, PARTIES)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tenure_domain::event::Event;
 use tenure_domain::finding::{FindingState, Matter, NewFinding, Subject, SubjectKind};
 use tenure_domain::issuer::Issuer;
-use tenure_domain::rollover::rollover_set;
+use tenure_domain::rollover::{cross_certificates, rollover_set};
 use tenure_domain::trust_store::{
     ANCHORS_MAX_DEFAULT, Comparison, Fingerprint, HeldAnchor, KINDS, Legacy, Meant,
 };
@@ -277,6 +277,7 @@ pub fn compare(
             above: issuer
                 .chain
                 .iter()
+                .chain(cross_certificates(&measure.issuers, issuer))
                 .map(|above| Fingerprint(above.fingerprint()))
                 .collect(),
             state: issuer.state,
@@ -333,7 +334,12 @@ fn legacy(row: &Row<'_>, column: usize) -> Result<Option<Legacy>, StoreError> {
 
 fn ours(issuers: &[Arc<Issuer>], print: Fingerprint) -> Option<Slug> {
     let mut all = issuers.iter();
-    let found = all.find(|issuer| issuer.certificate.fingerprint() == print.0);
+    let found = all.find(|issuer| {
+        let cross = issuer.cross.iter().map(|cross| &cross.certificate);
+        std::iter::once(&issuer.certificate)
+            .chain(cross)
+            .any(|cert| cert.fingerprint() == print.0)
+    });
     found.map(|issuer| issuer.name.clone())
 }
 

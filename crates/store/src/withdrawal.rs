@@ -9,8 +9,8 @@ use tenure_x509::{Reason, Time};
 use crate::certificate::{CLASS_OF, day, of_device, row};
 use crate::error::StoreError;
 use crate::probe::is_of_canaries;
-use crate::revocation;
 use crate::tx::{Counter, DayColumn, ReadTx, Tx};
+use crate::{issuer, revocation};
 
 /// A certificate before and after; the same if it already was as wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,6 +216,10 @@ fn end_hold(tx: &Tx<'_>, no: CertificateNo, now: Time) -> Result<(), StoreError>
 
 /// Keeps the counters true: what a day ends with, what it revoked, and what is in force.
 fn recount(tx: &Tx<'_>, before: &CertificateRow, to: Status, now: Time) -> Result<(), StoreError> {
+    // Which roots stand for which is part of what is known of issuers.
+    if before.profile.as_str() == issuer::CROSS_PROFILE {
+        issuer::changed(tx)?;
+    }
     let class = tx
         .one(CLASS_OF, &[&before.no.0], |row| row.get(0))?
         .unwrap_or(0);

@@ -268,6 +268,11 @@ fn every_kind() -> Vec<Event> {
             issuer: s("issuing-2"),
             replaces: s("issuing-1"),
         },
+        Event::RootCrossCertified {
+            by: s("root"),
+            issuer: s("root-2"),
+            serial: Serial::from_der_value(&[0x4f, 0x02]),
+        },
         Event::IssuerMoved {
             exceptions: vec![s("broker-9")],
             from: IssuerState::Distributed,

@@ -19,7 +19,7 @@ const KEYS: [KeyKind; 4] = [
 ];
 
 /// The built-in profiles, by name: `tenure-server`, `tenure-ocsp`, `tenure-issuing-ca`,
-/// `tenure-idevid-ca`, `tenure-root-ca`, and those of the canaries.
+/// `tenure-idevid-ca`, `tenure-cross-ca`, `tenure-root-ca`, and those of the canaries.
 pub(super) fn profiles() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
     use RevocationPath::{Crl, Ocsp};
     [
@@ -49,6 +49,14 @@ pub(super) fn profiles() -> impl Iterator<Item = (Slug, Arc<Profile>)> {
             "tenure-idevid-ca",
             ProfileKind::IssuingCa,
             Life::Forever,
+            vec![Crl],
+        ),
+        // Long enough to move a plant's relying parties to another root, and no longer: until its end
+        // whoever trusts the one root trusts the other.
+        (
+            "tenure-cross-ca",
+            ProfileKind::CrossCa,
+            Life::Seconds(2 * YEAR_S),
             vec![Crl],
         ),
         // An anchor is withdrawn by taking it out of trust stores, never by its own list or end.
@@ -141,6 +149,7 @@ mod tests {
                 "tenure-ocsp",
                 "tenure-issuing-ca",
                 "tenure-idevid-ca",
+                "tenure-cross-ca",
                 "tenure-root-ca",
                 "tenure-canary",
                 "tenure-canary-usage",

@@ -347,7 +347,7 @@ pub(super) fn permit(
     not_renewed_if_for_life(question, &profile)?;
     let rule = rule(policy, question, facts, subject)?;
     takes_key(&profile, question.key)?;
-    let (name, mut san) = names(&profile, subject)?;
+    let (name, mut san) = names(question, facts, &profile, subject)?;
     if let Proof::System(ceremony) = question.proof {
         san.extend(ceremony.names().iter().cloned());
     }

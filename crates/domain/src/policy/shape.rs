@@ -21,8 +21,8 @@ pub(super) fn issuer(
     profile: &Profile,
 ) -> Result<GrantIssuer, Decision> {
     let wanted: &[IssuerKind] = match profile.kind {
-        ProfileKind::RootCa => return itself(question),
-        ProfileKind::IssuingCa => &[IssuerKind::Root],
+        ProfileKind::RootCa => return itself(question, facts),
+        ProfileKind::IssuingCa | ProfileKind::CrossCa => &[IssuerKind::Root],
         ProfileKind::IDevId => &[IssuerKind::IDevId, IssuerKind::Issuing],
         ProfileKind::LDevId
         | ProfileKind::Server
@@ -86,7 +86,7 @@ pub(super) fn issuer(
 
 /// A root signs itself. It is only ever made in a ceremony, and its subject's name is its short
 /// name.
-fn itself(question: &Question<'_>) -> Result<GrantIssuer, Decision> {
+fn itself(question: &Question<'_>, facts: &Facts) -> Result<GrantIssuer, Decision> {
     let algorithm = question
         .key
         .map_or(SignatureAlgorithm::Other, |key| key.default_signature());
@@ -103,8 +103,9 @@ fn itself(question: &Question<'_>) -> Result<GrantIssuer, Decision> {
             what: "a root needs a short name".to_owned(),
         })
     })?;
+    let last = facts.issuers.iter().map(|issuer| issuer.no.0).max();
     Ok(GrantIssuer::Itself {
-        no: IssuerNo(1),
+        no: IssuerNo(last.unwrap_or(0) + 1),
         name,
         algorithm,
     })
@@ -142,11 +143,17 @@ pub(super) fn validity(
     })
 }
 
-/// The names, from the registry alone.
+/// The names, from the registry alone; those of a cross-certificate are the certified root's own, octet
+/// for octet, or no path would lead through it.
 pub(super) fn names(
+    question: &Question<'_>,
+    facts: &Facts,
     profile: &Profile,
     subject: &Subject,
 ) -> Result<(Name, Vec<SanName>), Decision> {
+    if profile.kind == ProfileKind::CrossCa {
+        return certified_root(question, facts);
+    }
     profile.names(&subject.device).map_err(|error| {
         let what = format!(
             "the names for profile {} cannot be computed: {error}",
@@ -154,4 +161,19 @@ pub(super) fn names(
         );
         no(Refusal::Incomplete { what })
     })
+}
+
+fn certified_root(
+    question: &Question<'_>,
+    facts: &Facts,
+) -> Result<(Name, Vec<SanName>), Decision> {
+    let key = question.csr.map(|csr| csr.public_key().hash());
+    let mut roots = facts.issuers.iter();
+    let root = roots
+        .find(|issuer| issuer.kind == IssuerKind::Root && Some(issuer.public_key().hash()) == key);
+    let root = root.ok_or_else(|| {
+        let what = "a cross-certificate is for a root of this house and nobody else".to_owned();
+        no(Refusal::KeyRejected { what })
+    })?;
+    Ok((root.subject().clone(), Vec::new()))
 }

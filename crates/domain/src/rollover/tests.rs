@@ -78,3 +78,19 @@ fn only_an_active_issuer_signs_for_devices() {
         assert!(state.signs(ProfileKind::Canary), "{state}");
     }
 }
+
+#[test]
+fn a_root_that_comes_signs_issuers_and_one_that_goes_only_says_who_follows_it() {
+    use IssuerState::{Active, Distributed, Prepared, Removed, Tainted};
+    for (state, issuers, cross) in [
+        (Prepared, true, true),
+        (Distributed, true, true),
+        (Active, true, true),
+        (Tainted, false, true),
+        (Removed, false, false),
+    ] {
+        assert_eq!(state.signs(ProfileKind::IssuingCa), issuers, "{state}");
+        assert_eq!(state.signs(ProfileKind::CrossCa), cross, "{state}");
+        assert_eq!(state.signs(ProfileKind::LDevId), state == Active, "{state}");
+    }
+}

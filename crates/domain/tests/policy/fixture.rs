@@ -153,6 +153,7 @@ pub fn issuer(name: &str, key: &KeyPair, ends: Time) -> Issuer {
         replaces: None,
         certificate: Cert::from_der(&tbs.with_signature(&signature)).unwrap(),
         chain: Vec::new(),
+        cross: Vec::new(),
         key: name.to_owned(),
         algorithm: key.signature_algorithm(),
         shards: 4,

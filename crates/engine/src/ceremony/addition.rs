@@ -9,7 +9,8 @@ use tenure_domain::device::DeviceSpec;
 use tenure_domain::ids::{DeviceId, Slug};
 use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::operator::Actor;
-use tenure_domain::rollover::Blocked;
+use tenure_domain::profile::ProfileKind;
+use tenure_domain::rollover::{Blocked, line_of, root_of};
 use tenure_store::device;
 
 use super::{IDEVID_PROFILE, IDEVID_SHARDS, ISSUING_PROFILE, Installed, ROOT};
@@ -70,15 +71,19 @@ impl Engine {
         }
         let shape = shape(&known.issuers, purpose)?;
         let above = match &shape.replaces {
-            Some(former) => anchor_of(&known.issuers, former),
-            None => known
-                .issuers
-                .iter()
-                .find(|issuer| issuer.kind == IssuerKind::Root && issuer.key == root.name()),
+            Some(former) => root_for(&known.issuers, former),
+            None => with_key(&known.issuers, root),
         };
         let above = above
             .filter(|above| above.public_key().hash() == root.public().hash())
-            .ok_or_else(|| FaultCause::NoKey(ROOT.to_owned()))?;
+            .ok_or_else(|| {
+                let needed = above.map_or(ROOT.to_owned(), |above| above.key.clone());
+                FaultCause::NoKey(needed)
+            })?;
+        if !above.state.signs(ProfileKind::IssuingCa) {
+            let what = format!("root {} is {} and signs no issuer", above.name, above.state);
+            return Err(Refusal::Conflict { what }.into());
+        }
         let mut subjects = vec![self.issuer_subject(key.name(), shape.what)?];
         if let Some(responder) = &responder {
             let what = format!("OCSP responder of {}", key.name());
@@ -130,9 +135,25 @@ impl Engine {
         Ok(Arc::clone(made))
     }
 
+    /// The root whose key signs an issuer that follows this one, or this root itself.
+    ///
+    /// # Errors
+    /// There is no issuer of this name.
+    pub fn root_above(&self, name: &Slug) -> Result<Arc<Issuer>, Rejection> {
+        let known = self.snapshot();
+        let found = known.issuers.iter().find(|issuer| issuer.name == *name);
+        let found = found.ok_or_else(|| Refusal::NotFound {
+            what: format!("issuer {name}"),
+        })?;
+        let root = root_for(&known.issuers, found);
+        Ok(Arc::clone(
+            root.ok_or(FaultCause::Corrupt("issuer's root"))?,
+        ))
+    }
+
     /// The system subject of an issuer or its responder; its owner is the root's. Each key has a
     /// name of its own (RFC 5280 section 4.1.2.6 allows the same, and path builders stumble on it).
-    fn issuer_subject(&self, name: &str, what: &str) -> Result<DeviceSpec, Rejection> {
+    pub(super) fn issuer_subject(&self, name: &str, what: &str) -> Result<DeviceSpec, Rejection> {
         let tenant = self.tenant();
         let parsed = |text: &str| {
             text.parse::<DeviceId>()
@@ -168,18 +189,27 @@ fn shape(issuers: &[Arc<Issuer>], purpose: Purpose) -> Result<Shape, Rejection> 
         shards,
         replaces,
     };
+    let lives = |replaces| Shape {
+        kind: IssuerKind::IDevId,
+        profile: IDEVID_PROFILE,
+        what: "IDevID CA",
+        shards: IDEVID_SHARDS,
+        replaces,
+    };
     match purpose {
-        Purpose::Lives => Ok(Shape {
-            kind: IssuerKind::IDevId,
-            profile: IDEVID_PROFILE,
-            what: "IDevID CA",
-            shards: IDEVID_SHARDS,
-            replaces: None,
-        }),
+        Purpose::Lives => Ok(lives(None)),
         Purpose::Domain => Ok(issuing(DOMAIN_SHARDS, None)),
         Purpose::Follow(name) => {
             let former = may_be_followed(issuers, &name)?;
-            Ok(issuing(former.shards, Some(Arc::clone(former))))
+            let replaces = Some(Arc::clone(former));
+            match former.kind {
+                IssuerKind::Issuing => Ok(issuing(former.shards, replaces)),
+                IssuerKind::IDevId => Ok(lives(replaces)),
+                IssuerKind::Root => {
+                    let what = format!("{name} is a root, and a root follows it");
+                    Err(Refusal::BadRequest { what }.into())
+                }
+            }
         }
     }
 }
@@ -187,7 +217,7 @@ fn shape(issuers: &[Arc<Issuer>], purpose: Purpose) -> Result<Shape, Rejection> 
 /// Into how many parts the revocation list of another issuing CA is cut: as many as the first one's.
 const DOMAIN_SHARDS: u16 = 16;
 
-fn may_be_followed<'a>(
+pub(super) fn may_be_followed<'a>(
     issuers: &'a [Arc<Issuer>],
     name: &Slug,
 ) -> Result<&'a Arc<Issuer>, Rejection> {
@@ -195,13 +225,6 @@ fn may_be_followed<'a>(
     let former = found.ok_or_else(|| Refusal::NotFound {
         what: format!("issuer {name}"),
     })?;
-    if former.kind != IssuerKind::Issuing {
-        let what = format!(
-            "issuer {name} is of kind {}; only an issuing CA is rolled over this way",
-            former.kind
-        );
-        return Err(Refusal::BadRequest { what }.into());
-    }
     let follows = |known: &&Arc<Issuer>| {
         known.replaces == Some(former.no) && known.state != IssuerState::Removed
     };
@@ -210,8 +233,11 @@ fn may_be_followed<'a>(
             successor: next.name.clone(),
         }
         .to_string()
-    } else if former.state != IssuerState::Active {
-        format!("it is {}; only an active one is followed", former.state)
+    } else if !matches!(former.state, IssuerState::Active | IssuerState::Tainted) {
+        format!(
+            "it is {}; only an active one is followed, or one that was stopped",
+            former.state
+        )
     } else {
         return Ok(former);
     };
@@ -219,12 +245,21 @@ fn may_be_followed<'a>(
     Err(Refusal::Conflict { what }.into())
 }
 
-/// The root above an issuer.
-fn anchor_of<'a>(issuers: &'a [Arc<Issuer>], issuer: &Issuer) -> Option<&'a Arc<Issuer>> {
-    let above = issuer.chain.last()?;
+/// The newest root that signs issuers in the line of the root above this one.
+fn root_for<'a>(issuers: &'a [Arc<Issuer>], issuer: &Issuer) -> Option<&'a Arc<Issuer>> {
+    let line = line_of(issuers, root_of(issuers, issuer)?);
     issuers
         .iter()
-        .find(|known| known.certificate.der() == above.der())
+        .filter(|known| known.kind == IssuerKind::Root && line_of(issuers, known) == line)
+        .filter(|known| known.state.signs(ProfileKind::IssuingCa))
+        .max_by_key(|known| known.no)
+}
+
+/// The root with this key.
+pub(super) fn with_key<'a>(issuers: &'a [Arc<Issuer>], key: &Key) -> Option<&'a Arc<Issuer>> {
+    issuers.iter().find(|issuer| {
+        issuer.kind == IssuerKind::Root && issuer.public_key().hash() == key.public().hash()
+    })
 }
 
 /// The name of the responder's key of an issuer that is to have this name.

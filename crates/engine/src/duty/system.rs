@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tenure_domain::ask::{Ask, Operation, Presented, Protocol, SystemCeremony, Via};
 use tenure_domain::ids::{DeviceId, Slug};
 use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
+use tenure_domain::rollover::root_of;
 use tenure_domain::{CertificateRow, Status};
 use tenure_store::certificate::{self, Certificate};
 use tenure_store::{StoreError, device};
@@ -21,7 +22,8 @@ use crate::{Engine, ceremony};
 /// A certificate of ours with the certificates above it and its key.
 #[derive(Debug, Clone)]
 pub struct ServerIdentity {
-    /// Leaf first, the root last: `login` compares the root's fingerprint.
+    /// Leaf first, the root last: `login` compares the root's fingerprint. Before it what other roots
+    /// certified of it, for devices that know only those.
     pub chain: Vec<Cert>,
     /// The key; it opens only the handshake door.
     pub key: Key,
@@ -77,6 +79,10 @@ impl Engine {
             .find(|issuer| issuer.no == found.row.issuer)
         {
             chain.push(issuer.certificate.clone());
+            // Also of a root that is gone: who still knows only that one finds the way.
+            let root = root_of(&issuers.issuers, issuer);
+            let cross = root.into_iter().flat_map(|root| &root.cross);
+            chain.extend(cross.map(|cross| cross.certificate.clone()));
             chain.extend(issuer.chain.iter().cloned());
         }
         Ok(Some(ServerIdentity { chain, key }))

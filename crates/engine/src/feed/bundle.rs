@@ -3,7 +3,7 @@
 use tenure_domain::TenantId;
 use tenure_domain::feed::Digest;
 use tenure_domain::relying_party::RelyingParty;
-use tenure_domain::rollover::rollover_set;
+use tenure_domain::rollover::{cross_certificates, rollover_set};
 use tenure_store::{ReadTx, StoreError, relying_party, trust_store};
 use tenure_x509::Cert;
 
@@ -19,7 +19,8 @@ pub struct Bundle {
 }
 
 /// The bundle of one relying party: the rollover set of the issuers it is registered with (every issuing
-/// CA's if none) without those that were pruned there, and what stands above them. Everything that decides
+/// CA's if none) without those that were pruned there, and what stands above them, with what other roots
+/// certified of that while one root follows another. Everything that decides
 /// what a relying party should trust goes in here.
 pub fn bundle(
     tx: &ReadTx<'_>,
@@ -37,6 +38,9 @@ pub fn bundle(
             continue;
         }
         bundle.add_below(&issuer.certificate);
+        for cross in cross_certificates(&snapshot.issuers, issuer) {
+            bundle.add_below(cross);
+        }
         if let Some((anchor, between)) = issuer.chain.split_last() {
             for cert in between {
                 bundle.add_below(cert);

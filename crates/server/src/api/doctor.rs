@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use serde::Serialize;
 use tenure_domain::device::Criticality;
-use tenure_domain::issuer::{Issuer, IssuerKind};
+use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::operator::Permission::ReadFleet;
 use tenure_engine::duty::publish::{LAG_MAX_S, Lag, List};
 use tenure_engine::store::{begun_anew_at, event, log_state};
@@ -125,7 +125,10 @@ async fn examined(desk: &Desk) -> Result<Vec<Check>, Problem> {
     let snapshot = desk.engine().snapshot();
     for issuer in snapshot.issuers.iter() {
         checks.push(issuer_end(issuer, now));
-        checks.push(list(desk, issuer, now));
+        // Nobody reads the list of a root that nobody trusts.
+        if issuer.kind != IssuerKind::Root || issuer.state != IssuerState::Removed {
+            checks.push(list(desk, issuer, now));
+        }
         checks.push(base_url(issuer));
     }
     checks.extend(restored(desk, now)?);
@@ -305,14 +308,29 @@ fn identity(desk: &Desk, now: Time) -> Result<Check, Problem> {
 
 fn root_key(desk: &Desk) -> Check {
     let keys = desk.data().join("keys");
-    let here = ["root.key", "root.toml"]
+    let snapshot = desk.engine().snapshot();
+    let here: Vec<_> = snapshot
+        .issuers
         .iter()
-        .any(|file| keys.join(file).exists());
-    match here {
-        false => good("root key", "not in the data directory"),
-        true => good("root key", "in the data directory").but(
+        .filter(|issuer| issuer.kind == IssuerKind::Root)
+        .map(|root| root.key.as_str())
+        .filter(|key| {
+            ["key", "toml"]
+                .iter()
+                .any(|end| keys.join(format!("{key}.{end}")).exists())
+        })
+        .collect();
+    match here.as_slice() {
+        [] => good("root key", "not in the data directory"),
+        here => good("root key", "in the data directory").but(
             Verdict::Warning,
-            "The server never opens it: move root.key and root.toml to a medium that you lock away.",
+            &format!(
+                "The server never opens it: move {} to a medium that you lock away.",
+                here.iter()
+                    .map(|key| format!("{key}.key and {key}.toml"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
         ),
     }
 }

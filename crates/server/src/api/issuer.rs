@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tenure_domain::change::Change;
 use tenure_domain::issuer::Issuer;
 use tenure_domain::operator::Permission::{ChangePolicy, ReadFleet};
+use tenure_domain::rollover::root_of;
 use utoipa::ToSchema;
 
 use super::body::{Json, Path, Query, answer};
@@ -80,6 +81,8 @@ struct IssuerDetail {
     base_urls: Vec<String>,
     /// Its certificate and those above it, PEM.
     chain_pem: String,
+    /// The key of its root as other roots certified it, PEM; empty if none did, or all were withdrawn.
+    cross_pem: String,
 }
 
 fn item(issuer: &Issuer) -> IssuerItem {
@@ -105,6 +108,13 @@ fn chain_pem(issuer: &Issuer) -> String {
         .collect()
 }
 
+fn cross_pem(desk: &Desk, issuer: &Issuer) -> String {
+    let snapshot = desk.engine().snapshot();
+    let root = root_of(&snapshot.issuers, issuer);
+    let cross = root.into_iter().flat_map(|root| &root.cross);
+    cross.map(|cross| cross.certificate.pem()).collect()
+}
+
 fn detail(desk: &Desk, issuer: &Issuer) -> IssuerDetail {
     IssuerDetail {
         issuer: item(issuer),
@@ -117,6 +127,7 @@ fn detail(desk: &Desk, issuer: &Issuer) -> IssuerDetail {
         },
         base_urls: issuer.base_urls.clone(),
         chain_pem: chain_pem(issuer),
+        cross_pem: cross_pem(desk, issuer),
     }
 }
 

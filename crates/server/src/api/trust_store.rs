@@ -9,11 +9,12 @@ use tenure_domain::change::Change;
 use tenure_domain::operator::Permission::{
     ChangeFleet, ChangePolicy, ReadFleet, ReadRecord, Report,
 };
+use tenure_domain::rollover::cross_certificates;
 use tenure_domain::trust_store::{Fingerprint, HeldAnchor, Legacy, Meant, TrustStoreChange};
 use tenure_engine::store::relying_party::Known;
 use tenure_engine::store::{StoreError, trust_store as stored};
 use tenure_engine::trust_store::{self, BundleKind, why_not_needed};
-use tenure_x509::Time;
+use tenure_x509::{Cert, Time};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Json, Path, Query, answer};
@@ -316,7 +317,8 @@ async fn budget(
 #[into_params(parameter_in = Query)]
 struct WhichBundle {
     /// intended (all that it is meant to trust) or minimal (of that, what was seen in use there in
-    /// 30 days, and what is to come); intended if left out.
+    /// 30 days, and what is to come), or roots (what stands above all that it is meant to trust, with
+    /// the cross-certificates of it); intended if left out.
     kind: Option<String>,
 }
 
@@ -326,19 +328,31 @@ async fn bundle(
     Query(which): Query<WhichBundle>,
 ) -> Result<Response, Problem> {
     let kind = match which.kind.as_deref() {
-        None | Some("" | "intended") => BundleKind::Intended,
+        None | Some("" | "intended" | "roots") => BundleKind::Intended,
         Some("minimal") => BundleKind::Minimal,
-        Some(_) => return Err(Problem::bad_request("kind: use intended or minimal")),
+        Some(_) => {
+            return Err(Problem::bad_request("kind: use intended, minimal or roots"));
+        }
     };
     let known = relying_party::known(&desk, &name)?;
     let (tenant, now) = (desk.engine().tenant(), desk.now());
     let issuers = desk
         .read(move |tx| trust_store::bundle(tx, tenant, &known, kind, now))
         .await?;
-    let pem: String = issuers
-        .iter()
-        .map(|issuer| issuer.certificate.pem())
-        .collect();
+    let is_roots = which.kind.as_deref() == Some("roots");
+    let snapshot = desk.engine().snapshot();
+    let mut certs: Vec<&Cert> = Vec::new();
+    for issuer in &issuers {
+        let above = issuer.chain.last().filter(|_| is_roots);
+        let cross = cross_certificates(&snapshot.issuers, issuer).filter(|_| is_roots);
+        let own = Some(&issuer.certificate).filter(|_| !is_roots);
+        for cert in own.into_iter().chain(above).chain(cross) {
+            if certs.iter().all(|held| held.der() != cert.der()) {
+                certs.push(cert);
+            }
+        }
+    }
+    let pem: String = certs.into_iter().map(Cert::pem).collect();
     Ok(answer("application/x-pem-file", pem))
 }
 

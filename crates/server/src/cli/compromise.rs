@@ -8,7 +8,7 @@ use tenure_domain::compromise::statement;
 use tenure_domain::text::{hex, hex32};
 use tenure_x509::{KeyHash, KeyPair, PublicKey, pem_encode};
 
-use super::api::query;
+use super::api::{self, query};
 use super::exit::Failure;
 use super::output::{Column, Form, Output, note};
 use super::session::Session;
@@ -51,7 +51,8 @@ const KEYS_A_CALL: usize = 10_000;
 pub enum Verb {
     /// Say that a key is in other hands: its certificates are revoked, and it is never certified again.
     Key(Key),
-    /// Say that an issuer's key is in other hands: devices move to another issuer, wave by wave.
+    /// Say that an issuer's key is in other hands: it signs nothing new, and devices move to another issuer,
+    /// wave by wave.
     Issuer {
         /// The issuer.
         name: String,
@@ -126,8 +127,12 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let body = json!({
                 "kind": "issuer", "name": name, "why": told.why, "since": told.since,
             });
-            let what = "say that it is compromised; nothing is revoked yet";
-            tell("issuer", &name, &body, what, told.agreed, session, output).await
+            let what = "let it sign nothing new from now on; nothing is revoked yet";
+            tell("issuer", &name, &body, what, told.agreed, session, output).await?;
+            match output.form() {
+                Form::Json => Ok(()),
+                Form::Text => note(&plan(&api.get(&rollover_of(&name)).await?, &name)),
+            }
         }
         Verb::List(limit) => {
             output.list(COLUMNS, &api.list("/compromises", &[], limit.limit).await?)
@@ -198,6 +203,33 @@ async fn key(key: Key, session: &Session, output: &Output) -> Result<(), Failure
     let what = "revoke them for good (keyCompromise), and never certify the key again";
     let name = hash.to_string();
     tell("key", &name, &body, what, key.told.agreed, session, output).await
+}
+
+fn rollover_of(name: &str) -> String {
+    format!("/issuers/{}/rollover", api::segment(name))
+}
+
+/// What comes next after an issuer was stopped.
+fn plan(progress: &Value, name: &str) -> String {
+    let stages = progress["issuers"].as_array();
+    let stages = || stages.into_iter().flatten();
+    let is = |state: &'static str| stages().rfind(|stage| stage["state"] == state);
+    let next = |stage: &Value| stage["name"].as_str().unwrap_or_default().to_owned();
+    let first = match (is("active"), is("distributed"), is("prepared")) {
+        (Some(active), _, _) => format!("{} signs in its place", next(active)),
+        (None, Some(coming), _) => format!("tenure issuer rollover activate {}", next(coming)),
+        (None, None, Some(coming)) => {
+            format!("tenure issuer rollover distribute {}", next(coming))
+        }
+        (None, None, None) => format!(
+            "nobody signs in its place yet: tenure issuer rollover begin {name} (the server is \
+             stopped for it)"
+        ),
+    };
+    format!(
+        "{name} signs nothing new. Next: {first}; let devices renew; then withdraw wave by wave \
+         (tenure compromise withdraw)"
+    )
 }
 
 /// Says whom it concerns, and does it when agreed.

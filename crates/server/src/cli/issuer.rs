@@ -1,15 +1,17 @@
 //! `tenure issuer …`
 
 pub mod add;
+mod ground;
 pub mod rollover;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_engine::ceremony::ROOT;
 use tenure_engine::duty::publish::List;
-use tenure_engine::signer::Keyring;
+use tenure_engine::signer::{Key, Keyring, Passphrase};
 use tenure_engine::store::{Options, Store};
 use tenure_engine::{Clock, Engine, Settings};
 
@@ -42,6 +44,9 @@ pub enum Verb {
     Export {
         /// Its short name.
         name: String,
+        /// Print instead what other roots certified of its root: for devices that know only those.
+        #[arg(long)]
+        cross: bool,
     },
     /// Change where its status is published, for certificates issued from now on.
     Edit {
@@ -63,6 +68,9 @@ pub enum Verb {
 
 #[derive(Debug, Args)]
 pub struct Refresh {
+    /// The root. Without a name the one whose key is at --root, or every root whose key is in the data
+    /// directory.
+    name: Option<String>,
     /// The root's key file, if it is not in the data directory.
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
@@ -77,9 +85,13 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     match verb {
         Verb::List => output.list(COLUMNS, &api.list("/issuers", &[], 0).await?),
         Verb::Show { name } => output.record(&api.get(&path(&name)).await?),
-        Verb::Export { name } => {
+        Verb::Export { name, cross } => {
             let issuer = api.get(&path(&name)).await?;
-            match issuer.get("chain_pem").and_then(Value::as_str) {
+            let wanted = if cross { "cross_pem" } else { "chain_pem" };
+            match issuer.get(wanted).and_then(Value::as_str) {
+                Some("") => Err(Failure::failed(format!(
+                    "no other root stands for the root of {name}"
+                ))),
                 Some(pem) => output.raw(pem),
                 None => Err(Failure::failed("the server sent no certificate")),
             }
@@ -112,6 +124,8 @@ pub async fn crl_refresh(
     let data = data.ok_or_else(|| Failure::Usage("say whose list: --data DIR".to_owned()))?;
     // First, so that a running server is named before anyone looks for a passphrase.
     let store = Store::open(data, Options::default()).map_err(Failure::failed)?;
+    let engine = Engine::start(store, [], data, Clock::system(), Settings::default());
+    let engine = engine.map_err(Failure::failed)?;
     let variable = if refresh.root.is_some() {
         ROOT_VARIABLE
     } else {
@@ -124,37 +138,78 @@ pub async fn crl_refresh(
         prompt: Prompt::Once,
     };
     let passphrase = wanted.find()?;
-    let root = match &refresh.root {
-        Some(path) => Keyring::open_at(path, &passphrase),
-        None => Keyring::locked(&super::key::directory(data)?)
-            .and_then(|ring| ring.unlock(ROOT, &passphrase)),
+    let keys = match &refresh.root {
+        Some(path) => vec![Keyring::open_at(path, &passphrase).map_err(Failure::failed)?],
+        None => roots_at_hand(&engine, refresh, data, &passphrase)?,
     };
-    let root = root.map_err(Failure::failed)?;
-    let engine = Engine::start(
-        store,
-        [root.clone()],
-        data,
-        Clock::system(),
-        Settings::default(),
-    )
-    .map_err(Failure::failed)?;
-    engine
-        .sign_root_lists(&root)
-        .await
-        .map_err(Failure::failed)?;
+    let mut signed = Vec::new();
+    for key in &keys {
+        let issuer = engine.sign_root_lists(key).await.map_err(Failure::failed)?;
+        if refresh
+            .name
+            .as_ref()
+            .is_some_and(|name| issuer.name.as_str() != name)
+        {
+            return Err(Failure::failed(format!(
+                "the key at --root is that of {}, and its list is signed",
+                issuer.name
+            )));
+        }
+        let list = engine.published_list(&issuer.name, List::Full);
+        let list = list.ok_or_else(|| Failure::failed("the list was not published"))?;
+        signed.push((issuer, list));
+    }
+    engine.store().close();
+    let said: Vec<_> = signed
+        .iter()
+        .map(|(issuer, list)| {
+            format!(
+                "the revocation list of {} is signed, good until {}",
+                issuer.name, list.next_update
+            )
+        })
+        .collect();
+    let lists: Vec<_> = signed
+        .iter()
+        .map(|(issuer, list)| {
+            json!({
+                "issuer": issuer.name,
+                "number": list.number,
+                "next_update": list.next_update.to_string(),
+            })
+        })
+        .collect();
+    output.done(&said.join("\n"), &json!({ "lists": lists }))
+}
+
+/// The keys of roots in the data directory: of the one that is named, or of all.
+fn roots_at_hand(
+    engine: &Engine,
+    refresh: &Refresh,
+    data: &Path,
+    passphrase: &Passphrase,
+) -> Result<Vec<Key>, Failure> {
+    let ring = Keyring::locked(&super::key::directory(data)?).map_err(Failure::failed)?;
     let snapshot = engine.snapshot();
-    let issuer = snapshot
+    let records = ring.records();
+    let is_here = |issuer: &Issuer| records.iter().any(|record| record.name == issuer.key);
+    let roots: Vec<_> = snapshot
         .issuers
         .iter()
-        .find(|issuer| issuer.key == root.name());
-    let list = issuer.and_then(|issuer| engine.published_list(&issuer.name, List::Full));
-    let list = list.ok_or_else(|| Failure::failed("the list was not published"))?;
-    engine.store().close();
-    output.done(
-        &format!(
-            "the root's revocation list is signed, good until {}",
-            list.next_update
-        ),
-        &json!({ "number": list.number, "next_update": list.next_update.to_string() }),
-    )
+        .filter(|issuer| issuer.kind == IssuerKind::Root)
+        .filter(|issuer| match &refresh.name {
+            Some(name) => issuer.name.as_str() == name,
+            None => is_here(issuer),
+        })
+        .collect();
+    if roots.is_empty() {
+        // The one that is missing says so.
+        return Ok(vec![
+            ring.unlock(ROOT, passphrase).map_err(Failure::failed)?,
+        ]);
+    }
+    roots
+        .iter()
+        .map(|root| ring.unlock(&root.key, passphrase).map_err(Failure::failed))
+        .collect()
 }

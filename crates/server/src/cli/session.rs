@@ -307,7 +307,10 @@ fn kept() -> Option<Kept> {
 }
 
 fn house(root_pem: &str) -> String {
-    let hash = tenure_x509::sha256(root_pem.trim().as_bytes());
+    // The first root stands for the house; those that follow it stand after it in the file.
+    let end = "-----END CERTIFICATE-----";
+    let first = root_pem.split_inclusive(end).next().unwrap_or(root_pem);
+    let hash = tenure_x509::sha256(first.trim().as_bytes());
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

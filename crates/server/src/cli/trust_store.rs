@@ -50,6 +50,10 @@ pub enum Verb {
         /// Only those that were seen in use there in 30 days, and those to come.
         #[arg(long)]
         minimal: bool,
+        /// Instead the roots above them, and what these certified of each other while one follows the
+        /// other: for relying parties that trust roots.
+        #[arg(long, conflicts_with = "minimal")]
+        roots: bool,
     },
     /// Say how many anchors a relying party may hold.
     Budget {
@@ -134,8 +138,16 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let body = json!({ "pem": pem(&file)? });
             show(&api.post(&path(&name), &body).await?, output)
         }
-        Verb::Bundle { name, minimal } => {
-            let kind = if minimal { "minimal" } else { "intended" };
+        Verb::Bundle {
+            name,
+            minimal,
+            roots,
+        } => {
+            let kind = match (minimal, roots) {
+                (true, _) => "minimal",
+                (false, true) => "roots",
+                (false, false) => "intended",
+            };
             let bundle = api
                 .get_text(&format!("{}/bundle?kind={kind}", path(&name)))
                 .await?;

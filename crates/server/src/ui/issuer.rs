@@ -3,7 +3,6 @@
 use axum::extract::State;
 use maud::html;
 use tenure_domain::blast::BlastKind;
-use tenure_domain::issuer::IssuerKind;
 use tenure_engine::duty::publish::List;
 
 use super::blast;
@@ -40,9 +39,7 @@ pub(super) async fn list(State(desk): State<Desk>, who: SignedIn) -> Result<Show
                 }
                 p { a href={ "/certificates" (query(&[("issuer", issuer.name.as_str())])) } { "Certificates of " (issuer.name) } }
                 p { a href=(blast::path(BlastKind::Issuer, issuer.name.as_str())) { "Blast radius of " (issuer.name) } }
-                @if issuer.kind == IssuerKind::Issuing {
-                    p { a href={ "/issuers/" (issuer.name) "/rollover" } { "Rollover of " (issuer.name) } }
-                }
+                p { a href={ "/issuers/" (issuer.name) "/rollover" } { "Rollover of " (issuer.name) } }
                 details {
                     summary { "Its certificate, PEM" }
                     pre tabindex="0" { (issuer.certificate.pem()) }

@@ -267,6 +267,19 @@ fn e6_a_compromised_issuer_is_withdrawn_wave_by_wave() {
     let finding = house.ask(&["finding", "list", "--state", "open"]);
     assert_eq!(finding[0]["kind"], "rekey");
     assert_eq!(finding[0]["subject"], "issuing-1");
+    // It signs nothing new, and nobody does in its place yet.
+    assert_eq!(
+        house.ask(&["issuer", "show", "issuing-1"])["state"],
+        "tainted"
+    );
+    let secret = house.device("pump-3");
+    let key = KeyPair::generate(KeyKind::P256).unwrap();
+    let answer = Caller::new(&house.root()).enroll(
+        &house.est("simpleenroll"),
+        &request(&key, "pump-3"),
+        Some(("pump-3", &secret)),
+    );
+    assert_ne!(answer.status.as_u16(), 200);
     let step = |more: &[&str]| {
         let wave = [
             "compromise",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 use tenure_tests::api::Api;
-use tenure_tests::http::{Caller, certificate, request};
+use tenure_tests::http::{Caller, certificate, identity, request};
 use tenure_tests::{House, text};
 use tenure_x509::{Cert, KeyKind, KeyPair, Time};
 
@@ -170,4 +170,54 @@ fn a1_each_device_gets_one_identity_for_life_and_another_only_after_a_repair() {
         events.contains("RMA 4711") && events.contains("admin"),
         "{events}"
     );
+}
+
+/// With its root an issuer of identities for life is followed by another. It signs nothing new, is never
+/// removed while one of its identities is in force, and these go on proving whose they are.
+#[test]
+fn a1_the_issuer_of_identities_for_life_is_followed_and_kept_to_verify_them() {
+    let mut house = factory();
+    import(&house, 2);
+    let (before, own) = give(&house, 0..1).remove(0);
+    house.stop();
+    house.tell(&["issuer", "rollover", "begin", "root"]);
+    house.start();
+    let rollover = |step: &str, name: &str, why: &str| {
+        house.tenure(&["issuer", "rollover", step, name, "--why", why])
+    };
+    let state = |name: &str| house.ask(&["issuer", "show", name])["state"].clone();
+    assert!(rollover("distribute", "root-2", "").status.success());
+    // Nobody is registered who would show it, so it takes a reason.
+    assert!(!rollover("activate", "root-2", "").status.success());
+    assert!(
+        rollover("activate", "root-2", "a new plant")
+            .status
+            .success()
+    );
+    let [former, newer] = ["idevid-1", "idevid-2"].map(|name| {
+        let der = Caller::plain().get(&house.public(&format!("/ca/{name}.cer")));
+        Cert::from_der(&der.body).unwrap()
+    });
+    let (after, _) = give(&house, 1..2).remove(0);
+    assert_eq!(
+        (before.issuer(), after.issuer()),
+        (former.subject(), newer.subject())
+    );
+
+    assert!(rollover("taint", "root", "root-2 signs").status.success());
+    for name in ["idevid-1", "root"] {
+        let refused = rollover("remove", name, "");
+        let said = text(&refused.stderr);
+        assert!(said.contains("of idevid-1 are in force (1)"), "{said}");
+        assert_eq!(state(name), "tainted");
+    }
+    assert!(rollover("remove", "issuing-1", "").status.success());
+    let carried = Caller::new(&house.root()).get(&house.est("idevid/cacerts"));
+    let carried = tenure_field::est::parse_certs(&carried.body).unwrap();
+    for wanted in [&former, &newer] {
+        assert!(carried.iter().any(|cert| cert.der() == wanted.der()));
+    }
+    let caller = Caller::with_identity(&house.root(), identity(&before, &own));
+    let answer = caller.enroll(&house.est("simpleenroll"), &request(&key(), "pump-0"), None);
+    certificate(&answer);
 }

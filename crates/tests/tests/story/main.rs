@@ -18,6 +18,7 @@ mod registry;
 mod require;
 mod restore;
 mod rollover;
+mod root;
 mod run;
 mod sessions;
 mod status;

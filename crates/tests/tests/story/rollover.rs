@@ -21,18 +21,18 @@ use tenure_x509::{Cert, KeyKind, KeyPair};
 use super::TENURE;
 
 /// A relying party with a trust store of its own, which can be changed while it serves.
-struct Party {
-    name: &'static str,
-    port: u16,
+pub(super) struct Party {
+    pub(super) name: &'static str,
+    pub(super) port: u16,
     /// Where devices come in: OpenSSL serves one connection after the other, and what a probe holds
     /// open must not keep a device waiting.
     devices: u16,
     protocol: &'static str,
     /// Where its trust store is.
-    store: PathBuf,
-    running: Mutex<Vec<Relying>>,
+    pub(super) store: PathBuf,
+    pub(super) running: Mutex<Vec<Relying>>,
     /// Held while somebody connects; a planned pause takes it alone.
-    open: RwLock<()>,
+    pub(super) open: RwLock<()>,
 }
 
 fn directory(house: &House, name: &str) -> PathBuf {
@@ -42,7 +42,7 @@ fn directory(house: &House, name: &str) -> PathBuf {
 }
 
 impl Party {
-    fn new(house: &House, name: &'static str, protocol: &'static str) -> Party {
+    pub(super) fn new(house: &House, name: &'static str, protocol: &'static str) -> Party {
         let port = Relying::port();
         Party {
             name,
@@ -58,16 +58,16 @@ impl Party {
         }
     }
 
-    fn run(&self, running: Relying) {
+    pub(super) fn run(&self, running: Relying) {
         self.running.lock().unwrap().push(running);
     }
 
-    fn anchors(&self) -> PathBuf {
+    pub(super) fn anchors(&self) -> PathBuf {
         self.store.join("ca.pem")
     }
 
     /// Puts these anchors in its store, as a whole.
-    fn hold(&self, anchors: &[&Cert]) {
+    pub(super) fn hold(&self, anchors: &[&Cert]) {
         let pem: String = anchors.iter().map(|anchor| anchor.pem()).collect();
         let draft = self.store.join("ca.new");
         fs::write(&draft, pem).unwrap();
@@ -77,12 +77,14 @@ impl Party {
 
 /// OpenSSL reads a directory of anchors whenever it meets an issuer it does not know, and keeps what
 /// it has read until it is started again.
-fn start_openssl(party: &Party, pki: &ServerPki) {
+pub(super) fn start_openssl(party: &Party, pki: &ServerPki) {
     let store = party.store.join("hashed");
     let _ = fs::remove_dir_all(&store);
     fs::create_dir_all(&store).unwrap();
     rehash(party, &store);
-    for port in [party.port, party.devices] {
+    let mut ports = vec![party.port, party.devices];
+    ports.dedup();
+    for port in ports {
         let mut command = Command::new("openssl");
         command
             .args(["s_server", "-accept", &format!("127.0.0.1:{port}")])
@@ -98,7 +100,7 @@ fn start_openssl(party: &Party, pki: &ServerPki) {
     }
 }
 
-fn rehash(party: &Party, store: &Path) {
+pub(super) fn rehash(party: &Party, store: &Path) {
     let anchors = fs::read_to_string(party.anchors()).unwrap();
     for (n, anchor) in tenure_x509::pem_certificates(&anchors)
         .unwrap()
@@ -111,7 +113,7 @@ fn rehash(party: &Party, store: &Path) {
     tool(&party.store, "openssl", &["rehash", &store], b"");
 }
 
-fn start_envoy(party: &Party, pki: &ServerPki) {
+pub(super) fn start_envoy(party: &Party, pki: &ServerPki) {
     let validation = format!(
         "trusted_ca: {{ filename: {} }}, watched_directory: {{ path: {} }}",
         party.anchors().display(),
@@ -120,19 +122,20 @@ fn start_envoy(party: &Party, pki: &ServerPki) {
     party.run(Relying::envoy(party.port, &party.store, pki, &validation));
 }
 
-/// A device's certificate with the issuing CA above it.
+/// A device's certificate with what it shows above it.
 #[derive(Clone)]
-struct Held {
-    cert: Cert,
-    above: Cert,
-    key: Arc<KeyPair>,
+pub(super) struct Held {
+    pub(super) cert: Cert,
+    /// Nearest first, without the root.
+    pub(super) above: Vec<Cert>,
+    pub(super) key: Arc<KeyPair>,
 }
 
 impl Held {
-    fn identity(&self) -> Identity {
-        let chain = [&self.cert, &self.above].map(|cert| cert.der().to_vec());
+    pub(super) fn identity(&self) -> Identity {
+        let shown = std::iter::once(&self.cert).chain(&self.above);
         Identity {
-            chain: chain.to_vec(),
+            chain: shown.map(|cert| cert.der().to_vec()).collect(),
             key: self.key.to_pkcs8().unwrap(),
         }
     }
@@ -140,8 +143,8 @@ impl Held {
 
 /// Devices that connect to relying parties again and again, each with every certificate that devices
 /// hold at the moment.
-struct Traffic {
-    held: Arc<RwLock<Vec<Held>>>,
+pub(super) struct Traffic {
+    pub(super) held: Arc<RwLock<Vec<Held>>>,
     over: Arc<AtomicBool>,
     good: Arc<AtomicUsize>,
     bad: Arc<Mutex<Vec<String>>>,
@@ -149,7 +152,7 @@ struct Traffic {
 }
 
 impl Traffic {
-    fn start(parties: &[Arc<Party>], pki: &ServerPki, held: Held) -> Traffic {
+    pub(super) fn start(parties: &[Arc<Party>], pki: &ServerPki, held: Held) -> Traffic {
         let held = Arc::new(RwLock::new(vec![held]));
         let (over, good, bad) = (Arc::default(), Arc::default(), Arc::default());
         let trust = Trust::from_pem(&fs::read_to_string(&pki.anchor).unwrap()).unwrap();
@@ -203,7 +206,7 @@ impl Traffic {
     }
 
     /// Waits until all have connected some more times.
-    fn goes_on(&self) {
+    pub(super) fn goes_on(&self) {
         let before = self.good.load(Ordering::Relaxed);
         until("devices have connected some more", || {
             self.no_failure();
@@ -215,7 +218,7 @@ impl Traffic {
         assert_eq!(*self.bad.lock().unwrap(), [""; 0], "failed handshakes");
     }
 
-    fn end(mut self) -> usize {
+    pub(super) fn end(mut self) -> usize {
         self.over.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().unwrap();
@@ -225,28 +228,32 @@ impl Traffic {
     }
 }
 
-fn issuing(house: &House, name: &str) -> Cert {
+pub(super) fn issuing(house: &House, name: &str) -> Cert {
     let der = Caller::plain().get(&house.public(&format!("/ca/{name}.cer")));
     Cert::from_der(&der.body).unwrap()
 }
 
-fn ca_certs(house: &House) -> Vec<Cert> {
+pub(super) fn ca_certs(house: &House) -> Vec<Cert> {
     let answer = Caller::new(&house.root()).get(&house.est("cacerts"));
     tenure_field::est::parse_certs(&answer.body).unwrap()
 }
 
-fn enrolled(house: &House, id: &str, above: &Cert) -> Held {
+pub(super) fn enrolled(house: &House, id: &str, above: &Cert) -> Held {
+    enrolled_as(house, "device", id, above)
+}
+
+pub(super) fn enrolled_as(house: &House, label: &str, id: &str, above: &Cert) -> Held {
     let secret = house.device(id);
     let key = KeyPair::generate(KeyKind::P256).unwrap();
     let answer = Caller::new(&house.root()).enroll(
-        &house.est("simpleenroll"),
+        &house.est(&format!("{label}/simpleenroll")),
         &request(&key, id),
         Some((id, &secret)),
     );
     held(certificate(&answer), above, key)
 }
 
-fn renewed(house: &House, id: &str, from: &Held, above: &Cert) -> Held {
+pub(super) fn renewed(house: &House, id: &str, from: &Held, above: &Cert) -> Held {
     let key = KeyPair::generate(KeyKind::P256).unwrap();
     let caller = Caller::with_identity(&house.root(), identity(&from.cert, &from.key));
     let answer = caller.enroll(&house.est("simplereenroll"), &request(&key, id), None);
@@ -257,12 +264,18 @@ fn held(cert: Cert, above: &Cert, key: KeyPair) -> Held {
     cert.verify_signed_by(above.public_key()).unwrap();
     Held {
         cert,
-        above: above.clone(),
+        above: vec![above.clone()],
         key: Arc::new(key),
     }
 }
 
-fn register(house: &House, name: &str, party: &Party, pki: &ServerPki, criticality: &str) {
+pub(super) fn register(
+    house: &House,
+    name: &str,
+    party: &Party,
+    pki: &ServerPki,
+    criticality: &str,
+) {
     let address = format!("127.0.0.1:{}", party.port);
     let anchors = pki.anchor.display().to_string();
     house.tell(&[
@@ -288,7 +301,7 @@ fn register(house: &House, name: &str, party: &Party, pki: &ServerPki, criticali
     ]);
 }
 
-fn refused(house: &House, arguments: &[&str]) -> String {
+pub(super) fn refused(house: &House, arguments: &[&str]) -> String {
     let output = house.tenure(arguments);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     text(&output.stderr)
@@ -296,11 +309,11 @@ fn refused(house: &House, arguments: &[&str]) -> String {
 
 /// None of the relying parties here checks revocation, so a round of probes fails as a whole; what
 /// it saw of the issuers is what is wanted.
-fn probe_all(house: &House) {
+pub(super) fn probe_all(house: &House) {
     house.tenure(&["probe", "run"]);
 }
 
-fn stage(house: &House, name: &str) -> Value {
+pub(super) fn stage(house: &House, name: &str) -> Value {
     let progress = house.ask(&["issuer", "rollover", "status", name]);
     let stages = progress["issuers"].as_array().unwrap();
     let found = stages.iter().find(|stage| stage["name"] == name);

@@ -27,6 +27,8 @@ pub enum LintProfile {
     Ca,
     /// A self-signed root.
     RootCa,
+    /// A root's key certified by another root (RFC 9810 section 4.4).
+    CrossCa,
     /// A delegated OCSP responder (RFC 6960 4.2.2.2).
     OcspSigner,
     /// A TLS server of our own.

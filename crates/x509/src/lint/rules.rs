@@ -67,6 +67,23 @@ impl Shape {
                 may_never_end: true,
                 subject_needed: true,
             },
+            LintProfile::CrossCa => Self {
+                ca: true,
+                usage: (ca_usage, KeyUsage::NONE),
+                required: &[
+                    oid::CRL_DISTRIBUTION_POINTS,
+                    oid::SUBJECT_KEY_ID,
+                    oid::AUTHORITY_KEY_ID,
+                ],
+                forbidden: &[
+                    oid::EXT_KEY_USAGE,
+                    oid::SUBJECT_ALT_NAME,
+                    oid::OCSP_NOCHECK,
+                    oid::NO_REV_AVAIL,
+                ],
+                may_never_end: false,
+                subject_needed: true,
+            },
             LintProfile::RootCa => Self {
                 ca: true,
                 usage: (ca_usage, SIGN),
@@ -187,6 +204,8 @@ impl Subject<'_> {
         let path_len = known.basic_constraints.and_then(|basic| basic.path_len);
         let wrong_path_len = match self.profile {
             LintProfile::Ca => path_len.is_none(),
+            // One issuing CA below the root whose key it certifies, and nothing more.
+            LintProfile::CrossCa => path_len != Some(1),
             LintProfile::RootCa => false,
             _ => path_len.is_some(),
         };
@@ -310,7 +329,8 @@ impl Subject<'_> {
             }
             _ => true,
         };
-        let may_issue = issuer.is_ca() && may_sign && path_fits;
+        let is_of_a_root = self.profile != LintProfile::CrossCa || issuer.is_self_issued();
+        let may_issue = issuer.is_ca() && may_sign && path_fits && is_of_a_root;
         note(!may_issue, LintError::IssuerMayNotIssue);
     }
 }

@@ -68,6 +68,7 @@ impl Bench {
                 extensions.ocsp_urls.clear();
             }
             LintProfile::Ca => return ca_spec(&self.root, &self.key),
+            LintProfile::CrossCa => return cross_spec(&self.root, &self.key),
             LintProfile::RootCa => {
                 spec = ca_spec(&self.root, &self.key);
                 spec.issuer = spec.subject.clone();
@@ -82,7 +83,7 @@ impl Bench {
     fn issuer(&self, profile: LintProfile) -> Option<&Ca> {
         match profile {
             LintProfile::RootCa => None,
-            LintProfile::Ca => Some(&self.root),
+            LintProfile::Ca | LintProfile::CrossCa => Some(&self.root),
             _ => Some(&self.issuing),
         }
     }
@@ -115,11 +116,21 @@ fn ca_spec(root: &Ca, key: &KeyPair) -> CertificateSpec {
     spec
 }
 
-const PROFILES: [LintProfile; 6] = [
+/// The key of another root, certified by this one (RFC 9810 section 4.4).
+fn cross_spec(root: &Ca, key: &KeyPair) -> CertificateSpec {
+    let mut spec = ca_spec(root, key);
+    spec.subject = name("Root 2");
+    spec.validity.not_after = NOW.plus(700 * DAY);
+    spec.extensions.ca = CaConstraint::Ca { path_len: Some(1) };
+    spec
+}
+
+const PROFILES: [LintProfile; 7] = [
     LintProfile::IDevId,
     LintProfile::LDevId,
     LintProfile::Ca,
     LintProfile::RootCa,
+    LintProfile::CrossCa,
     LintProfile::OcspSigner,
     LintProfile::Server,
 ];
@@ -408,6 +419,32 @@ const SPOILED: &[Spoil] = {
             P::RootCa,
             |s| s.extensions.ext_key_usage = vec![oid::CLIENT_AUTH],
             E::ForbiddenExtension(oid::EXT_KEY_USAGE),
+        ),
+        (
+            P::CrossCa,
+            |s| s.extensions.ca = CaConstraint::Ca { path_len: None },
+            E::WrongPathLength,
+        ),
+        (
+            P::CrossCa,
+            |s| s.extensions.ca = CaConstraint::Ca { path_len: Some(2) },
+            E::WrongPathLength,
+        ),
+        (
+            P::CrossCa,
+            |s| s.validity.not_after = Time::NEVER,
+            E::NeverEnds,
+        ),
+        (P::CrossCa, |s| s.subject = s.issuer.clone(), E::WrongIssuer),
+        (
+            P::CrossCa,
+            |s| s.extensions.key_usage = KeyUsage::KEY_CERT_SIGN,
+            E::WrongKeyUsage,
+        ),
+        (
+            P::CrossCa,
+            |s| s.extensions.crl_urls.clear(),
+            E::NoRevocationPath,
         ),
     ]
 };

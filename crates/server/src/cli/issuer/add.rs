@@ -1,23 +1,18 @@
 //! `tenure issuer add` and `tenure issuer rollover begin`: the ceremony that gives a founded house
 //! another issuer, without a server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
-use tenure_domain::issuer::{Issuer, IssuerKind};
-use tenure_engine::ceremony::{ISSUING, NewIssuerKeys, Purpose, ROOT, responder_key_name};
-use tenure_engine::signer::{
-    Custody, Doors, Key, KeyRecord, Keyring, NewKey, OpenedBy, Passphrase, TokenKey,
-};
-use tenure_engine::store::{Options, Store};
-use tenure_engine::{Clock, Engine, Settings};
+use serde_json::{Value, json};
+use tenure_domain::ids::Slug;
+use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
+use tenure_domain::rollover::below;
+use tenure_engine::ceremony::{Cross, Purpose};
 
+use super::ground::{Access, Ground, Out};
 use crate::cli::exit::Failure;
-use crate::cli::key;
 use crate::cli::output::Output;
-use crate::init::responder_kind;
-use crate::passphrase::{Prompt, ROOT_VARIABLE, VARIABLE, Wanted};
 
 #[derive(Debug, Args)]
 pub struct Add {
@@ -27,35 +22,33 @@ pub struct Add {
     /// What it shall sign.
     #[arg(long, value_enum)]
     kind: Kind,
+    /// The root that signs it, if it is not the house's first or the one that follows that.
+    #[arg(long, value_name = "ROOT")]
+    under: Option<String>,
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    out: Out,
 }
 
 #[derive(Debug, Args)]
 pub struct Begin {
-    /// The issuer that is to be followed.
+    /// The issuer that is to be followed. A root is followed by a root, and each issuer below it by one
+    /// below the new root.
     name: String,
     /// The successor's short name, for good; the next number if not given.
     #[arg(long = "as", value_name = "NAME")]
     successor: Option<String>,
+    /// The root's key is in other hands: the new root must not stand for it.
+    #[arg(long)]
+    stolen: bool,
+    /// The root's key is lost: neither root can stand for the other.
+    #[arg(long, conflicts_with = "stolen")]
+    lost: bool,
     #[command(flatten)]
     access: Access,
-}
-
-/// How the keys of a ceremony are opened.
-#[derive(Debug, Args)]
-struct Access {
-    /// A file whose first line is the passphrase of the server's keys. Otherwise TENURE_PASSPHRASE
-    /// or a prompt.
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
-    /// The root's key file, if it is not in the data directory.
-    #[arg(long, value_name = "FILE")]
-    root: Option<PathBuf>,
-    /// A file whose first line is the passphrase of the root's key at --root. Otherwise
-    /// TENURE_ROOT_PASSPHRASE or a prompt.
-    #[arg(long, value_name = "FILE", requires = "root")]
-    root_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    out: Out,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,27 +57,53 @@ enum Kind {
     Idevid,
     /// Devices of a trust domain of their own; it signs for the profiles that name it.
     Issuing,
+    /// Issuers of trust domains that have nothing above them in common with the others.
+    Root,
 }
 
 /// Makes the keys, has the root sign the certificate and publishes the lists. Cut off anywhere, the
 /// same command finishes it.
 pub async fn run(add: &Add, data: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let purpose = match add.kind {
-        Kind::Idevid => Purpose::Lives,
-        Kind::Issuing => Purpose::Domain,
-    };
     let ground = Ground::open(&add.access, data)?;
-    let issuer = ground.make(&add.name, purpose).await?;
+    let issuer = match add.kind {
+        Kind::Root if add.under.is_some() => {
+            return Err(Failure::Usage(
+                "a root signs itself: leave out --under".to_owned(),
+            ));
+        }
+        Kind::Root => {
+            let key = ground.new_root_key(&add.name, &add.out)?;
+            let made = ground.engine.add_root(&key, None).await;
+            made.map_err(Failure::failed)?
+        }
+        Kind::Idevid | Kind::Issuing => {
+            let purpose = match add.kind {
+                Kind::Idevid => Purpose::Lives,
+                Kind::Issuing | Kind::Root => Purpose::Domain,
+            };
+            let root = ground.signing_root(add.under.as_deref())?;
+            let root = ground.root_key(&root)?;
+            ground.make(&add.name, purpose, &root).await?
+        }
+    };
+    ground.close();
     let said = match issuer.kind {
         IssuerKind::IDevId => format!(
             "issuer {} is made and never ends; it signs profiles of kind idevid from the next start \
              of the server on",
             issuer.name
         ),
-        IssuerKind::Issuing | IssuerKind::Root => format!(
+        IssuerKind::Issuing => format!(
             "issuer {} is made; from the next start of the server on it signs the profiles that name \
              it (issuer = \"{}\")",
             issuer.name, issuer.name
+        ),
+        IssuerKind::Root => format!(
+            "root {} is made; nothing above it is shared with the others. Give it an issuing CA: \
+             tenure issuer add NAME --kind issuing --under {}. {}",
+            issuer.name,
+            issuer.name,
+            fingerprint_said(&issuer)
         ),
     };
     output.done(&said, &shown(&issuer))
@@ -92,14 +111,22 @@ pub async fn run(add: &Add, data: Option<&Path>, output: &Output) -> Result<(), 
 
 /// Makes the successor of an issuer. It is prepared: nobody but canaries shows it yet.
 pub async fn begin(begin: &Begin, data: Option<&Path>, output: &Output) -> Result<(), Failure> {
-    let followed = begin.name.parse();
-    let followed = followed.map_err(|error| Failure::Usage(format!("{error}")))?;
+    let followed: Slug = begin
+        .name
+        .parse()
+        .map_err(|error| Failure::Usage(format!("{error}")))?;
     let ground = Ground::open(&begin.access, data)?;
+    if ground.known(&begin.name)?.kind == IssuerKind::Root {
+        return begin_root(begin, &followed, &ground, output).await;
+    }
     let name = match &begin.successor {
         Some(name) => name.clone(),
         None => ground.next_name(&begin.name),
     };
-    let issuer = ground.make(&name, Purpose::Follow(followed)).await?;
+    let root = ground.engine.root_above(&followed);
+    let root = ground.root_key(&*root.map_err(Failure::failed)?)?;
+    let issuer = ground.make(&name, Purpose::Follow(followed), &root).await?;
+    ground.close();
     output.done(
         &format!(
             "issuer {} is prepared to follow {}. Start the server, then let trust bundles carry it: \
@@ -110,7 +137,77 @@ pub async fn begin(begin: &Begin, data: Option<&Path>, output: &Output) -> Resul
     )
 }
 
-fn shown(issuer: &Issuer) -> serde_json::Value {
+/// A root, the cross-certificates, and a successor for each issuer below the former root: what relying
+/// parties are tried with.
+async fn begin_root(
+    begin: &Begin,
+    followed: &Slug,
+    ground: &Ground<'_>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let former = ground.known(&begin.name)?;
+    let former_key = match begin.lost {
+        true => None,
+        false => Some(ground.root_key(&former)?),
+    };
+    let snapshot = ground.engine.snapshot();
+    let begun = snapshot
+        .issuers
+        .iter()
+        .find(|issuer| issuer.replaces == Some(former.no) && issuer.state == IssuerState::Prepared);
+    let name = match (&begin.successor, begun) {
+        (Some(name), _) => name.clone(),
+        // One that was cut off is taken up.
+        (None, Some(begun)) => begun.name.to_string(),
+        (None, None) => ground.next_name(&begin.name),
+    };
+    let key = ground.new_root_key(&name, &begin.out)?;
+    let engine = &ground.engine;
+    let root = engine.add_root(&key, Some(followed)).await;
+    let root = root.map_err(Failure::failed)?;
+    let cross = match begin.stolen {
+        true => Cross::NewWithOld,
+        false => Cross::Both,
+    };
+    if let Some(former_key) = &former_key {
+        let certified = engine.cross_certify(former_key, &key, cross).await;
+        certified.map_err(Failure::failed)?;
+    }
+    for under in engine.to_be_followed(followed) {
+        let name = ground.next_name(under.name.as_str());
+        let follow = Purpose::Follow(under.name.clone());
+        ground.make(&name, follow, &key).await?;
+    }
+    ground.trust_too(&root)?;
+    let snapshot = engine.snapshot();
+    ground.close();
+    let named: Vec<_> = below(&snapshot.issuers, &root)
+        .map(|issuer| issuer.name.as_str())
+        .collect();
+    let mut detail = shown(&root);
+    if let Some(detail) = detail.as_object_mut() {
+        detail.insert("below".to_owned(), json!(named));
+    }
+    output.done(
+        &format!(
+            "root {} is prepared to follow {}, with {} below it. Start the server, then let trust \
+             bundles carry them: tenure issuer rollover distribute {}. {}",
+            root.name,
+            begin.name,
+            named.join(", "),
+            root.name,
+            fingerprint_said(&root)
+        ),
+        &detail,
+    )
+}
+
+fn fingerprint_said(root: &Issuer) -> String {
+    let print = tenure_domain::text::hex(&root.certificate.fingerprint());
+    format!("SHA-256 of its certificate: {print}")
+}
+
+fn shown(issuer: &Issuer) -> Value {
     json!({
         "name": issuer.name,
         "kind": issuer.kind.to_string(),
@@ -119,137 +216,6 @@ fn shown(issuer: &Issuer) -> serde_json::Value {
         "not_after": issuer.certificate.validity().not_after.to_string(),
         "shards": issuer.shards,
         "base_url": issuer.base_url,
+        "fingerprint": tenure_domain::text::hex(&issuer.certificate.fingerprint()),
     })
-}
-
-/// A data directory whose server is stopped, with its keys at hand.
-struct Ground {
-    engine: Engine,
-    ring: Keyring,
-    passphrase: Passphrase,
-    root: Key,
-    clock: Clock,
-}
-
-impl Ground {
-    fn open(access: &Access, data: Option<&Path>) -> Result<Ground, Failure> {
-        let data = data.ok_or_else(|| Failure::Usage("say whose issuer: --data DIR".to_owned()))?;
-        // First, so that a running server is named before anyone looks for a passphrase.
-        let store = Store::open(data, Options::default()).map_err(Failure::failed)?;
-        let ring = Keyring::locked(&key::directory(data)?).map_err(Failure::failed)?;
-        let passphrase = Wanted {
-            what: "the keys",
-            file: access.passphrase_file.as_deref(),
-            variable: VARIABLE,
-            prompt: Prompt::Once,
-        }
-        .find()?;
-        let root = root(access, &ring, &passphrase)?;
-        let clock = Clock::system();
-        let engine = Engine::start(store, [], data, clock.clone(), Settings::default());
-        Ok(Ground {
-            engine: engine.map_err(Failure::failed)?,
-            ring,
-            passphrase,
-            root,
-            clock,
-        })
-    }
-
-    async fn make(&self, name: &str, purpose: Purpose) -> Result<std::sync::Arc<Issuer>, Failure> {
-        let responder = match purpose {
-            Purpose::Lives => None,
-            Purpose::Domain | Purpose::Follow(_) => {
-                let name = responder_key_name(name);
-                Some(self.key(&name, Doors::RESPONDER)?)
-            }
-        };
-        let keys = NewIssuerKeys {
-            issuer: self.key(name, Doors::ISSUER)?,
-            responder,
-        };
-        let made = self.engine.add_issuer(purpose, keys, &self.root).await;
-        self.engine.store().close();
-        made.map_err(Failure::failed)
-    }
-
-    /// `issuing-1` is followed by `issuing-2`, or the next number that nobody has.
-    fn next_name(&self, name: &str) -> String {
-        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        let digits = name.strip_prefix(stem).unwrap_or_default();
-        let (stem, number) = match digits.parse::<u32>() {
-            Ok(number) => (stem.to_owned(), number),
-            Err(_) => (format!("{name}-"), 1),
-        };
-        let snapshot = self.engine.snapshot();
-        let is_free = |candidate: &String| {
-            let mut issuers = snapshot.issuers.iter();
-            issuers.all(|issuer| issuer.name.as_str() != candidate)
-        };
-        (number.saturating_add(1)..)
-            .map(|next| format!("{stem}{next}"))
-            .find(is_free)
-            .unwrap_or_default()
-    }
-
-    /// A key that is kept where the first issuing CA's is. One that an interrupted ceremony left is
-    /// taken up.
-    fn key(&self, name: &str, doors: Doors) -> Result<Key, Failure> {
-        // All keys that the server opens have one passphrase; a wrong one must not lock the new key.
-        self.ring
-            .unlock(ISSUING, &self.passphrase)
-            .map_err(Failure::failed)?;
-        let records = self.ring.records();
-        let named = |wanted: &str| records.iter().find(|record| record.name == wanted);
-        let made = match (named(name), named(ISSUING)) {
-            (Some(record), _) if record.doors == doors => self.ring.unlock(name, &self.passphrase),
-            (Some(_), _) => {
-                return Err(Failure::Usage(format!(
-                    "there is a key named {name} that signs other things; choose another name"
-                )));
-            }
-            (None, Some(model)) => self
-                .ring
-                .make(like(model, name, doors, &self.clock), &self.passphrase),
-            (None, None) => return Err(Failure::failed(format!("there is no key {ISSUING}"))),
-        };
-        made.map_err(Failure::failed)
-    }
-}
-
-fn root(access: &Access, ring: &Keyring, passphrase: &Passphrase) -> Result<Key, Failure> {
-    let root = match &access.root {
-        None => ring.unlock(ROOT, passphrase),
-        Some(path) => {
-            let wanted = Wanted {
-                what: "the root key",
-                file: access.root_passphrase_file.as_deref(),
-                variable: ROOT_VARIABLE,
-                prompt: Prompt::Once,
-            };
-            Keyring::open_at(path, &wanted.find()?)
-        }
-    };
-    root.map_err(Failure::failed)
-}
-
-fn like(model: &KeyRecord, name: &str, doors: Doors, clock: &Clock) -> NewKey {
-    let is_responder = doors == Doors::RESPONDER;
-    NewKey {
-        name: name.to_owned(),
-        doors,
-        kind: match is_responder {
-            true => responder_kind(model.kind),
-            false => model.kind,
-        },
-        opened_by: OpenedBy::Serve,
-        custody: match &model.custody {
-            Custody::Pkcs11(place) if !is_responder => Custody::Pkcs11(TokenKey {
-                label: format!("tenure-{name}"),
-                ..place.clone()
-            }),
-            Custody::Pkcs11(_) | Custody::File => Custody::File,
-        },
-        created: clock.now(),
-    }
 }

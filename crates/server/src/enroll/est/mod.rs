@@ -21,7 +21,7 @@ use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, V
 use tenure_domain::ids::{DeviceId, Slug};
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::profile::{Profile, ProfileKind};
-use tenure_domain::rollover::{line_of, line_of_name};
+use tenure_domain::rollover::{cross_certificates, line_of, line_of_name};
 use tenure_engine::store::certificate::Certificate;
 use tenure_engine::{Answer, Engine, Rejection, Snapshot};
 use tenure_wire::est::{
@@ -152,7 +152,13 @@ fn ca_certs(snapshot: &Snapshot, profile: Option<&Profile>, wrapping: Wrapping) 
         .filter(is_asked);
     let mut certificates: Vec<&[u8]> = Vec::new();
     for issuer in signers {
-        for cert in std::iter::once(&issuer.certificate).chain(&issuer.chain) {
+        // What one root certified of another is what leads a device from the root it knows to the next
+        // (RFC 9810 section 4.4).
+        let above = issuer
+            .chain
+            .iter()
+            .chain(cross_certificates(issuers, issuer));
+        for cert in std::iter::once(&issuer.certificate).chain(above) {
             if !certificates.contains(&cert.der()) {
                 certificates.push(cert.der());
             }
