@@ -15,8 +15,12 @@ use tokio_rustls::TlsConnector;
 
 use crate::http::{Identity, Trust, client_config};
 
+/// The port of MQTT in the clear.
+const CLEAR_PORT: u16 = 1_883;
 /// Seconds between signs of life that a session promises.
 const KEEP_ALIVE_S: u16 = 60;
+/// How long a sign of life may take.
+const SIGN: Duration = Duration::from_secs(10);
 /// How much is read at once, in octets.
 const PIECE: usize = 4_096;
 
@@ -31,6 +35,63 @@ pub struct Broker {
     pub credentials: Option<(String, String)>,
     /// Who we are for it.
     pub client: String,
+}
+
+/// Where a broker is, read from its URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// The host alone, without brackets.
+    pub host: String,
+    /// What is spoken below MQTT.
+    pub wire: Wire,
+}
+
+/// What is spoken below MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// TLS.
+    Tls,
+    /// Nothing.
+    Clear,
+}
+
+impl Place {
+    /// Reads `mqtts://HOST[:PORT]` or `mqtt://HOST[:PORT]`; `None` if it is neither.
+    pub fn parse(url: &str) -> Option<Place> {
+        let (scheme, authority) = url.split_once("://")?;
+        let authority = authority.trim_end_matches('/');
+        let (wire, port) = match scheme {
+            "mqtts" => (Wire::Tls, mqtt::PORT),
+            "mqtt" => (Wire::Clear, CLEAR_PORT),
+            _ => return None,
+        };
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+            && !authority.ends_with(']');
+        let address = match has_port {
+            true => authority.to_owned(),
+            false => format!("{authority}:{port}"),
+        };
+        let (host, _) = address.rsplit_once(':')?;
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        (!host.is_empty()).then_some(Place {
+            host,
+            address,
+            wire,
+        })
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_here(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
 }
 
 /// How a broker is known to be the right one.
@@ -194,6 +255,15 @@ impl Session {
         let _ = self.line.stream.shutdown().await;
     }
 
+    /// Stays, beyond the deadline, for as long as the broker lets it.
+    pub fn stay(self) -> Stay {
+        Stay {
+            line: self.line,
+            heard: Instant::now(),
+            asked: None,
+        }
+    }
+
     async fn ask(&mut self, packet: &Packet) -> Result<Packet, Error> {
         by(self.deadline, self.line.say(packet)).await?;
         by(self.deadline, self.line.hear()).await
@@ -203,6 +273,59 @@ impl Session {
         let id = self.next_id;
         self.next_id = id.checked_add(1).unwrap_or(1);
         id
+    }
+}
+
+/// A session that stays open: messages as they come, and signs of life in between.
+pub struct Stay {
+    line: Line<Box<dyn Stream>>,
+    heard: Instant,
+    /// When a sign of life was asked for that has not come yet.
+    asked: Option<Instant>,
+}
+
+impl Stay {
+    /// The next message. Nothing is lost if this is given up half way. It must be asked for all the
+    /// time, because signs of life are given meanwhile.
+    ///
+    /// # Errors
+    /// The session is over: the broker ended it, or is silent.
+    pub async fn next(&mut self) -> Result<Publish, Error> {
+        loop {
+            let due = match self.asked {
+                Some(asked) => asked + SIGN,
+                None => self.heard + Duration::from_secs(u64::from(KEEP_ALIVE_S)) / 2,
+            };
+            match timeout_at(due, self.line.hear()).await {
+                Ok(packet) => {
+                    (self.heard, self.asked) = (Instant::now(), None);
+                    if let Packet::Publish(message) = packet? {
+                        return Ok(message);
+                    }
+                }
+                Err(_) if self.asked.is_some() => return Err(Error::Silent),
+                Err(_) => {
+                    self.asked = Some(Instant::now());
+                    timeout_at(due + SIGN, self.line.say(&Packet::Pingreq))
+                        .await
+                        .unwrap_or(Err(Error::Silent))?;
+                }
+            }
+        }
+    }
+
+    /// Publishes with QoS 0: whether it arrives is not said.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub async fn publish(&mut self, topic: &str, payload: Vec<u8>) -> Result<(), Error> {
+        let message = Packet::Publish(Publish {
+            topic: topic.to_owned(),
+            payload,
+            id: None,
+            delivery: Delivery::First,
+        });
+        by(Instant::now() + SIGN, self.line.say(&message)).await
     }
 }
 
@@ -239,27 +362,35 @@ async fn reach(broker: &Broker) -> Result<Box<dyn Stream>, Error> {
     Ok(Box::new(stream))
 }
 
-/// Packets over a stream.
-pub(crate) struct Line<S> {
+/// Packets over a stream, for either end of it.
+pub struct Line<S> {
     pub(crate) stream: S,
     heard: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    pub(crate) fn new(stream: S) -> Line<S> {
+    /// Packets over this stream, of which nothing was read yet.
+    pub fn new(stream: S) -> Line<S> {
         Line {
             stream,
             heard: Vec::new(),
         }
     }
 
-    pub(crate) async fn say(&mut self, packet: &Packet) -> Result<(), Error> {
+    /// Says one packet.
+    ///
+    /// # Errors
+    /// The connection is gone, or the packet cannot be written.
+    pub async fn say(&mut self, packet: &Packet) -> Result<(), Error> {
         self.stream.write_all(&packet.write()?).await?;
         Ok(self.stream.flush().await?)
     }
 
     /// The next packet. Nothing is lost if this is given up half way.
-    pub(crate) async fn hear(&mut self) -> Result<Packet, Error> {
+    ///
+    /// # Errors
+    /// The connection is gone, or what comes is no packet that we read.
+    pub async fn hear(&mut self) -> Result<Packet, Error> {
         loop {
             if let Some((packet, taken)) = Packet::read(&self.heard)? {
                 self.heard.drain(..taken);
@@ -272,5 +403,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             }
             self.heard.extend(piece.iter().take(n));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_found_by_its_url() {
+        let of = |url| Place::parse(url).map(|place| (place.address, place.host, place.wire));
+        let (tls, clear) = (Wire::Tls, Wire::Clear);
+        for (url, address, host, wire) in [
+            ("mqtts://broker-3", "broker-3:8883", "broker-3", tls),
+            ("mqtts://broker-3:8884/", "broker-3:8884", "broker-3", tls),
+            ("mqtts://[fd00::7]", "[fd00::7]:8883", "fd00::7", tls),
+            ("mqtt://[::1]:1", "[::1]:1", "::1", clear),
+            ("mqtt://localhost", "localhost:1883", "localhost", clear),
+        ] {
+            assert_eq!(
+                of(url),
+                Some((address.to_owned(), host.to_owned(), wire)),
+                "{url}"
+            );
+        }
+        for bad in ["", "broker-3", "https://broker-3", "mqtts://", "mqtts:///"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+        assert!(Place::parse("mqtt://127.0.0.1").is_some_and(|place| place.is_here()));
+        assert!(Place::parse("mqtt://10.0.0.1").is_some_and(|place| !place.is_here()));
     }
 }

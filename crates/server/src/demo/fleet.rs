@@ -5,20 +5,23 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tenure_field::device::{Keeper, Place, Progress, Proof};
 use tenure_field::http::Identity;
+use tenure_field::mqtt::Error;
 use tenure_wire::est::Credentials;
 use tenure_x509::{Cert, KeyKind};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::plant::{SERVICE_DEVICE, Unit};
-use super::service::{self, Service, visit};
+use super::broker;
+use super::door::Door;
+use super::plant::Unit;
+use super::service::{self, visit};
 use super::show::Step;
-use super::{service_name, text_of};
+use super::text_of;
 use crate::cli::api::Api;
 
 /// How soon a session must end after its certificate was revoked.
@@ -70,10 +73,19 @@ pub(super) struct Fleet {
     anchors: Arc<Vec<Cert>>,
 }
 
+/// One device.
 #[derive(Clone)]
-struct Member {
-    unit: Unit,
-    keeper: Arc<Keeper>,
+pub(super) struct Member {
+    pub(super) unit: Unit,
+    pub(super) keeper: Arc<Keeper>,
+}
+
+/// How long the sessions of a stolen device went on after its revocation was asked for.
+pub(super) struct Stolen {
+    /// With the broker.
+    pub(super) mqtt: Duration,
+    /// With the service.
+    pub(super) tls: Duration,
 }
 
 /// The identity that a device presents.
@@ -124,16 +136,17 @@ async fn enroll(keeper: &Keeper, credentials: Credentials) -> Result<(), String>
     }
 }
 
-/// The service gets its identity as a device does, under a label for devices that are servers.
-pub(super) async fn enroll_service(
+/// A server gets its identity as a device does, under a label for devices that are servers.
+pub(super) async fn enroll_server(
     operator: &Api,
+    id: &str,
     device: SocketAddr,
     root: &Path,
     anchors: &[Cert],
-) -> Result<Keeper, String> {
-    let keeper = keeper(root, SERVICE_DEVICE, Some("device-server"), device, anchors)?;
-    enroll(&keeper, secret(operator, SERVICE_DEVICE).await?).await?;
-    Ok(keeper)
+) -> Result<Identity, String> {
+    let keeper = keeper(root, id, Some("device-server"), device, anchors)?;
+    enroll(&keeper, secret(operator, id).await?).await?;
+    identity(&keeper).await
 }
 
 impl Fleet {
@@ -200,20 +213,32 @@ impl Fleet {
             .map_err(|_| "there are too few devices".to_owned())
     }
 
+    /// Those that stay connected: of the devices that nothing else happens to, at most `many`.
+    pub(super) fn who_stays(&self, many: usize) -> Vec<Member> {
+        let not_renewed = self
+            .all()
+            .filter(|member| member.unit.class != super::plant::RENEWED);
+        not_renewed.skip(3).take(many).collect()
+    }
+
+    /// What its devices trust.
+    pub(super) fn anchors(&self) -> &Arc<Vec<Cert>> {
+        &self.anchors
+    }
+
     /// Each connects to the service and must be welcome.
     pub(super) async fn visit_all(
         &self,
-        service: &Service,
+        service: &Arc<Door>,
         which: impl Fn(&Unit) -> bool,
         step: &Step,
     ) -> Result<(), String> {
-        let address = service.address;
         each(
             self.all().filter(|member| which(&member.unit)),
             step,
             |member| {
-                let anchors = Arc::clone(&self.anchors);
-                async move { is_welcome(&member.unit.id, &member.keeper, address, &anchors).await }
+                let (service, anchors) = (Arc::clone(service), Arc::clone(&self.anchors));
+                async move { is_welcome(&member.unit.id, &member.keeper, &service, &anchors).await }
             },
         )
         .await
@@ -237,9 +262,9 @@ impl Fleet {
         .await
     }
 
-    async fn is_refused(&self, id: &str, service: &Service, keeper: &Keeper) -> Result<(), String> {
+    async fn is_refused(&self, id: &str, service: &Door, keeper: &Keeper) -> Result<(), String> {
         let presented = identity(keeper).await?;
-        let said = visit(service.address, &service_name(), presented, &self.anchors).await;
+        let said = visit(service, presented, &self.anchors).await;
         match said {
             Ok(said) if said.starts_with("refused: revoked") => Ok(()),
             Ok(said) => Err(format!("the service said {said:?} to {id}")),
@@ -247,23 +272,26 @@ impl Fleet {
         }
     }
 
-    /// Its certificate is revoked: the session it has with the service ends, and the service refuses
-    /// it from then on. How long the session went on after the revocation was asked for.
+    /// Its certificate is revoked: the sessions it has with the service and with the broker end, and
+    /// neither lets it in from then on.
     pub(super) async fn steal(
         &self,
         id: &str,
         operator: &Api,
-        service: &Service,
-    ) -> Result<Duration, String> {
+        service: &Door,
+        broker: &Door,
+    ) -> Result<Stolen, String> {
         let keeper = &self.member(id)?.keeper;
         let presented = identity(keeper).await?;
-        let (said, session) =
-            service::stay(service.address, &service_name(), presented, &self.anchors)
-                .await
-                .map_err(|error| error.to_string())?;
+        let (said, session) = service::stay(service, presented.clone(), &self.anchors)
+            .await
+            .map_err(|error| error.to_string())?;
         if !said.starts_with("welcome") {
             return Err(format!("it was not let in: {said}"));
         }
+        let live = broker::enter(broker, id, presented.clone(), &self.anchors)
+            .await
+            .map_err(|error| format!("it was not let in at the broker: {error}"))?;
         let certificate = keeper
             .certificate()
             .await
@@ -275,16 +303,28 @@ impl Fleet {
         let body = json!({ "reason": "keyCompromise" });
         let revoke = format!("/certificates/{serial}/revoke");
         let asked = operator.post(&revoke, &body);
-        let (asked, over) = tokio::join!(asked, session.over(SESSION_ENDS));
+        let began = Instant::now();
+        let live = async {
+            let over = tokio::time::timeout(SESSION_ENDS, live.until_over()).await;
+            over.map(|_| began.elapsed())
+        };
+        let (asked, tls, mqtt) = tokio::join!(asked, session.over(SESSION_ENDS), live);
         asked.map_err(|error| error.to_string())?;
-        let took = over.map_err(|_| {
+        let went_on = |which| {
             let s = SESSION_ENDS.as_secs();
-            format!("its session went on for {s} s after it was revoked")
-        })?;
+            format!("its session with the {which} went on for {s} s after it was revoked")
+        };
+        let tls = tls.map_err(|_| went_on("service"))?;
+        let mqtt = mqtt.map_err(|_| went_on("broker"))?;
         self.is_refused(id, service, keeper).await?;
+        match broker::enter(broker, id, presented, &self.anchors).await {
+            Err(Error::Refused { code, .. }) if code == broker::NOT_AUTHORIZED => {}
+            Err(other) => return Err(format!("the broker said {other} to {id}")),
+            Ok(_) => return Err("the broker let the thief in again".to_owned()),
+        }
         match renew(keeper).await {
             Ok(()) => Err("the thief could renew".to_owned()),
-            Err(_) => Ok(took),
+            Err(_) => Ok(Stolen { mqtt, tls }),
         }
     }
 
@@ -293,7 +333,7 @@ impl Fleet {
         &self,
         id: &str,
         operator: &Api,
-        service: &Service,
+        service: &Door,
     ) -> Result<(), String> {
         let keeper = &self.member(id)?.keeper;
         let why = json!({ "why": "replaced by a newer model" });
@@ -319,14 +359,14 @@ impl Fleet {
         id: &str,
         root: &Path,
         operator: &Api,
-        service: &Service,
+        service: &Door,
     ) -> Result<(), String> {
         let victim = &self.member(id)?.keeper;
         let copy: PathBuf = root.join(format!("{id}-copy"));
         copy_directory(victim.root(), &copy).map_err(|error| error.to_string())?;
         let copy = Keeper::open(&copy).map_err(|error| error.to_string())?;
         renew(victim).await?;
-        is_welcome(id, victim, service.address, &self.anchors).await?;
+        is_welcome(id, victim, service, &self.anchors).await?;
         if renew(&copy).await.is_ok() {
             return Err("the copy could renew".to_owned());
         }
@@ -358,11 +398,11 @@ async fn renew(keeper: &Keeper) -> Result<(), String> {
 async fn is_welcome(
     id: &str,
     keeper: &Keeper,
-    service: SocketAddr,
+    service: &Door,
     anchors: &[Cert],
 ) -> Result<(), String> {
     let presented = identity(keeper).await?;
-    match visit(service, &service_name(), presented, anchors).await {
+    match visit(service, presented, anchors).await {
         Ok(said) if said == format!("welcome {id}") => Ok(()),
         Ok(said) => Err(format!("the service said {said:?} to {id}")),
         Err(error) => Err(format!("{id} was not answered: {error}")),

@@ -1,22 +1,31 @@
 //! `tenure demo`: the whole story on one machine. A house is founded, a plant's devices enroll over
-//! EST, use a service, renew; one is stolen, one retired, one cloned; the record is verified from
-//! outside. Nothing is played: the devices run the device client, the service is a relying party
-//! with mutual TLS, and operators' acts go through the public API.
+//! EST, use a service, stay connected to a broker, renew; one is stolen, one retired, one cloned; three
+//! relying parties are put to the proof, one of which is careless; the record is verified from outside.
+//! Nothing is played: the devices run the device client, service and broker are relying parties with
+//! mutual TLS, and operators' acts go through the public API. While it goes on, all of it can be
+//! repeated by hand.
 
+mod aftermath;
+mod broker;
+mod crowd;
+mod door;
 mod fleet;
 mod plant;
 mod proof;
 mod record;
 mod service;
 mod show;
+mod summary;
+mod switch;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 use tenure_domain::text::hex;
-use tenure_field::http::{Trust, Url};
+use tenure_field::http::{Identity, Trust, Url};
 use tenure_x509::{Cert, KeyKind};
 
 use crate::cli::api::Api;
@@ -27,15 +36,22 @@ use crate::init::{self, Init, ROOT_FILE};
 use crate::run_file::RunFile;
 use crate::serve::{Running, Serve, stop_asked};
 use crate::start::StartError;
+use crowd::{CROWD, Crowd};
+use door::{Door, Plan, Speech};
 use fleet::Fleet;
-use plant::{RENEWED, SERVICE, SERVICE_DEVICE};
-use service::{Checks, Service};
+use plant::{BROKER_DEVICE, RENEWED, SERVICE, SERVICE_DEVICE};
+use proof::{BROKER, CAREFUL, CARELESS, Proof};
 use show::Show;
+use summary::Afterwards;
+use switch::{Checks, Switches};
 
 /// The keys' passphrase of the demo's house, in its data directory.
 const PASSPHRASE_FILE: &str = "passphrase";
 /// Where the devices of the demo keep their identities, in the data directory.
 const DEVICES: &str = "devices";
+
+/// How often relying parties are probed while the demo goes on, in seconds: a person waits for it.
+const CYCLE_S: u64 = 15;
 
 /// `tenure demo`
 #[derive(Clone, Debug, Args)]
@@ -95,18 +111,25 @@ pub async fn demo(demo: &Demo, data: Option<&Path>, form: Form) -> Result<Ended,
     };
     let mut show = Show::new();
     let house = House::found(&data, &mut show).await?;
-    let told = house.tell(demo, &mut show).await;
+    let mut told = house.tell(demo, &mut show).await;
     let ended = match &told {
         Ok(_) if show.wrong() == 0 => Ended::Well,
         _ => Ended::Badly {
             steps: show.wrong().max(1),
         },
     };
-    if let Ok(tale) = &told {
-        summarize(&house, tale, &show, demo, temporary.is_some(), form);
+    if let Ok(tale) = &mut told {
+        let after = match temporary {
+            Some(_) => Afterwards::Gone,
+            None => Afterwards::Kept,
+        };
+        summary::print(&house, tale, &show, demo, after, form);
         if !demo.once {
-            let _running = (&tale.service, &tale.careless);
-            asked.await;
+            let Tale { crowd, proofs, .. } = tale;
+            tokio::select! {
+                _signal = asked => {}
+                never = aftermath::narrate(&tale.looking, crowd, proofs) => match never {},
+            }
             eprintln!("\n  stopping");
         }
     }
@@ -125,8 +148,11 @@ struct House {
 
 /// What there is to say at the end.
 struct Tale {
-    careless: Service,
-    service: Service,
+    _doors: [Arc<Door>; 3],
+    switches: Switches,
+    crowd: Crowd,
+    proofs: Vec<Proof>,
+    looking: Api,
     reader: String,
     certificates: usize,
     events: u64,
@@ -139,7 +165,10 @@ struct Tale {
 impl House {
     async fn found(data: &Path, show: &mut Show) -> Result<House, StartError> {
         let step = show.begin("founding a house: root, issuing CA, keys, log", 1);
-        let public = address_for(8080);
+        // It stands in the certificates, so it must be known before there are any.
+        let public = std::env::var("TENURE_LISTEN_PUBLIC").ok();
+        let public = public.and_then(|address| address.parse().ok());
+        let public = public.unwrap_or_else(|| address_for(8080));
         let secret = passphrase_file()?;
         let founding = Init {
             name: "Acme Plant".to_owned(),
@@ -172,6 +201,7 @@ impl House {
         config.limits.device_requests_per_source_s = 0;
         config.limits.operator_requests_per_source_s = 0;
         config.limits.nonce_requests_per_source_s = 0;
+        config.probe.every_s = CYCLE_S;
         let serve = Serve {
             passphrase_file: Some(kept),
         };
@@ -246,16 +276,22 @@ impl House {
             ),
         );
 
-        let step = show.begin("a service starts, with an identity of its own", 1);
-        let keeper = fleet::enroll_service(&operator, device, &root, &self.anchors).await?;
-        let service_token = self.token("telemetry service", "relying-party").await?;
-        let reporter = self.api(&service_token)?;
-        let identity = fleet::identity(&keeper).await?;
-        let (again, reporting) = (identity.clone(), reporter.clone());
-        let service = Service::start(identity, &self.anchors, reporter, Checks::Status).await?;
+        let mut switches = Switches::new(&self.data).map_err(|error| error.to_string())?;
+        let step = show.begin(
+            "a service and a broker start, with identities of their own",
+            2,
+        );
+        let telemetry = self
+            .server(&operator, SERVICE_DEVICE, Speech::Text, &step)
+            .await?;
+        let at_broker = self
+            .server(&operator, BROKER_DEVICE, Speech::Mqtt, &step)
+            .await?;
+        let service = telemetry.open(&mut switches, CAREFUL, Checks::On).await?;
+        let broker = at_broker.open(&mut switches, BROKER, Checks::On).await?;
         let what = format!(
-            "the service {SERVICE} listens on {}, checks status and follows trust changes",
-            service.address
+            "the service {SERVICE} listens on {}, an MQTT broker on {}; both check status",
+            service.address, broker.address
         );
         show.done(step, what);
 
@@ -266,6 +302,15 @@ impl House {
             format!("all {} devices are welcome at the service", units.len()),
             outcome,
         );
+
+        let stays = fleet.who_stays(CROWD);
+        let step = show.begin("devices connect to the broker", 1);
+        let crowd = Crowd::gather(stays, &broker, fleet.anchors()).await?;
+        let what = format!(
+            "{} devices hold live MQTT sessions and report",
+            crowd.devices.len()
+        );
+        show.done(step, what);
 
         let renewed = units.iter().filter(|unit| unit.class == RENEWED).count();
         let step = show.begin("one class replaces its keys", renewed);
@@ -287,13 +332,16 @@ impl House {
 
         let [stolen, retired, cloned] = fleet.three()?;
         let step = show.begin("a device is stolen", 1);
-        let outcome = fleet.steal(&stolen, &operator, &service).await;
+        let outcome = fleet.steal(&stolen, &operator, &service, &broker).await;
+        let outcome = outcome.and_then(|ended| crowd.is_whole().map(|()| ended));
         let what = match &outcome {
-            Ok(took) => format!(
-                "{stolen} was stolen: revoked, its live session ended after {} ms, and refused since",
-                took.as_millis()
+            Ok(ended) => format!(
+                "{stolen} was stolen and revoked: its live MQTT session ended after {} ms (TLS: {} ms), \
+                 and it does not come back",
+                ended.mqtt.as_millis(),
+                ended.tls.as_millis()
             ),
-            Err(_) => format!("{stolen} was stolen: revoked, and its live session ended"),
+            Err(_) => format!("{stolen} was stolen: revoked, and its live sessions ended"),
         };
         show.check(step, what, outcome.map(|_| ()));
 
@@ -309,30 +357,38 @@ impl House {
         let what = format!("{cloned} was cloned: the copy gave itself away when it renewed");
         show.check(step, what, outcome);
 
-        let step = show.begin("two services are put to the proof with canaries", 1);
-        let careless = Service::start(again, &self.anchors, reporting, Checks::Nothing).await?;
-        let proved = proof::prove(&operator, service.address, careless.address).await;
+        let step = show.begin(
+            "three relying parties are put to the proof with canaries",
+            1,
+        );
+        let careless = telemetry.open(&mut switches, CARELESS, Checks::Off).await?;
+        let proved = proof::prove(&operator, &broker, &service, &careless).await;
         let what = match &proved {
-            Ok(ms) => format!(
-                "{} refuses what it must, {ms} ms after a revocation; {} does not, and was caught",
-                proof::CAREFUL,
-                proof::CARELESS
+            Ok(_) => format!(
+                "{BROKER} and {CAREFUL} turn green: proven with canaries; {CARELESS} is caught: red"
             ),
-            Err(_) => "two services are put to the proof with canaries".to_owned(),
+            Err(_) => "three relying parties are put to the proof with canaries".to_owned(),
         };
-        show.check(step, what, proved.map(|_| ()));
+        let (proofs, outcome) = match proved {
+            Ok(proofs) => (proofs, Ok(())),
+            Err(why) => (Vec::new(), Err(why)),
+        };
+        show.check(step, what, outcome);
 
         let step = show.begin("the record is verified from outside", 1);
         let auditor = self.api(&self.token("auditor of the demo", "auditor").await?)?;
-        let certificates = units.len() + 1 + renewed + 1; // and the clone's victim's renewal
+        let certificates = units.len() + 2 + renewed + 1; // two servers, the clone's victim's renewal
         let (events, outcome) = self.audit(&auditor, &cloned, certificates).await;
         let what = format!("the record of {events} events is whole, seen from outside");
         show.check(step, what, outcome);
 
         let reader = self.token("reader of the demo", "reader").await?;
         Ok(Tale {
-            careless,
-            service,
+            _doors: [broker, service, careless],
+            switches,
+            crowd,
+            proofs,
+            looking: self.api(&reader)?,
             reader,
             certificates,
             events,
@@ -340,6 +396,27 @@ impl House {
             stolen,
             retired,
             cloned,
+        })
+    }
+
+    /// A server of the plant gets an identity, and a token to report with.
+    async fn server(
+        &self,
+        operator: &Api,
+        id: &str,
+        speech: Speech,
+        step: &show::Step,
+    ) -> Result<Server<'_>, String> {
+        let (device, root) = (self.running.at().device, self.data.join(DEVICES));
+        let identity = fleet::enroll_server(operator, id, device, &root, &self.anchors).await?;
+        let token = self.token(id, "relying-party").await?;
+        step.one_more();
+        Ok(Server {
+            id: id.to_owned(),
+            identity,
+            api: self.api(&token)?,
+            anchors: &self.anchors,
+            speech,
         })
     }
 
@@ -354,10 +431,12 @@ impl House {
                 .await
                 .map_err(|error| format!("{path}: {error}"))?;
         }
-        self.admin
-            .post("/devices", &plant::service_spec())
-            .await
-            .map_err(|e| e.to_string())?;
+        for server in plant::servers() {
+            self.admin
+                .post("/devices", &server)
+                .await
+                .map_err(|e| e.to_string())?;
+        }
         fleet::each(units.iter().cloned(), &step, |unit| {
             let admin = self.admin.clone();
             async move {
@@ -466,73 +545,38 @@ fn settle(data: &Path, secret: &Path, public: SocketAddr) -> std::io::Result<Pat
     Ok(kept)
 }
 
-fn summarize(house: &House, tale: &Tale, show: &Show, demo: &Demo, goes: bool, form: Form) {
-    let at = house.running.at();
-    let wrong = show.wrong();
-    if form == Form::Json {
-        let summary = json!({
-            "ok": wrong == 0,
-            "seconds": show.took().as_secs_f64(),
-            "steps": show.to_json(),
-            "devices": demo.devices,
-            "certificates": tale.certificates,
-            "events": tale.events,
-            "dashboard": format!("https://{}/", at.operator),
-            "token": tale.reader,
-            "data": house.data,
-        });
-        println!("{summary:#}");
-        return;
-    }
-    let outcome = match wrong {
-        0 => "Everything came out as it should".to_owned(),
-        1 => "One step did NOT come out as it should".to_owned(),
-        wrong => format!("{wrong} steps did NOT come out as they should"),
-    };
-    println!("\n{outcome}, in {:.1} s.\n", show.took().as_secs_f64());
-    println!(
-        "  {} devices hold {} certificates; {} were renewed.",
-        demo.devices,
-        tale.certificates,
-        tale.renewed + 1
-    );
-    println!(
-        "  {} was stolen, {} is retired, {} was cloned and waits for a person.",
-        tale.stolen, tale.retired, tale.cloned
-    );
-    println!(
-        "  The record has {} events, and every one is proved.\n",
-        tale.events
-    );
-    if demo.once {
-        if !goes {
-            println!("Look around: tenure serve --data {}", house.data.display());
-        }
-        return;
-    }
-    let data = house.data.display();
-    println!("Look around, while this runs:");
-    println!(
-        "  Dashboard   https://{}/   (its certificate comes from {data}/{ROOT_FILE})",
-        at.operator
-    );
-    println!("  Token       {}   (may read)", tale.reader);
-    println!(
-        "  Terminal    tenure device show {} --data {data}",
-        tale.cloned
-    );
-    println!("              tenure incident list --data {data}");
-    println!("              tenure probe matrix --data {data}");
-    println!("              tenure log verify --data {data}");
-    let after = if goes {
-        "it all goes away then; --data DIR keeps it"
-    } else {
-        "it stays in place"
-    };
-    println!("\nCtrl-C ends this ({after}).");
+/// A server of the plant, ready to open doors.
+struct Server<'a> {
+    id: String,
+    identity: Identity,
+    api: Api,
+    anchors: &'a [Cert],
+    speech: Speech,
 }
 
-/// The service's device, by name, for its TLS name.
-fn service_name() -> String {
-    format!("{SERVICE_DEVICE}.device.internal")
+impl Server<'_> {
+    /// Opens a door that checks or not, under the name of a relying party.
+    async fn open(
+        &self,
+        switches: &mut Switches,
+        party: &str,
+        checks: Checks,
+    ) -> Result<Arc<Door>, String> {
+        let checks = switches
+            .add(party, checks)
+            .map_err(|error| error.to_string())?;
+        let plan = Plan {
+            identity: self.identity.clone(),
+            name: format!("{}.device.internal", self.id),
+            anchors: self.anchors,
+            api: self.api.clone(),
+            port: match self.speech {
+                Speech::Text => 0,
+                Speech::Mqtt => tenure_wire::mqtt::PORT,
+            },
+            speech: self.speech,
+            checks,
+        };
+        Door::open(plan).await.map(Arc::new)
+    }
 }

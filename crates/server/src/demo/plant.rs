@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 pub(super) const SERVICE: &str = "telemetry";
 /// The device id of that service's own identity.
 pub(super) const SERVICE_DEVICE: &str = "telemetry-1";
+/// The device id of the broker's own identity.
+pub(super) const BROKER_DEVICE: &str = "broker-1";
 /// The class whose keys are replaced.
 pub(super) const RENEWED: &str = "sensor";
 
@@ -112,17 +114,23 @@ impl Unit {
     }
 }
 
-/// The service's own identity is registered like any device.
-pub(super) fn service_spec() -> Value {
-    json!({
-        "id": SERVICE_DEVICE,
-        "manufacturer": "Acme",
-        "model": "telemetry service",
-        "serial": "1",
-        "class": "gateway",
-        "site": "Plant North",
-        "owner": "Platform",
-        "services": [SERVICE],
-        "criticality": "high",
+/// The service and the broker have identities of their own, registered like any device.
+pub(super) fn servers() -> [Value; 2] {
+    [
+        (SERVICE_DEVICE, "telemetry service", "1"),
+        (BROKER_DEVICE, "MQTT broker", "2"),
+    ]
+    .map(|(id, model, serial)| {
+        json!({
+            "id": id,
+            "manufacturer": "Acme",
+            "model": model,
+            "serial": serial,
+            "class": "gateway",
+            "site": "Plant North",
+            "owner": "Platform",
+            "services": [SERVICE],
+            "criticality": "high",
+        })
     })
 }
