@@ -54,7 +54,8 @@ pub struct Hook {
     pub anchors_pem: String,
     /// Whether it may speak in the clear.
     pub wire: Wire,
-    /// Of which changes; all if empty. One that ends sessions does so for what takes trust away.
+    /// Of which changes; all trust changes if empty. One that ends sessions does so for what takes
+    /// trust away.
     pub changes: Vec<TrustChangeKind>,
     /// Where to publish, for an MQTT hook.
     pub topic: String,
@@ -130,6 +131,15 @@ impl Hook {
                     && change.certificate().is_some()
                     && change.device.is_some()
             }
+        }
+    }
+
+    /// Whether it is told of publications or feeds too: only where it says so.
+    pub fn wants_news(&self, kind: TrustChangeKind) -> bool {
+        match self.kind {
+            HookKind::Webhook | HookKind::Mqtt => self.changes.contains(&kind),
+            // There is no CAEP event for it, and no session to end.
+            HookKind::Caep | HookKind::Mosquitto | HookKind::Emqx => false,
         }
     }
 

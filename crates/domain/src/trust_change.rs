@@ -8,7 +8,7 @@ use crate::ids::{DeviceId, EventSeq, Slug};
 use crate::words::words;
 
 words! {
-    /// What kind of trust change; words and numbers are those of the event.
+    /// What kind of change is told of; words and numbers of trust changes are those of the event.
     TrustChangeKind ("trust change") {
         /// A device moved along its life.
         DeviceStandingChanged = "device-standing-changed" = 13,
@@ -18,7 +18,16 @@ words! {
         CertificateHeld = "certificate-held" = 41,
         /// A certificate was given back.
         CertificateReleased = "certificate-released" = 42,
+        /// A list or a filter is out. No trust change, and told only to who asks for it.
+        Publication = "publication" = 1_001,
+        /// A relying party's feed has a new number. No trust change, and told only to who asks for it.
+        Feed = "feed" = 1_002,
     }
+}
+
+impl TrustChangeKind {
+    /// Those that are no trust changes: what is published and offered.
+    pub const NEWS: [TrustChangeKind; 2] = [TrustChangeKind::Publication, TrustChangeKind::Feed];
 }
 
 /// Which way trust went.

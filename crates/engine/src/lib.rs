@@ -25,6 +25,7 @@ pub mod feed;
 mod finding;
 mod hook;
 mod lists;
+mod news;
 mod observe;
 pub mod origin;
 mod relying_party;
@@ -53,6 +54,7 @@ pub use decide::{Agreement, DecideAsk, Decided, Identity, Replayed};
 pub use enroll::Answer;
 pub use fault::{Chain, Fault, FaultCause, Rejection};
 pub use hook::MESSAGES;
+pub use news::{Board, Newest, Topic};
 pub use observe::{Observation, Observed};
 pub use revoke::{BlastRadius, RevokeAsk, Target, Withdrawal};
 pub use snapshot::{Maker, Snapshot};
@@ -87,6 +89,7 @@ struct Inside {
     status: status::Responders,
     lists: lists::Lists,
     feeds: feed::Feeds,
+    news: news::News,
     behind: duty::publish::Behind,
     publish: Notify,
     integrate: Notify,
@@ -136,6 +139,7 @@ impl Engine {
                 status: status::Responders::default(),
                 lists: lists::Lists::default(),
                 feeds: feed::Feeds::default(),
+                news: news::News::default(),
                 behind: duty::publish::Behind::default(),
                 publish: Notify::new(),
                 integrate: Notify::new(),

@@ -40,12 +40,27 @@ impl Acceptor {
         client_anchors: &[Vec<u8>],
         handshake: Duration,
     ) -> Result<Acceptor, Error> {
+        Acceptor::with_lists(identity, client_anchors, &[], handshake)
+    }
+
+    /// The same for a service that holds revocation lists (DER) of all CAs that it lets devices of in,
+    /// such as a [feed](crate::feed) brings: whoever stands on one, or whose CA has none, or whose
+    /// list has run out, is refused in the handshake. Without any list none is asked for.
+    pub fn with_lists(
+        identity: Identity,
+        client_anchors: &[Vec<u8>],
+        lists: &[Vec<u8>],
+        handshake: Duration,
+    ) -> Result<Acceptor, Error> {
         let roots = root_store(client_anchors)?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
-            .build()
-            .map_err(|_| Error::Credentials {
-                what: "there is no trust anchor for clients",
-            })?;
+        let lists = lists.iter().map(|der| der.clone().into());
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        if lists.len() > 0 {
+            verifier = verifier.with_crls(lists).enforce_revocation_expiration();
+        }
+        let verifier = verifier.build().map_err(|_| Error::Credentials {
+            what: "there is no trust anchor for clients",
+        })?;
         let (chain, key) = identity.into_rustls();
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()

@@ -14,16 +14,17 @@ use tenure_domain::Status;
 use tenure_domain::finding::{FindingKind, Matter, NewFinding, Subject, SubjectKind};
 use tenure_domain::hook::{HookKind, Purpose};
 use tenure_domain::ids::{EventSeq, HookNo};
-use tenure_domain::trust_change::TrustChange;
+use tenure_domain::trust_change::{TrustChange, TrustChangeKind};
 use tenure_engine::store::hook::{self, Known, Place, Refused};
 use tenure_engine::store::trust_change::{self, More};
 use tenure_engine::store::{StoreError, certificate};
-use tenure_engine::{Engine, Rejection};
+use tenure_engine::{Board, Engine, Rejection, Topic};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::limits::{HOOKS_MAX, STREAM_BATCH};
 use crate::listen::Stop;
+use crate::stream::news::{self, Feeds, Heard, NewsMessage};
 
 mod broker;
 pub mod caep;
@@ -108,6 +109,15 @@ struct Courier {
     known: Arc<Known>,
 }
 
+/// What is delivered.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    /// A change of trust, from the record.
+    Change(&'a TrustChange),
+    /// Something that is published or offered.
+    News(&'a Topic, &'a NewsMessage),
+}
+
 /// Which of a hook's two ways through the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
@@ -137,9 +147,17 @@ impl Courier {
 
     async fn run(self) {
         let mut bell = self.engine.trust_changes();
+        let mut news = self.engine.news();
+        // Nobody is told of publications twice but after a start, and then of the newest alone.
+        let mut heard = Heard::default();
         loop {
             bell.mark_unchanged();
-            let pause = match self.round().await {
+            let board = news.borrow_and_update().clone();
+            let round = match self.round().await {
+                Ok(Round::Done) => self.tell_news(&board, &mut heard).await,
+                other => other,
+            };
+            let pause = match round {
                 Ok(Round::More) => continue,
                 Ok(Round::Done) => None,
                 Ok(Round::Pause(pause)) => Some(pause),
@@ -152,10 +170,49 @@ impl Courier {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => {
                     // An error says that the engine is gone; then so is this task, soon.
-                    let _ = timeout(LOOK, bell.changed()).await;
+                    let rung = async {
+                        tokio::select! {
+                            changed = bell.changed() => changed,
+                            changed = news.changed() => changed,
+                        }
+                    };
+                    let _ = timeout(LOOK, rung).await;
                 }
             }
         }
+    }
+
+    /// Tells what is new on the board, if the hook is told of that at all. What the receiver will not
+    /// have is left: something newer will come.
+    async fn tell_news(&self, board: &Board, heard: &mut Heard) -> Result<Round, Rejection> {
+        let hook = &self.known.hook;
+        if !TrustChangeKind::NEWS
+            .iter()
+            .any(|kind| hook.wants_news(*kind))
+        {
+            return Ok(Round::Done);
+        }
+        let known = Arc::clone(&self.known);
+        let mut place = self.engine.store().glance(|tx| hook::place(tx, &known))?;
+        for (topic, newest) in heard.news(board, &Feeds::Everybodys) {
+            if !hook.wants_news(news::kind(&topic)) {
+                heard.told(topic, &newest);
+                continue;
+            }
+            let message = NewsMessage::of(&topic, &newest);
+            match self.deliver(What::News(&topic, &message)).await {
+                Ok(()) => self.succeeded(&mut place).await?,
+                Err(Undelivered::Refused(why)) => {
+                    tracing::warn!(hook = hook.name.as_str(), %why, "the receiver will not have it");
+                }
+                Err(why) => {
+                    let evidence = format!("{} {}", message.what, message.sequence);
+                    return self.not_reached(place, &evidence, &why).await;
+                }
+            }
+            heard.told(topic, &newest);
+        }
+        Ok(Round::Done)
     }
 
     async fn round(&self) -> Result<Round, Rejection> {
@@ -167,7 +224,7 @@ impl Courier {
             if !self.known.hook.wants(change) || !is_new(&mut ended, self.known.hook.kind, change) {
                 continue;
             }
-            match self.deliver(change).await {
+            match self.deliver(What::Change(change)).await {
                 Ok(()) => {
                     place.told = change.seq.0;
                     self.succeeded(&mut place).await?;
@@ -207,7 +264,7 @@ impl Courier {
             if !wanted {
                 continue;
             }
-            if let Err(why) = self.deliver(change).await {
+            if let Err(why) = self.deliver(What::Change(change)).await {
                 return self.failed(place, change, why, Pass::Again).await;
             }
             place.again = through;
@@ -242,28 +299,36 @@ impl Courier {
         }))
     }
 
-    async fn deliver(&self, change: &TrustChange) -> Result<(), Undelivered> {
+    async fn deliver(&self, what: What<'_>) -> Result<(), Undelivered> {
         let secret = self.engine.hook_secret(&self.known);
         let secret = secret.map_err(|error| Undelivered::NotReached(error.to_string()))?;
         let secret = secret.as_ref().map(|secret| secret.as_str());
         let (engine, hook) = (&self.engine, &self.known.hook);
         let delivery = async {
-            match hook.kind {
-                HookKind::Webhook => post::webhook(engine, hook, secret, change).await,
-                HookKind::Caep => caep::push(engine, hook, secret, change).await,
-                HookKind::Mqtt => broker::publish(engine, hook, secret, change).await,
-                HookKind::Mosquitto => broker::end_sessions(engine, hook, secret, change).await,
-                HookKind::Emqx => post::end_session(engine, hook, secret, change).await,
+            match (hook.kind, what) {
+                (HookKind::Webhook, what) => post::webhook(engine, hook, secret, &what).await,
+                (HookKind::Mqtt, what) => broker::publish(engine, hook, secret, &what).await,
+                (HookKind::Caep, What::Change(change)) => {
+                    caep::push(engine, hook, secret, change).await
+                }
+                (HookKind::Mosquitto, What::Change(change)) => {
+                    broker::end_sessions(engine, hook, secret, change).await
+                }
+                (HookKind::Emqx, What::Change(change)) => {
+                    post::end_session(engine, hook, secret, change).await
+                }
+                // `Hook::wants_news` says no for these.
+                (HookKind::Caep | HookKind::Mosquitto | HookKind::Emqx, What::News(..)) => Ok(()),
             }
         };
         let done = timeout(DELIVERY, delivery).await.unwrap_or_else(|_| {
             let s = DELIVERY.as_secs();
             Err(Undelivered::NotReached(format!("no answer within {s} s")))
         });
-        let (name, event) = (hook.name.as_str(), change.seq.0);
+        let (name, id) = (hook.name.as_str(), post::id(&what));
         match &done {
-            Ok(()) => tracing::info!(hook = name, event, "delivered"),
-            Err(why) => tracing::warn!(hook = name, event, %why, "not delivered"),
+            Ok(()) => tracing::info!(hook = name, id, "delivered"),
+            Err(why) => tracing::warn!(hook = name, id, %why, "not delivered"),
         }
         done
     }
@@ -291,12 +356,11 @@ impl Courier {
         why: Undelivered,
         pass: Pass,
     ) -> Result<Round, Rejection> {
-        let now = self.engine.clock().now();
-        place.failing.get_or_insert(now);
-        place.failures += 1;
-        place.error = why.to_string().chars().take(300).collect();
-        let is_over = matches!(why, Undelivered::Refused(_)) && place.failures >= OFFERS_MAX;
+        let evidence = format!("event {}", change.seq);
+        let is_over = matches!(why, Undelivered::Refused(_)) && place.failures + 1 >= OFFERS_MAX;
         if is_over {
+            let now = self.engine.clock().now();
+            place.error = shortened(&why);
             match pass {
                 Pass::First => place.told = change.seq.0,
                 Pass::Again => place.again = change.seq.0,
@@ -309,12 +373,25 @@ impl Courier {
                 why: place.error.clone(),
             };
             self.keep(&place, Some(refused)).await?;
-            self.found("refused", change, &place).await?;
+            self.found("refused", &evidence, &place).await?;
             return Ok(Round::More);
         }
+        self.not_reached(place, &evidence, &why).await
+    }
+
+    /// It is to be tried again, later and later.
+    async fn not_reached(
+        &self,
+        mut place: Place,
+        evidence: &str,
+        why: &Undelivered,
+    ) -> Result<Round, Rejection> {
+        place.failing.get_or_insert(self.engine.clock().now());
+        place.failures += 1;
+        place.error = shortened(why);
         self.keep(&place, None).await?;
         if place.failures >= FAILURES_FOUND {
-            self.found("delivery", change, &place).await?;
+            self.found("delivery", evidence, &place).await?;
         }
         let doublings = u32::try_from(place.failures - 1).unwrap_or(0).min(16);
         let most = match self.known.hook.kind.purpose() {
@@ -330,22 +407,16 @@ impl Courier {
             .await
     }
 
-    async fn found(
-        &self,
-        cause: &str,
-        change: &TrustChange,
-        place: &Place,
-    ) -> Result<(), Rejection> {
+    async fn found(&self, cause: &str, evidence: &str, place: &Place) -> Result<(), Rejection> {
         let hook = &self.known.hook;
         let (name, address, error) = (&hook.name, &hook.address, &place.error);
-        let seq = change.seq;
         let means = match hook.kind.purpose() {
             Purpose::Tell => "whoever listens there does not learn of withdrawals",
             Purpose::EndSessions => "sessions of withdrawn devices go on there",
         };
         let summary = match cause {
             "refused" => format!(
-                "{name} at {address} will not have event {seq} ({error}); it was put aside. See that \
+                "{name} at {address} will not have {evidence} ({error}); it was put aside. See that \
                  the receiver takes what is sent, then `tenure hook redeliver {name} --after N`"
             ),
             _ => format!(
@@ -356,7 +427,7 @@ impl Courier {
         let finding = NewFinding {
             matter: self.matter(cause),
             summary,
-            evidence: vec![format!("event {seq}")],
+            evidence: vec![evidence.to_owned()],
             owner: Some(hook.owner.clone()),
             criticality: hook.criticality,
         };
@@ -370,6 +441,10 @@ impl Courier {
             cause: cause.to_owned(),
         }
     }
+}
+
+fn shortened(why: &Undelivered) -> String {
+    why.to_string().chars().take(300).collect()
 }
 
 /// Whether sessions of this device were not ended yet in this round; who is told is told everything.

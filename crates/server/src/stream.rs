@@ -17,11 +17,15 @@ use tenure_domain::operator::Role;
 use tenure_domain::trust_change::{Changed, TrustChange};
 use tenure_engine::Engine;
 use tenure_engine::store::trust_change::{self, More};
+use tenure_engine::store::{ReadTx, StoreError};
 use tenure_wire::sse;
 use tokio::sync::mpsc;
 
 use crate::limits::{STREAM_BATCH, STREAM_FRAMES, STREAMS_MAX, STREAMS_PER_TOKEN_MAX};
 use crate::listen::Stop;
+
+pub mod news;
+use news::{About, Feeds, Heard, NewsMessage};
 
 /// How often a silent stream says that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -50,6 +54,17 @@ impl Sight {
             Role::RelyingParty => Sight::Published,
         }
     }
+}
+
+/// What a follower wants to hear, and may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Of what.
+    pub about: About,
+    /// How much of a trust change.
+    pub sight: Sight,
+    /// Whose feeds.
+    pub feeds: Feeds,
 }
 
 /// A trust change as it is told.
@@ -128,6 +143,13 @@ impl Message {
         let data = serde_json::to_string(self).unwrap_or_default();
         event(Some(self.seq), &self.what, data)
     }
+}
+
+/// News have no place in the record, and so no id.
+fn frame(news: &NewsMessage) -> Bytes {
+    // A struct of texts and numbers can always be written.
+    let data = serde_json::to_string(news).unwrap_or_default();
+    event(None, &news.what, data)
 }
 
 fn event(id: Option<i64>, kind: &str, data: String) -> Bytes {
@@ -236,7 +258,7 @@ pub fn open(
     engine: Engine,
     place: Place,
     after: EventSeq,
-    sight: Sight,
+    wish: Wish,
     still_may: StillMay,
     slow: Duration,
 ) -> impl Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static {
@@ -246,7 +268,7 @@ pub fn open(
     tokio::spawn(async move {
         let follower = Follower {
             engine,
-            sight,
+            wish,
             still_may,
             slow,
             frames,
@@ -266,7 +288,7 @@ pub fn open(
 
 struct Follower {
     engine: Engine,
-    sight: Sight,
+    wish: Wish,
     still_may: StillMay,
     slow: Duration,
     frames: mpsc::Sender<Bytes>,
@@ -289,36 +311,44 @@ impl Follower {
                 return ended;
             }
         }
+        let mut news = self.engine.news();
+        let mut heard = Heard::all_but_own(&news.borrow(), &self.wish.feeds);
         loop {
             bell.mark_unchanged();
             if (self.still_may)().is_err() {
                 return Ended::TokenOver;
             }
-            let tenant = self.engine.tenant();
-            let found = self
-                .engine
-                .store()
-                .read(move |tx| trust_change::after(tx, tenant, cursor, STREAM_BATCH))
-                .await;
-            let page = match found {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::error!("a follower of trust changes cannot be served: {error}");
-                    return Ended::Failed;
+            if self.wish.about.tells_publications() {
+                let fresh = heard.news(&news.borrow_and_update(), &self.wish.feeds);
+                for (topic, newest) in fresh {
+                    if let Err(ended) = self.send(frame(&NewsMessage::of(&topic, &newest))).await {
+                        return ended;
+                    }
+                    heard.told(topic, &newest);
+                    told = Instant::now();
                 }
-            };
-            for change in &page.changes {
-                let Some(message) = Message::of(change, self.sight) else {
-                    continue;
-                };
-                if let Err(ended) = self.send(message.frame()).await {
-                    return ended;
-                }
-                told = Instant::now();
             }
-            cursor = page.through;
-            if page.more == More::Perhaps {
-                continue;
+            if self.wish.about.tells_trust() {
+                let page = match self.page(cursor).await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        tracing::error!("a follower of trust changes cannot be served: {error}");
+                        return Ended::Failed;
+                    }
+                };
+                for change in &page.changes {
+                    let Some(message) = Message::of(change, self.wish.sight) else {
+                        continue;
+                    };
+                    if let Err(ended) = self.send(message.frame()).await {
+                        return ended;
+                    }
+                    told = Instant::now();
+                }
+                cursor = page.through;
+                if page.more == More::Perhaps {
+                    continue;
+                }
             }
             let Some(stop) = &mut stop else {
                 return Ended::Stopping;
@@ -329,14 +359,27 @@ impl Follower {
                 }
                 told = Instant::now();
             }
+            let is_news = async {
+                match self.wish.about.tells_publications() {
+                    true => news.changed().await,
+                    false => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.asked() => return Ended::Stopping,
                 () = self.frames.closed() => return Ended::Gone,
                 // An error says that the engine is gone, and with it the server.
                 changed = bell.changed() => if changed.is_err() { return Ended::Stopping },
+                changed = is_news => if changed.is_err() { return Ended::Stopping },
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+    }
+
+    async fn page(&self, after: EventSeq) -> Result<trust_change::Page, StoreError> {
+        let tenant = self.engine.tenant();
+        let read = move |tx: &ReadTx<'_>| trust_change::after(tx, tenant, after, STREAM_BATCH);
+        self.engine.store().read(read).await
     }
 
     async fn send(&self, frame: Bytes) -> Result<(), Ended> {

@@ -342,6 +342,63 @@ impl Relying {
         }
     }
 
+    /// Starts a service of our own making that holds what its feed brought to `feed`: rustls with the
+    /// bundle and the lists that are in place, read anew when there are others.
+    pub fn fed(port: u16, pki: &ServerPki, feed: &Path) -> Relying {
+        let own = tenure_x509::pem_certificates(&fs::read_to_string(&pki.cert).unwrap());
+        let own = own.unwrap().remove(0);
+        let key = KeyPair::from_pem(&fs::read_to_string(&pki.key).unwrap()).unwrap();
+        let current = feed.join("current");
+        let make = move || {
+            let identity = Identity {
+                chain: vec![own.der().to_vec()],
+                key: key.to_pkcs8().unwrap(),
+            };
+            let bundle = fs::read_to_string(current.join("bundle.pem")).unwrap();
+            let anchors = tenure_x509::pem_certificates(&bundle).unwrap();
+            let anchors: Vec<_> = anchors.iter().map(|anchor| anchor.der().to_vec()).collect();
+            let lists = fs::read_dir(current.join("crl")).unwrap();
+            let lists: Vec<_> = lists
+                .map(|list| fs::read(list.unwrap().path()).unwrap())
+                .collect();
+            Acceptor::with_lists(identity, &anchors, &lists, Duration::from_secs(5)).unwrap()
+        };
+        let link = feed.join("current");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = runtime
+            .block_on(tokio::net::TcpListener::bind(address))
+            .unwrap();
+        runtime.spawn(async move {
+            let mut held = fs::read_link(&link).unwrap();
+            let mut acceptor = make();
+            while let Ok((tcp, _)) = socket.accept().await {
+                let set = fs::read_link(&link).unwrap();
+                if set != held {
+                    (held, acceptor) = (set, make());
+                }
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    if let Ok(mut peer) = acceptor.accept(tcp).await {
+                        let _ = peer.stream.write_all(b"welcome\n").await;
+                        let _ = peer.stream.shutdown().await;
+                    }
+                });
+            }
+        });
+        Relying {
+            address,
+            children: Vec::new(),
+            over: Arc::default(),
+            refreshing: None,
+            _runtime: Some(runtime),
+        }
+    }
+
     /// Fetches new lists as soon as there are any, and calls `reload` with each.
     pub fn refreshed(mut self, trust: Trust, reload: impl Fn() + Send + 'static) -> Relying {
         let over = Arc::clone(&self.over);

@@ -243,6 +243,7 @@ impl Engine {
             epoch: Some(rendered),
         };
         self.lists().put(name, published);
+        self.newsboard().list(&issuer.name, list, &published);
         Ok(())
     }
 }

@@ -235,6 +235,10 @@ impl Engine {
             if kept.contains(name) {
                 self.feeds().begin(*party);
                 self.feeds().pace.offered(*party, offer.sequence);
+                // What is carried by hand is fetched by nobody.
+                if offer.way == Way::Pull {
+                    self.newsboard().feed(name, offer.sequence, offer.made);
+                }
                 // Nobody may be listening, which is their affair.
                 let _ = self.feeds().signals.send(FeedSignal {
                     party: name.clone(),

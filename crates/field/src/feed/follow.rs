@@ -7,6 +7,7 @@ use serde_json::json;
 use tenure_domain::feed::{ITEM_BYTES_MAX, Item};
 
 use super::line::Line;
+use super::wake::{Called, Wake};
 use super::{Applied, Connection, Error, Holding, Hook, Signed, Taken, open};
 use crate::est::now;
 
@@ -46,6 +47,12 @@ impl Follower {
             hook,
             wait,
         })
+    }
+
+    /// Waits until it is time for the next round: as `wake` says, `every` at the most.
+    pub async fn called(&mut self, wake: &mut Wake, every: Duration) -> Called {
+        let held = self.holding.held().map_or(0, |held| held.sequence);
+        wake.called(held, every).await
     }
 
     /// The directory.

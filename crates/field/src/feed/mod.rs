@@ -9,6 +9,7 @@ mod holding;
 mod hook;
 mod line;
 mod pack;
+mod wake;
 
 use std::fmt;
 use std::io;
@@ -25,6 +26,7 @@ pub use follow::{Follower, Step};
 pub use holding::{Applied, Held, Holding, Status, Taken, look};
 pub use hook::Hook;
 pub use pack::{Opened, receipt};
+pub use wake::{Called, Lost, Wake, broker};
 
 use crate::http;
 use crate::limits::CONNECTION_BYTES_MAX;
@@ -167,6 +169,8 @@ pub enum Error {
         /// How it ended.
         how: String,
     },
+    /// Something was asked for that cannot be.
+    Setting(String),
     /// The server was not reached, or is not the one it should be.
     Http(http::Error),
     /// The server said no.
@@ -218,6 +222,7 @@ impl fmt::Display for Error {
             }
             Error::Pack { what } => write!(f, "this is no pack: {what}"),
             Error::Hook { how } => write!(f, "the hook {how}; nothing was acknowledged"),
+            Error::Setting(what) => f.write_str(what),
             Error::Http(_) => f.write_str("the server was not reached"),
             Error::Refused { status, said } => write!(f, "the server said {status}: {said}"),
         }

@@ -136,7 +136,9 @@ struct HookPut {
     /// encrypted, or clear where somebody else protects the way; encrypted if left out.
     wire: Option<String>,
     /// Of which changes: certificate-revoked, certificate-held, certificate-released,
-    /// device-standing-changed; all if left out.
+    /// device-standing-changed; all of these if left out. Where they are named, a webhook and an MQTT
+    /// hook are also told of publication (a list or filter is out) and feed (a relying party's feed has
+    /// a new number).
     changes: Vec<String>,
     /// Where an MQTT hook publishes; tenure/trust if left out.
     topic: String,

@@ -12,10 +12,11 @@ use tenure_engine::store::{token, trust_change};
 use tenure_wire::sse;
 use utoipa::IntoParams;
 
-use super::body::Query;
+use super::body::{Query, some_word};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
-use crate::stream::{self, Message, Sight};
+use crate::stream::news::{About, Feeds, NewsMessage};
+use crate::stream::{self, Message, Sight, Wish};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -23,11 +24,12 @@ pub(super) fn routes() -> Vec<Route> {
             "/stream",
             FollowTrust,
             "Follow trust changes, as server-sent events; a token of a relying party is told what \
-             revocation lists tell anyone",
+             revocation lists tell anyone, and which number its own feed has",
             follow,
         )
         .asks::<From>()
         .names::<Message>()
+        .names::<NewsMessage>()
         .answers_text(sse::MEDIA_TYPE),
     ]
 }
@@ -40,6 +42,10 @@ struct From {
     /// After the event of this number; 0 for all there ever were. A `Last-Event-ID` header goes
     /// before it; without either, what comes from now on.
     after: Option<i64>,
+    /// Of what: trust (changes of trust, as they stand in the record), publications (lists and
+    /// filters that are out, and feeds that have a new number: as they are now, with no place in the
+    /// record), or all; trust if left out.
+    about: Option<String>,
 }
 
 async fn follow(
@@ -48,6 +54,7 @@ async fn follow(
     Query(from): Query<From>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let about = some_word("about", from.about.as_deref())?.unwrap_or(About::Trust);
     let head = desk.glance(trust_change::head)?;
     let after = match heard(&headers)?.or(from.after) {
         None => head,
@@ -72,11 +79,21 @@ async fn follow(
         caller.role.may(FollowTrust).map_err(|_| ())
     });
     let sight = Sight::of(caller.role);
+    let feeds = match (&caller.party, sight) {
+        (Some(own), _) => Feeds::Own(own.clone()),
+        (None, Sight::Fleet) => Feeds::Everybodys,
+        (None, Sight::Published) => Feeds::Nobodys,
+    };
+    let wish = Wish {
+        about,
+        sight,
+        feeds,
+    };
     let body = stream::open(
         desk.engine().clone(),
         place,
         after,
-        sight,
+        wish,
         still_may,
         stream::SLOW,
     );

@@ -82,7 +82,8 @@ pub struct Fields {
     /// encrypted, or clear where somebody else protects the way.
     #[arg(long)]
     wire: Option<String>,
-    /// Of which changes, if not of all; separated by commas.
+    /// Of which changes, if not of all of trust; separated by commas. `publication` and `feed` tell a
+    /// webhook or an MQTT hook of what is published and offered.
     #[arg(long, value_delimiter = ',')]
     changes: Option<Vec<String>>,
     /// Where an MQTT hook publishes, if not to tenure/trust.

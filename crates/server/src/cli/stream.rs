@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::Value;
 use tenure_field::http::Followed;
 
+use super::api;
 use super::exit::Failure;
 use super::output::{Form, Output, note};
 use super::session::Session;
@@ -24,13 +25,18 @@ pub struct Stream {
     /// End after so many changes.
     #[arg(long)]
     count: Option<u64>,
+    /// Of what: trust (changes of trust), publications (lists and filters that are out, feeds that have
+    /// a new number), or all.
+    #[arg(long, default_value = "trust")]
+    about: String,
 }
 
 pub async fn run(asked: Stream, session: &Session, output: &Output) -> Result<(), Failure> {
     let mut after = asked.after.map(|after| after.to_string());
+    let path = format!("/stream{}", api::query(&[("about", asked.about)]));
     let mut left = asked.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let mut following = match session.api().follow("/stream", after.as_deref()).await {
+        let mut following = match session.api().follow(&path, after.as_deref()).await {
             Ok(Followed::Open(following)) => following,
             Ok(Followed::Refused { status, body }) => {
                 return Err(match serde_json::from_slice::<Problem>(&body) {
@@ -88,6 +94,8 @@ fn show(data: &str, output: &Output) -> Result<(), Failure> {
     );
     for (name, said) in [
         ("device", "device"),
+        ("party", "of"),
+        ("rendering", "list"),
         ("serial", "serial"),
         ("issuer", "of"),
         ("reason", "because of"),
@@ -96,6 +104,9 @@ fn show(data: &str, output: &Output) -> Result<(), Failure> {
         if let Some(value) = text(name) {
             line.push_str(&format!("  {said} {value}"));
         }
+    }
+    if let Some(sequence) = change.get("sequence").and_then(Value::as_i64) {
+        line.push_str(&format!("  number {sequence}"));
     }
     output.raw(&line)
 }

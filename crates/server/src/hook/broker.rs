@@ -5,11 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tenure_domain::hook::{Hook, TOPIC_DEFAULT};
 use tenure_domain::trust_change::TrustChange;
-use tenure_engine::Engine;
-use tenure_field::mqtt::{Broker, Error, Session, Tls};
-use tenure_wire::mqtt;
+use tenure_engine::{Engine, Topic};
+use tenure_field::mqtt::{Broker, Error, Place, Session, Tls, Wire};
 
-use super::{DELIVERY, Undelivered, post};
+use super::{DELIVERY, Undelivered, What, post};
 use crate::stream::{Message, Sight};
 
 /// Where mosquitto's dynamic security plugin takes commands, and where it answers.
@@ -22,24 +21,34 @@ impl From<Error> for Undelivered {
     }
 }
 
-/// Publishes a change with QoS 1.
+/// Publishes a change with QoS 1, or what is new below the topic: `TOPIC/feed/PARTY` and
+/// `TOPIC/publication/ISSUER`, so that each relying party can be told of its own alone.
 pub(super) async fn publish(
     engine: &Engine,
     hook: &Hook,
     secret: Option<&str>,
-    change: &TrustChange,
+    what: &What<'_>,
 ) -> Result<(), Undelivered> {
-    let Some(message) = Message::of(change, Sight::Fleet) else {
-        return Ok(());
-    };
-    // A struct of texts and numbers can always be written.
-    let payload = serde_json::to_vec(&message).unwrap_or_default();
     let topic = match hook.topic.as_str() {
         "" => TOPIC_DEFAULT,
         topic => topic,
     };
+    // Structs of texts and numbers can always be written.
+    let (topic, payload) = match what {
+        What::Change(change) => match Message::of(change, Sight::Fleet) {
+            Some(message) => (topic.to_owned(), serde_json::to_vec(&message)),
+            None => return Ok(()),
+        },
+        What::News(Topic::Feed { party }, message) => {
+            (format!("{topic}/feed/{party}"), serde_json::to_vec(message))
+        }
+        What::News(Topic::Publication { issuer, .. }, message) => (
+            format!("{topic}/publication/{issuer}"),
+            serde_json::to_vec(message),
+        ),
+    };
     let mut session = open(engine, hook, secret).await?;
-    session.publish(topic, payload).await?;
+    session.publish(&topic, payload.unwrap_or_default()).await?;
     session.close().await;
     Ok(())
 }
@@ -103,22 +112,10 @@ async fn command(
 }
 
 async fn open(engine: &Engine, hook: &Hook, secret: Option<&str>) -> Result<Session, Undelivered> {
-    let (scheme, authority) = hook.address.split_once("://").unwrap_or_default();
-    let authority = authority.trim_end_matches('/');
-    let is_plain = scheme == hook.kind.schemes().1;
-    let port = if is_plain { 1_883 } else { mqtt::PORT };
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-        && !authority.ends_with(']');
-    let address = match has_port {
-        true => authority.to_owned(),
-        false => format!("{authority}:{port}"),
-    };
-    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let tls = (!is_plain).then(|| Tls {
-        server_name: host.to_owned(),
+    let place = Place::parse(&hook.address)
+        .ok_or_else(|| Undelivered::NotReached("its address is no broker's".to_owned()))?;
+    let tls = (place.wire == Wire::Tls).then(|| Tls {
+        server_name: place.host,
         trust: post::trust(engine, hook),
         identity: None,
     });
@@ -128,7 +125,7 @@ async fn open(engine: &Engine, hook: &Hook, secret: Option<&str>) -> Result<Sess
             .and_then(|secret| secret.split_once(':'))
             .map(|(user, password)| (user.to_owned(), password.to_owned())),
         client: format!("tenure-{}", hook.name),
-        address,
+        address: place.address,
     };
     // The whole delivery has a limit of its own; this one ends a little before it.
     let within = DELIVERY - Duration::from_millis(500);

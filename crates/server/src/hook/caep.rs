@@ -119,7 +119,7 @@ fn token(
     let kind = name.rsplit('/').next().unwrap_or_default();
     let claims = json!({
         "iss": issuer, "aud": hook.audience, "iat": engine.clock().now().unix(),
-        "jti": format!("{}.{kind}", post::id(change)), "txn": post::id(change),
+        "jti": format!("{}.{kind}", post::change_id(change)), "txn": post::change_id(change),
         "sub_id": subject, "events": { name: event },
     });
     let head = json!({ "alg": "ES256", "kid": key_id(&key), "typ": "secevent+jwt" });

@@ -4,35 +4,34 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tenure_domain::hook::Hook;
 use tenure_domain::trust_change::TrustChange;
-use tenure_engine::Engine;
+use tenure_engine::{Engine, Topic};
 use tenure_field::http::{Client, Response, Settings, Trust, Url};
 
-use super::Undelivered;
+use super::{Undelivered, What};
 use crate::cli::api::{chain, segment};
 use crate::stream::{Message, Sight};
 
 /// Largest answer of a receiver that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Posts a change as Standard Webhooks says (standardwebhooks.com, version 1): the signature is
+/// Posts a change, or what is new, as Standard Webhooks says (standardwebhooks.com, version 1): the signature is
 /// HMAC-SHA256 over id, time and body. No redirect is followed.
 pub(super) async fn webhook(
     engine: &Engine,
     hook: &Hook,
     secret: Option<&str>,
-    change: &TrustChange,
+    what: &What<'_>,
 ) -> Result<(), Undelivered> {
-    let Some(message) = Message::of(change, Sight::Fleet) else {
+    let Some((kind, at, said)) = said(what) else {
         return Ok(());
     };
     let secret = secret.ok_or_else(|| Undelivered::NotReached("it has no secret".to_owned()))?;
-    let id = id(change);
+    let id = id(what);
+    let body = json!({ "type": kind, "timestamp": at, "data": said }).to_string();
     let at = engine.clock().now().unix().to_string();
-    let body =
-        json!({ "type": message.what, "timestamp": message.at, "data": message }).to_string();
     let signature = signature(secret, &id, &at, &body).ok_or_else(|| {
         Undelivered::NotReached("its secret cannot be read; make a fresh one".to_owned())
     })?;
@@ -55,8 +54,38 @@ pub(super) async fn webhook(
     taken(&answer)
 }
 
-/// The id of a change: the same each time it is told.
-pub(super) fn id(change: &TrustChange) -> String {
+/// Its kind, its time, and what is said of it; none if there is nothing to say.
+fn said(what: &What<'_>) -> Option<(String, String, Value)> {
+    // Structs of texts and numbers can always be written.
+    let (kind, at, said) = match what {
+        What::Change(change) => {
+            let message = Message::of(change, Sight::Fleet)?;
+            let said = serde_json::to_value(&message).ok()?;
+            (message.what, message.at, said)
+        }
+        What::News(_, message) => {
+            let said = serde_json::to_value(message).ok()?;
+            (message.what.clone(), message.at.clone(), said)
+        }
+    };
+    Some((kind, at, said))
+}
+
+/// The id of what is delivered: the same each time it is told.
+pub(super) fn id(what: &What<'_>) -> String {
+    match what {
+        What::Change(change) => change_id(change),
+        What::News(Topic::Publication { issuer, rendering }, message) => {
+            format!("pub_{issuer}.{rendering}.{}", message.sequence)
+        }
+        What::News(Topic::Feed { party }, message) => {
+            format!("feed_{party}.{}", message.sequence)
+        }
+    }
+}
+
+/// The id of a change.
+pub(super) fn change_id(change: &TrustChange) -> String {
     format!("evt_{}", change.seq)
 }
 

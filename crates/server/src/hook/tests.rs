@@ -398,3 +398,74 @@ async fn p3_a_session_at_an_emqx_is_ended_at_once_and_once_more() {
         );
     }
 }
+
+/// G6: a webhook that asks for it is told what is out and which number a feed has, once each, the newest
+/// alone if several came, and no device. One that does not ask is told of trust alone.
+#[tokio::test]
+async fn g6_a_hook_tells_of_publications_and_feeds_where_it_is_asked_to() {
+    let (house, _switch) = house().await;
+    house
+        .token(tenure_domain::operator::Role::RelyingParty)
+        .await;
+    house.engine.publish().await.unwrap();
+    house.engine.offer_feeds().await.unwrap();
+    let (asks, silent) = (Receiver::start(&[503]).await, Receiver::start(&[]).await);
+    let mut spec = spec("webhook", &asks.address);
+    spec["changes"] = json!(["feed"]);
+    house.post("/hooks", spec).await.ok();
+    let mut other = self::spec("webhook", &silent.address);
+    other["name"] = json!("other");
+    house.post("/hooks", other).await.ok();
+    let feed = async || house.get("/feeds/broker-3").await.ok()["offered"].clone();
+    let first = feed().await;
+    // 503 to the first, which is told again.
+    let got = asks.gets(2).await;
+    let said = |got: &Got| serde_json::from_str::<Value>(&got.body).unwrap();
+    assert_eq!(got[0].body, got[1].body);
+    assert_eq!(said(&got[1])["type"], "feed");
+    let told = &said(&got[1])["data"];
+    assert_eq!(
+        (&told["party"], &told["sequence"]),
+        (&json!("broker-3"), &first)
+    );
+    assert_eq!(
+        got[1].headers["webhook-id"],
+        format!("feed_broker-3.{}", first.as_i64().unwrap())
+    );
+    house.enrolled("pump-1").await;
+    act(&house, "suspend").await;
+    house.clock.move_to(house.clock.now().plus(7 * 3_600));
+    house.engine.publish().await.unwrap();
+    house.engine.offer_feeds().await.unwrap();
+    let got = asks.gets(3).await;
+    assert_eq!(said(&got[2])["data"]["sequence"], feed().await);
+    assert!(!got[2].body.contains("pump-1"), "{}", got[2].body);
+    let whats: Vec<Value> = silent
+        .gets(2)
+        .await
+        .iter()
+        .map(|got| said(got)["type"].clone())
+        .collect();
+    assert_eq!(whats, ["certificate-held", "device-standing-changed"]);
+
+    // And what is out, by issuer and list.
+    house.clock.move_to(house.clock.now().plus(3_600));
+    let lists = Receiver::start(&[]).await;
+    let mut spec = self::spec("webhook", &lists.address);
+    spec["changes"] = json!(["publication"]);
+    house.post("/hooks", spec).await.ok();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let full = loop {
+        let got = lists.got.lock().unwrap().clone();
+        let told = got.iter().map(|got| said(got)["data"].clone());
+        if let Some(full) = told.clone().find(|told| told["rendering"] == "full") {
+            break full;
+        }
+        assert!(Instant::now() < deadline, "{got:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(full["issuer"], "issuing-1");
+    assert!(
+        full["epoch"].as_i64().is_some() && full["sequence"].as_i64() >= full["epoch"].as_i64()
+    );
+}

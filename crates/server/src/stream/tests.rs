@@ -24,6 +24,48 @@ fn said(events: &[sse::Event]) -> Vec<Value> {
     events.iter().map(read).collect()
 }
 
+/// G6: whoever comes back is told where its own feed is, and nothing of others, of devices or of what
+/// it did not ask for.
+#[tokio::test]
+async fn g6_a_relying_party_is_told_of_its_own_feed_when_it_comes() {
+    let house = House::furnished().await;
+    house.enrolled("pump-1").await;
+    let token = house.token(Role::RelyingParty).await;
+    house.engine.publish().await.unwrap();
+    house.engine.offer_feeds().await.unwrap();
+    house
+        .post("/devices/pump-1/suspend", json!({ "why": "lost" }))
+        .await
+        .ok();
+    let about = async |token: &str, about: &str| {
+        let path = format!("/stream?after=0&about={about}");
+        let reply = house.call(Some(token), "GET", &path, Value::Null).await;
+        let text = reply.ok();
+        let events = sse::Parser::new().feed(text.as_str().unwrap().as_bytes());
+        let events = events.unwrap();
+        let told = events
+            .into_iter()
+            .filter(|event| event.kind != "begin" && event.kind != "end");
+        told.collect::<Vec<_>>()
+    };
+    let own = about(&token, "publications").await;
+    let [feed] = &own[..] else { panic!("{own:?}") };
+    assert_eq!((feed.kind.as_str(), &feed.id), ("feed", &None));
+    let feed = &said(&own)[0];
+    assert_eq!(feed["party"], "broker-3");
+    let offered = house.get("/feeds/broker-3").await.ok();
+    assert_eq!(feed["sequence"], offered["offered"]);
+    assert!(feed.get("device").is_none(), "{feed}");
+    let all = about(&token, "all").await;
+    let kinds: Vec<_> = all.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["feed", "certificate-held"]);
+    // An operator asks for what stands; the stream tells what comes.
+    assert_eq!(about(&house.admin, "publications").await, []);
+    let path = "/stream?about=everything";
+    let reply = house.call(Some(&token), "GET", path, Value::Null).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+}
+
 /// P3. Leaves out: over a network, which the stories show.
 #[tokio::test]
 async fn p3_the_stream_tells_each_withdrawal_once_and_goes_on_where_it_was_left() {
@@ -128,15 +170,13 @@ async fn who_reads_too_slowly_is_told_why_and_let_go() {
     let (_switch, stop) = Stop::new();
     followers.end_with(stop);
     let still_may = Box::new(|| Ok(()));
+    let wish = Wish {
+        about: About::All,
+        sight: Sight::Fleet,
+        feeds: Feeds::Everybodys,
+    };
     let (from, slow) = (EventSeq(0), Duration::from_millis(50));
-    let body = open(
-        house.engine.clone(),
-        place,
-        from,
-        Sight::Fleet,
-        still_may,
-        slow,
-    );
+    let body = open(house.engine.clone(), place, from, wish, still_may, slow);
     // Nothing is read until the place is given back.
     let deadline = Instant::now() + Duration::from_secs(30);
     while followers.count() > 0 && Instant::now() < deadline {

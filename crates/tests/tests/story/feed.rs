@@ -29,7 +29,7 @@ fn follower(connection: &Path, into: &Path, hook: Option<&str>, wait: Duration) 
     Follower::new(&connection, holding, hook.map(Hook::new), wait).unwrap()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -38,7 +38,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// One round that does not wait.
-fn once(connection: &Path, into: &Path) -> Step {
+pub(super) fn once(connection: &Path, into: &Path) -> Step {
     let mut follower = follower(connection, into, None, Duration::ZERO);
     runtime().block_on(follower.round()).unwrap()
 }
@@ -80,14 +80,14 @@ fn now() -> tenure_x509::Time {
     tenure_x509::Time::from_unix(i64::try_from(since).unwrap())
 }
 
-fn connect(house: &House, place: &Place) -> PathBuf {
+pub(super) fn connect(house: &House, place: &Place) -> PathBuf {
     let file = place.directory.join("party.feed.json");
     let out = file.display().to_string();
     house.tell(&["feed", "connect", "party", "--out", &out]);
     file
 }
 
-fn feed(house: &House) -> Value {
+pub(super) fn feed(house: &House) -> Value {
     house.ask(&["feed", "show", "party"])
 }
 

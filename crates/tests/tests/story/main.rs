@@ -13,6 +13,7 @@ mod feed;
 mod hsm;
 mod kill;
 mod operate;
+mod push;
 mod redteam;
 mod registry;
 mod require;

@@ -208,6 +208,7 @@ impl Engine {
         let der = Engine::sealed(key, parts, Some(path)).await?;
         let delta = Delta::from_der(&der).map_err(corrupt)?;
         let known = published.with_delta(&delta);
+        self.newsboard().filter(&issuer.name, &known);
         self.lists().put_filter(issuer.name.clone(), known);
         Ok(1)
     }
@@ -235,6 +236,7 @@ impl Engine {
             full: Arc::new(full),
             delta: None,
         };
+        self.newsboard().filter(&issuer.name, &known);
         self.lists().put_filter(issuer.name.clone(), known);
         if let Some(last) = last {
             // Whoever still asks for it is told that there is none, and fetches the full one.

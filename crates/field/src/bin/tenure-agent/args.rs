@@ -105,7 +105,7 @@ pub struct Import {
 #[derive(Subcommand)]
 pub enum Feed {
     /// Fetch what is new, have the hook take it into use, say so; and wait for more
-    Follow(Follow),
+    Follow(Box<Follow>),
     /// Show what is held and how old it may be called: exit code 0 if fresh or warn, 10 if restrict,
     /// 11 if closed, 12 if alarm
     Status(Kept),
@@ -145,6 +145,39 @@ pub struct Follow {
     /// Look once and end
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    pub told: Told,
+}
+
+/// Who tells of news.
+#[derive(clap::Args)]
+pub struct Told {
+    /// Be told of news by the server's stream (server-sent events), and look every minute anyway
+    #[arg(long, conflicts_with_all = ["mqtt", "once"])]
+    pub stream: bool,
+    /// Be told of news by an MQTT broker, and look every minute anyway: mqtts://HOST[:PORT]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "mqtt_topic",
+        conflicts_with = "once"
+    )]
+    pub mqtt: Option<String>,
+    /// The topic: the server's hook publishes to TOPIC/feed/NAME
+    #[arg(long, value_name = "TOPIC", requires = "mqtt")]
+    pub mqtt_topic: Option<String>,
+    /// What the broker's certificate must lead to (PEM)
+    #[arg(long, value_name = "FILE", requires = "mqtt")]
+    pub mqtt_ca: Option<PathBuf>,
+    /// The certificate to present to the broker (PEM, with its chain)
+    #[arg(long, value_name = "FILE", requires_all = ["mqtt", "mqtt_key"])]
+    pub mqtt_cert: Option<PathBuf>,
+    /// The key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "mqtt_cert")]
+    pub mqtt_key: Option<PathBuf>,
+    /// A file with USER:PASSWORD for the broker
+    #[arg(long, value_name = "FILE", requires = "mqtt")]
+    pub mqtt_secret_file: Option<PathBuf>,
 }
 
 impl Follow {

@@ -75,7 +75,7 @@ async fn kind(keeper: &Keeper, told: Option<KeyKind>) -> Result<KeyKind, Error> 
 /// Checks what was given before anything is written.
 async fn set_up(dir: &Path, enroll: &Enroll) -> Result<(Keeper, Proof), Failure> {
     let proof = match (&enroll.idevid_cert, &enroll.idevid_key) {
-        (Some(cert), Some(key)) => Proof::Certificate(idevid(cert, key)?),
+        (Some(cert), Some(key)) => Proof::Certificate(identity_from(cert, key)?),
         _ => Proof::Secret(
             Credentials::new(&enroll.id, &secret(enroll)?)
                 .map_err(|error| Failure::usage(format!("the id or the secret: {error}")))?,
@@ -120,7 +120,8 @@ fn secret(enroll: &Enroll) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-fn idevid(cert: &Path, key: &Path) -> Result<Identity, Failure> {
+/// Who we are, from a certificate with its chain and its key.
+fn identity_from(cert: &Path, key: &Path) -> Result<Identity, Failure> {
     let unusable = |path: &Path, error| Failure::usage(format!("{}: {error}", path.display()));
     let chain = pem_certificates(&read(cert)?).map_err(|error| unusable(cert, error))?;
     let key_pair = KeyPair::from_pem(&read(key)?).map_err(|error| unusable(key, error))?;
@@ -130,6 +131,7 @@ fn idevid(cert: &Path, key: &Path) -> Result<Identity, Failure> {
     })
 }
 
+/// A whole file of text.
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     std::fs::read_to_string(path)
         .map(Zeroizing::new)

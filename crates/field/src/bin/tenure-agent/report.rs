@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use tenure_domain::feed::Rung;
 use tenure_field::device::{Error, Progress, Status};
-use tenure_field::feed::{self, Applied, Seen, Step};
+use tenure_field::feed::{self, Applied, Lost, Seen, Step};
 use tenure_field::{est, http};
 
 /// How to print.
@@ -174,6 +174,14 @@ impl Report {
                 json!({ "error": failure.what, "retry_in_s": pause_s })
             ),
             Output::Text => eprintln!("{}; trying again in {pause_s} s", failure.what),
+        }
+    }
+
+    /// Says that nobody tells of news: what is new is found by looking.
+    pub fn lost(&self, why: &Lost) {
+        match self.output {
+            Output::Json => eprintln!("{}", json!({ "warning": why.to_string() })),
+            Output::Text => eprintln!("{why}; looking by myself meanwhile"),
         }
     }
 
