@@ -8,6 +8,7 @@
 use serde::Serialize;
 use tenure_x509::{KeyHash, Reason, Serial, Time};
 
+use crate::attestation::AttestationResult;
 use crate::canary::{ProbeScope, ProbeVerdict};
 use crate::compromise::ProofOfCompromise;
 use crate::device::{Criticality, Standing};
@@ -252,6 +253,14 @@ pub enum Event {
         party: Option<String>,
         reason: String,
         service: Option<String>,
+    },
+    /// What a verifier says of a device.
+    DeviceAttested {
+        evidence_hash: String,
+        #[serde(with = "text::time")]
+        made: Time,
+        result: AttestationResult,
+        verifier: String,
     },
 
     // Hooks.
@@ -550,6 +559,7 @@ kinds! {
     FeedApplied = "feed-applied" = 85,
     AccessDecided = "access-decided" = 100,
     AccessDenied = "access-denied" = 101,
+    DeviceAttested = "device-attested" = 102,
     HookAdded = "hook-added" = 90,
     HookChanged = "hook-changed" = 91,
     HookRemoved = "hook-removed" = 92,

@@ -54,6 +54,8 @@ words! {
         TrustDrift = "trust-drift" = 45,
         /// A device is let in although it is not known to be trusted; the cause is why not.
         FailOperational = "fail-operational" = 60,
+        /// A verifier says that a device runs what it must not run; the cause is the verifier.
+        Contraindicated = "contraindicated" = 61,
         /// Devices must get new keys after a compromise; the cause is which.
         Rekey = "rekey" = 80,
         /// A key on a list of known keys is in a certificate of ours; the cause is the list.

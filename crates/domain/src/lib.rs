@@ -9,6 +9,7 @@
 
 pub mod ask;
 pub mod attention;
+pub mod attestation;
 pub mod blast;
 pub mod canary;
 pub mod certificate;

@@ -21,6 +21,8 @@ words! {
         /// its own feed if the token is bound to it, hears what anyone may know of withdrawals, and reports
         /// what it saw.
         RelyingParty = "relying-party" = 5,
+        /// A verifier of attestation evidence: reports what it says of devices, in the token's name.
+        Verifier = "verifier" = 6,
     }
     /// What a call needs.
     Permission ("permission") {
@@ -46,6 +48,8 @@ words! {
         Decide = "decide" = 10,
         /// To follow a feed and to say that it was applied.
         Feed = "feed" = 11,
+        /// To report attestation results.
+        Attest = "attest" = 12,
     }
 }
 
@@ -58,12 +62,20 @@ impl Role {
             Role::Operator => {
                 matches!(
                     permission,
-                    ReadFleet | ChangeFleet | Approve | Withdraw | Report | FollowTrust | Decide
+                    ReadFleet
+                        | ChangeFleet
+                        | Approve
+                        | Withdraw
+                        | Report
+                        | FollowTrust
+                        | Decide
+                        | Attest
                 )
             }
             Role::Auditor => matches!(permission, ReadFleet | ReadRecord | FollowTrust),
             Role::Reader => matches!(permission, ReadFleet | FollowTrust),
             Role::RelyingParty => matches!(permission, Report | FollowTrust | Decide | Feed),
+            Role::Verifier => permission == Attest,
         };
         if granted {
             return Ok(());
@@ -77,6 +89,7 @@ impl Role {
             ChangePolicy | Administer => "role admin",
             Decide => "role relying-party, operator or admin",
             Feed => "role relying-party or admin",
+            Attest => "role verifier, operator or admin",
         };
         Err(Refusal::Forbidden {
             needs: least.to_owned(),

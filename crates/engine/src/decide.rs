@@ -7,7 +7,7 @@
 
 use tenure_domain::certificate::CertificateRow;
 use tenure_domain::decision::{
-    Access, Attestation, CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept,
+    Access, CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept,
     Meant, OpenFinding, OpenIncident, Place, Purpose, Question, Shown, VALID_FOR_S, Verdict,
     VerdictId, decide,
 };
@@ -22,7 +22,8 @@ use tenure_domain::rollover::is_of_lines;
 use tenure_domain::text::hex;
 use tenure_domain::{Device, Refusal, Status};
 use tenure_store::{
-    ReadTx, StoreError, certificate, device, finding, incident, registry, relying_party, verdict,
+    ReadTx, StoreError, attestation, certificate, device, finding, incident, registry,
+    relying_party, verdict,
 };
 use tenure_x509::{Cert, Serial, Time, oid, sha256};
 
@@ -255,10 +256,12 @@ impl Engine {
                 }
             }
         }
-        let device = match holder.device {
-            Some(device) => Some(described(tx, device)?),
-            None => None,
-        };
+        let (mut device, mut attestations) = (None, Vec::new());
+        if let Some(known) = holder.device {
+            let said = attestation::of_device(tx, known.no)?;
+            attestations = said.into_iter().map(|it| it.said).collect();
+            device = Some(described(tx, known)?);
+        }
         let policy = &snapshot.policy;
         let facts = DecisionFacts {
             policy: (policy.version, policy.hash.to_string()),
@@ -266,7 +269,7 @@ impl Engine {
             device,
             incidents,
             findings,
-            attestation: Attestation::None,
+            attestations,
             withdrawals,
             clock: Clock::Sound,
             enforce_within_s: party.map(|party| party.enforce_within_s),

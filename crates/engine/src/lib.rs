@@ -7,6 +7,7 @@
 //!
 //! Read first: [`Engine::enroll`], the story every protocol shares, and [`signer::Key`], the doors.
 
+mod attest;
 mod blast;
 mod canary;
 pub mod ceremony;

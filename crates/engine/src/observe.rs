@@ -1,8 +1,10 @@
-//! Observation: what others saw of our certificates, and what relying parties say that they applied.
+//! Observation: what others saw of our certificates, what verifiers say of devices, and what relying
+//! parties say that they applied.
 
+use tenure_domain::attestation::Attestation;
 use tenure_domain::certificate::Revocation;
 use tenure_domain::certificate::Standstill;
-use tenure_domain::ids::{Slug, Title};
+use tenure_domain::ids::{DeviceId, Slug, Title};
 use tenure_domain::incident::IncidentKind;
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::profile::ProfileKind;
@@ -33,6 +35,15 @@ pub enum Observation {
         /// When.
         at: Time,
     },
+    /// A verifier appraised a device's evidence.
+    Attested {
+        /// Who reports.
+        actor: Actor,
+        /// The device.
+        device: DeviceId,
+        /// What the verifier says.
+        said: Attestation,
+    },
     /// A relying party applied what its feed offered.
     FeedApplied {
         /// Who reports.
@@ -49,6 +60,8 @@ pub enum Observation {
 pub enum Observed {
     /// News, recorded.
     First,
+    /// News of a time that is over: recorded, and what came later goes on to count.
+    Older,
     /// Nothing new.
     Known,
     /// A certificate that its device had given up: an incident is open.
@@ -72,6 +85,11 @@ impl Engine {
                 party,
                 applied,
             } => return self.feed_applied(actor, party, applied).await,
+            Observation::Attested {
+                actor,
+                device,
+                said,
+            } => return self.attested(actor, device, said).await,
         };
         actor.may(Permission::Report)?;
         let now = self.clock().now();

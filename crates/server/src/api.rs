@@ -21,6 +21,7 @@ use crate::stream::Followers;
 
 mod as_of;
 pub(crate) mod ask;
+pub(crate) mod attestation;
 pub mod backup;
 pub(crate) mod blast;
 pub(crate) mod body;
@@ -190,6 +191,7 @@ pub fn routes() -> Vec<Route> {
         me::routes(),
         fleet::routes(),
         device::routes(),
+        attestation::routes(),
         history::routes(),
         import::routes(),
         certificate::routes(),

@@ -13,6 +13,7 @@ pub mod output;
 pub mod session;
 
 mod ask;
+mod attest;
 mod backup;
 mod blast;
 mod cert;

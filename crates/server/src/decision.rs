@@ -47,7 +47,7 @@ pub fn decide(desk: &Desk, caller: &Caller, knock: &Knock) -> Result<Decided, Pr
     caller.role.may(Permission::Decide).map_err(Problem::from)?;
     let party = match caller.role {
         Role::RelyingParty => Some(party_of(desk, caller)?),
-        Role::Admin | Role::Operator | Role::Auditor | Role::Reader => None,
+        Role::Admin | Role::Operator | Role::Auditor | Role::Reader | Role::Verifier => None,
     };
     let mut question = Question {
         device: word::<DeviceId>("device", knock.device.as_deref())?,

@@ -51,7 +51,7 @@ impl Sight {
     pub fn of(role: Role) -> Sight {
         match role {
             Role::Admin | Role::Operator | Role::Auditor | Role::Reader => Sight::Fleet,
-            Role::RelyingParty => Sight::Published,
+            Role::RelyingParty | Role::Verifier => Sight::Published,
         }
     }
 }

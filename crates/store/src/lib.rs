@@ -6,6 +6,7 @@
 //! Read first: [`Store`] (how to get in) and [`Tx`] (what a closure can do).
 
 pub mod asof;
+pub mod attestation;
 pub mod backup;
 pub mod blast;
 pub mod blocked_key;

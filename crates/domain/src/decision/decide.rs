@@ -2,10 +2,11 @@
 
 use tenure_x509::Time;
 
+use super::appraisal::appraise;
 use super::{
-    Access, Alarm, Attestation, Boundary, CertificateFacts, ClientUse, Clock, DecisionFacts,
-    DecisionRules, DeviceFacts, FailOperational, Ground, Kept, Meant, Need, Place, Purpose,
-    Question, Shown, Tier, Trust, Verdict,
+    Access, Alarm, Boundary, CertificateFacts, ClientUse, Clock, DecisionFacts, DecisionRules,
+    DeviceFacts, FailOperational, Ground, Kept, Meant, Need, Place, Purpose, Question, Shown, Tier,
+    Trust, Verdict,
 };
 use crate::certificate::{Standstill, Status};
 use crate::device::Standing;
@@ -23,6 +24,8 @@ struct Grounds {
     outside: Vec<Ground>,
     /// It is not trusted fully.
     lowering: Vec<Ground>,
+    /// What verifiers say of it, whatever follows from that.
+    appraised: Option<Ground>,
 }
 
 /// Decides. The verdict follows from the arguments and from nothing else.
@@ -45,6 +48,7 @@ pub fn decide(
     identity(question, facts, now, &mut grounds, &mut end);
     let knowledge = state(facts, now, &mut grounds, &mut end);
     promotion(rules, facts, now, &mut grounds, &mut end);
+    attested(rules, facts, now, &mut grounds, &mut end);
 
     let trust = match (grounds.against.is_empty(), grounds.doubts.is_empty()) {
         (false, _) => Trust::Untrusted,
@@ -282,11 +286,29 @@ fn promotion(
     if !facts.findings.is_empty() {
         grounds.lowering.push(Ground::FindingOpen);
     }
-    let wants_attestation = rules.full_needs.contains(&Need::Attested);
-    match facts.attestation {
-        Attestation::None if wants_attestation => grounds.lowering.push(Ground::NotAttested),
-        Attestation::None => {}
+}
+
+/// What verifiers say of what the device runs.
+fn attested(
+    rules: &DecisionRules,
+    facts: &DecisionFacts,
+    now: Time,
+    grounds: &mut Grounds,
+    end: &mut End,
+) {
+    if facts.device.is_none() {
+        return;
     }
+    let appraisal = appraise(rules, facts, now);
+    if let Some(until) = appraisal.until {
+        end.no_later(until, now);
+    }
+    if appraisal.ground == Ground::AttestationContraindicated {
+        grounds.against.push(appraisal.ground);
+    } else if appraisal.lowers(rules) {
+        grounds.lowering.push(appraisal.ground);
+    }
+    grounds.appraised = Some(appraisal.ground);
 }
 
 /// Whether the device may be let in there at all.
@@ -368,11 +390,8 @@ fn said(grounds: Grounds, facts: &DecisionFacts, alarm: Alarm) -> Vec<Ground> {
     if device.is_some_and(|device| device.purpose == Purpose::Canary) {
         said.push(Ground::Canary);
     }
-    match facts.attestation {
-        Attestation::None if facts.device.is_some() && !said.contains(&Ground::NotAttested) => {
-            said.push(Ground::NotAttested);
-        }
-        Attestation::None => {}
+    if let Some(appraised) = grounds.appraised.filter(|ground| !said.contains(ground)) {
+        said.push(appraised);
     }
     said
 }
@@ -396,6 +415,10 @@ fn evidence(facts: &DecisionFacts) -> Vec<String> {
     if let Some(device) = &facts.device {
         evidence.push(format!("device {} version {}", device.id, device.version));
     }
+    evidence.extend(facts.attestations.iter().map(|said| {
+        let begin = said.evidence.get(..16).unwrap_or_default();
+        format!("attestation {said}, evidence {begin}")
+    }));
     evidence.extend(facts.incidents.iter().map(|i| format!("incident {}", i.no)));
     evidence.extend(facts.findings.iter().map(|f| format!("finding {}", f.no)));
     evidence.push(format!("policy {}", facts.policy.1));

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use tenure_x509::{Reason, Serial, Time};
 
+use crate::attestation::Attestation;
 use crate::certificate::{Standstill, Status};
 use crate::device::{Criticality, Standing};
 use crate::finding::FindingKind;
@@ -45,8 +46,9 @@ pub struct DecisionFacts {
     /// Findings about the device and its certificate that nobody has acknowledged. One that somebody
     /// acknowledged is an exception that this person answers for.
     pub findings: Vec<OpenFinding>,
-    /// What the device attested.
-    pub attestation: Attestation,
+    /// What verifiers say of the device, each with its newest.
+    #[serde(default)]
+    pub attestations: Vec<Attestation>,
     /// Whether what we know of withdrawals is kept up to date.
     pub withdrawals: Kept,
     /// Whether our clock can be believed.
@@ -183,11 +185,6 @@ pub enum Kept {
 }
 
 words! {
-    /// What a device attested of itself.
-    Attestation ("attestation") {
-        /// Nothing.
-        None = "none" = 1,
-    }
     /// Whether a relying party is for the devices of an issuer.
     Meant ("meaning") {
         /// It is, or nobody asked who is for somebody in particular.

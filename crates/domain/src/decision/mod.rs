@@ -4,6 +4,7 @@
 //! What is not known is neither trusted nor untrusted, nobody is let in without a reason to, and
 //! what is old or missing can only lower a verdict.
 
+mod appraisal;
 mod decide;
 mod facts;
 mod id;
@@ -12,13 +13,13 @@ mod verdict;
 
 pub use decide::decide;
 pub use facts::{
-    Attestation, CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept, Meant,
-    OpenFinding, OpenIncident, Place, Purpose, Question, Shown,
+    CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept, Meant, OpenFinding,
+    OpenIncident, Place, Purpose, Question, Shown,
 };
 pub use id::{BadVerdictId, VerdictId};
 pub use rules::{
-    BadNetwork, Boundary, DecisionRules, FailOperational, Need, Network, VALID_FOR_DEFAULT_S,
-    VALID_FOR_S,
+    ATTESTED_WITHIN_DEFAULT_S, BadNetwork, Boundary, DecisionRules, FailOperational, Need, Network,
+    VALID_FOR_DEFAULT_S, VALID_FOR_S,
 };
 pub use verdict::{Access, Alarm, Ground, Tier, Trust, Verdict};
 

@@ -8,12 +8,16 @@ use std::str::FromStr;
 
 use super::{DeviceFacts, Question, Tier};
 use crate::device::Criticality;
+use crate::duration::DAY_S;
 use crate::ids::{Slug, Title};
 use crate::words::words;
 
 /// How long a verdict may be used, in seconds, if the policy does not say: it may be wrong for as
 /// long.
 pub const VALID_FOR_DEFAULT_S: i64 = 60;
+
+/// How old an affirming attestation result may be, in seconds, if the policy does not say.
+pub const ATTESTED_WITHIN_DEFAULT_S: i64 = DAY_S;
 
 /// The shortest and the longest time that a policy may say.
 pub const VALID_FOR_S: RangeInclusive<i64> = 1..=3_600;
@@ -23,7 +27,7 @@ words! {
     Need ("need") {
         /// That a relying party saw its certificate in use.
         SeenInUse = "seen-in-use" = 1,
-        /// That it attested what it runs.
+        /// That a verifier affirms what it runs, on evidence that is new enough.
         Attested = "attested" = 2,
     }
 }
@@ -37,6 +41,8 @@ pub struct DecisionRules {
     pub full_after_s: i64,
     /// What the full tier takes besides.
     pub full_needs: Vec<Need>,
+    /// How old the evidence of an affirming attestation result may be, in seconds.
+    pub attested_within_s: i64,
     /// The boundaries; a device must be within each that speaks of it and the service.
     pub boundaries: Vec<Boundary>,
     /// Who may go on while nothing is known; the first that speaks of the device decides.
@@ -49,6 +55,7 @@ impl Default for DecisionRules {
             valid_for_s: VALID_FOR_DEFAULT_S,
             full_after_s: 0,
             full_needs: vec![Need::SeenInUse],
+            attested_within_s: ATTESTED_WITHIN_DEFAULT_S,
             boundaries: Vec::new(),
             fail_operational: Vec::new(),
         }

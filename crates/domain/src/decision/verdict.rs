@@ -69,6 +69,8 @@ words! {
         IncidentOpen = "incident-open" = 13,
         /// The certificate's issuer was removed.
         IssuerRemoved = "issuer-removed" = 14,
+        /// A verifier says that the device runs what it must not run.
+        AttestationContraindicated = "attestation-contraindicated" = 15,
 
         /// Nothing was shown and no device was named.
         NoIdentity = "no-identity" = 20,
@@ -112,8 +114,12 @@ words! {
         FindingOpen = "finding-open" = 63,
         /// The certificate's issuer is being replaced.
         IssuerTainted = "issuer-tainted" = 65,
-        /// The device did not attest what it runs. It is always said, and never raises a verdict.
+        /// No verifier says anything of what the device runs.
         NotAttested = "not-attested" = 64,
+        /// What verifiers affirm rests on evidence that is too old.
+        AttestationStale = "attestation-stale" = 66,
+        /// A verifier wants somebody to look at the device.
+        AttestationWarning = "attestation-warning" = 67,
 
         /// Let in although it is not known to be trusted: the policy lists it as fail-operational.
         FailOperational = "fail-operational" = 80,
@@ -121,6 +127,8 @@ words! {
         Canary = "canary" = 81,
         /// The certificate is ours, in force, and its device may hold it.
         CertificateGood = "certificate-good" = 82,
+        /// A verifier affirms what the device runs, on evidence that is new enough.
+        Attested = "attested" = 83,
     }
 }
 
@@ -167,6 +175,10 @@ impl Ground {
             Ground::IssuerRemoved => {
                 "The certificate's issuer was removed: nothing that it signed counts any more. The \
                  device has to enroll again."
+            }
+            Ground::AttestationContraindicated => {
+                "A verifier says that the device runs what it must not run. Bring it back to what it \
+                 should run and have it attested again."
             }
             Ground::NoIdentity => {
                 "Nothing was shown that says who this is. See that the relying party asks for a client \
@@ -222,7 +234,14 @@ impl Ground {
             Ground::FindingOpen => {
                 "A finding about the device or its certificate is open. Settle or acknowledge it."
             }
-            Ground::NotAttested => "The device did not attest what it runs.",
+            Ground::NotAttested => "No verifier says anything of what the device runs.",
+            Ground::AttestationStale => {
+                "What a verifier affirmed of the device is too old. Have the device attested again."
+            }
+            Ground::AttestationWarning => {
+                "A verifier warns of what the device runs. Ask the verifier what it saw."
+            }
+            Ground::Attested => "A verifier affirms what the device runs.",
             Ground::FailOperational => {
                 "The policy lets this device go on while its state is not known, because stopping it \
                  would be worse. Somebody has to look at it."

@@ -235,6 +235,12 @@ fn every_kind() -> Vec<Event> {
             reason: s("unknown-certificate"),
             service: None,
         },
+        Event::DeviceAttested {
+            evidence_hash: s("00"),
+            made: Time::from_unix(1_790_000_000),
+            result: AttestationResult::Affirming,
+            verifier: s("veraison"),
+        },
         Event::FeedsOffered {
             digest: s("00"),
             feeds: 2,

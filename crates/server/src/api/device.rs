@@ -8,9 +8,10 @@ use tenure_domain::ids::DeviceId;
 use tenure_domain::operator::Permission::{Approve, ChangeFleet, ReadFleet, ReadRecord, Withdraw};
 use tenure_engine::Changed;
 use tenure_engine::ceremony::HOUSE;
-use tenure_engine::store::{StoreError, certificate, device, secret, view};
+use tenure_engine::store::{StoreError, attestation, certificate, device, secret, view};
 use utoipa::{IntoParams, ToSchema};
 
+use super::attestation::AttestationItem;
 use super::body::{Json, Path, Query, answer, some_word, word};
 use super::certificate::CertificateItem;
 use super::page::{Page, Paging};
@@ -155,6 +156,8 @@ struct DeviceDetail {
     certificates: Vec<CertificateItem>,
     /// Its one-time secret, if it has one; the secret itself is known to nobody here.
     secret: Option<SecretState>,
+    /// What verifiers say of it, each with its newest.
+    attestations: Vec<AttestationItem>,
 }
 
 /// The state of a one-time secret.
@@ -362,11 +365,12 @@ async fn show(
     let device = known(&desk, &id)?;
     let now = desk.now();
     let no = device.no;
-    let (certificates, secret) = desk
+    let (certificates, secret, attested) = desk
         .read(move |tx| {
             Ok::<_, StoreError>((
                 certificate::of_device(tx, no, CERTIFICATES_SHOWN)?,
                 secret::of_device(tx, no)?,
+                attestation::of_device(tx, no)?,
             ))
         })
         .await?;
@@ -383,6 +387,7 @@ async fn show(
             },
             expires: row.expires.to_string(),
         }),
+        attestations: attested.into_iter().map(AttestationItem::from).collect(),
     }))
 }
 

@@ -465,6 +465,6 @@ async fn receipt(
 fn said(observed: Observed) -> &'static str {
     match observed {
         Observed::First => "first",
-        Observed::Known | Observed::Alarm => "known",
+        Observed::Older | Observed::Known | Observed::Alarm => "known",
     }
 }

@@ -68,7 +68,7 @@ async fn report(
     Ok(Json(Reported {
         seen: match observed {
             Observed::First => "first",
-            Observed::Known => "known",
+            Observed::Older | Observed::Known => "known",
             Observed::Alarm => "alarm",
         },
     }))

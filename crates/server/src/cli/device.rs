@@ -67,6 +67,8 @@ pub enum Verb {
         #[arg(long)]
         why: String,
     },
+    /// Report what a verifier says of a device, after it appraised the device's evidence.
+    Attest(super::attest::Attest),
     /// Stop a device for now: its certificates are put on hold.
     Suspend(Move),
     /// Let a suspended or quarantined device go on.
@@ -215,6 +217,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let said = format!("device {id} may enroll for another identity for life, once");
             output.done(&said, &answer)
         }
+        Verb::Attest(said) => super::attest::run(said, session, output).await,
         Verb::Suspend(devices) => stand(devices, "suspend", session, output).await,
         Verb::Resume(devices) => stand(devices, "resume", session, output).await,
         Verb::Retire(devices) => stand(devices, "retire", session, output).await,

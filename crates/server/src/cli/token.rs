@@ -23,8 +23,8 @@ pub enum Verb {
         /// Whose it is, or what it is for.
         #[arg(long)]
         name: String,
-        /// admin, operator, auditor, reader or relying-party; to ask for decisions, the last one has the
-        /// name of its relying party.
+        /// admin, operator, auditor, reader, relying-party or verifier. To ask for decisions, a
+        /// relying party's token has its name; a verifier's token has the verifier's.
         #[arg(long)]
         role: String,
         /// The relying party whose feed it opens, for role relying-party.

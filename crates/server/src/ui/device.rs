@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tenure_domain::blast::BlastKind;
 use tenure_domain::device::{Device, Standing};
-use tenure_engine::store::certificate;
+use tenure_engine::store::attestation::Attested;
+use tenure_engine::store::{StoreError, attestation, certificate};
 
 use super::action;
 use super::asked::{Path, Query};
@@ -164,8 +165,11 @@ pub(super) async fn show(
 ) -> Result<Shown, Fault> {
     let device = device::known(&desk, &id)?;
     let (no, now) = (device.no, desk.now());
-    let certificates = desk
-        .read(move |tx| certificate::of_device(tx, no, CERTIFICATES))
+    let (certificates, attested) = desk
+        .read(move |tx| {
+            let certificates = certificate::of_device(tx, no, CERTIFICATES)?;
+            Ok::<_, StoreError>((certificates, attestation::of_device(tx, no)?))
+        })
         .await?;
     let cursor = older.cursor.clone().unwrap_or_default();
     let events = event::of_device(&desk, no, &paging(older.cursor)).await?;
@@ -188,6 +192,7 @@ pub(super) async fn show(
                 (table(&certificates, now, "Certificates of this device, newest first; each names the one it replaced"))
             }
         }
+        (attestations(&attested))
         section aria-labelledby="history" {
             h2 #history { "History" }
             (history(&events.items))
@@ -195,6 +200,33 @@ pub(super) async fn show(
         }
     };
     Ok(page(&who, Part::Devices, device.id.as_str(), content))
+}
+
+/// What verifiers say of it; nothing where none ever did.
+fn attestations(attested: &[Attested]) -> Markup {
+    html! {
+        @if !attested.is_empty() {
+            section aria-labelledby="attestation" {
+                h2 #attestation { "Attestation" }
+                div.wide {
+                    table {
+                        caption { "What each verifier said last" }
+                        thead { tr {
+                            th scope="col" { "Verifier" } th scope="col" { "Result" }
+                            th scope="col" { "Evidence made (UTC)" } th scope="col" { "Reported (UTC)" }
+                            th scope="col" { "SHA-256 of the evidence" }
+                        } }
+                        tbody { @for it in attested { tr {
+                            th scope="row" { (it.said.verifier) }
+                            td { (tag(it.said.result.word())) }
+                            td { (at(it.said.made)) } td { (at(it.reported)) }
+                            td.serial { (it.said.evidence) }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn fields(device: &Device) -> Markup {

@@ -147,9 +147,10 @@ pub(super) fn tag(word: &str) -> Markup {
     let tone = match word {
         "enrolled" | "issued" | "approved" | "resolved" | "cleared" | "proven" | "at hand"
         | "withdrawn" | "passed" | "active" | "accepted" | "ready" | "meant" | "trusted"
-        | "delivering" | "done" => "good",
+        | "delivering" | "done" | "affirming" => "good",
         "revoked" | "refused" | "quarantined" | "destroyed" | "open" | "expired" | "failing"
-        | "exposed" | "failed" | "unknown" | "not-meant" | "out-of-scope" | "untrusted" => "bad",
+        | "exposed" | "failed" | "unknown" | "not-meant" | "out-of-scope" | "untrusted"
+        | "contraindicated" => "bad",
         "held" | "suspended" | "waiting" | "acknowledged" | "unverified" | "in-transfer"
         | "tainted" | "unreachable" | "stale" | "legacy" => "wait",
         _ => "plain",

@@ -19,15 +19,15 @@ use tenure_x509::{Cert, KeyKind, KeyPair};
 use super::TENURE;
 
 /// A house with a gate: a relying party for telemetry, its token, and the listener where it asks.
-struct Plant {
-    house: House,
+pub(super) struct Plant {
+    pub(super) house: House,
     access: u16,
     token: String,
     directory: PathBuf,
     pki: ServerPki,
 }
 
-fn plant() -> Plant {
+pub(super) fn plant() -> Plant {
     let mut house = House::found(TENURE);
     let access = Relying::port();
     house.set("TENURE_LISTEN_ACCESS", &format!("127.0.0.1:{access}"));
@@ -79,7 +79,7 @@ fn token(house: &House, name: &str) -> String {
 }
 
 impl Plant {
-    fn enroll(&self, id: &str) -> (Cert, KeyPair) {
+    pub(super) fn enroll(&self, id: &str) -> (Cert, KeyPair) {
         let secret = self.house.device(id);
         let key = KeyPair::generate(KeyKind::P256).unwrap();
         let caller = Caller::new(&self.house.root());
@@ -105,7 +105,7 @@ impl Plant {
         caller.send("POST", &url, &all, body)
     }
 
-    fn decide(&self, body: &Value) -> (u16, Value) {
+    pub(super) fn decide(&self, body: &Value) -> (u16, Value) {
         let headers = [("content-type", "application/json")];
         let answer = self.ask("/api/v1/decide", &headers, body.to_string().as_bytes());
         let value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
@@ -122,7 +122,7 @@ impl Plant {
     }
 }
 
-fn first(verdict: &Value) -> &str {
+pub(super) fn first(verdict: &Value) -> &str {
     verdict["reasons"][0]["reason"].as_str().unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Stories: the product as its users meet it, from outside.
 
 mod agent;
+mod attest;
 mod blast;
 mod broken;
 mod decide;

@@ -43,6 +43,8 @@ struct RuleForm<'a> {
 
 #[derive(Serialize)]
 struct DecisionForm {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attested_within_s: Option<i64>,
     full_after_s: i64,
     full_needs: Vec<&'static str>,
     valid_for_s: i64,
@@ -109,6 +111,7 @@ impl DecisionForm {
     fn of(settings: &Settings) -> DecisionForm {
         DecisionForm {
             full_after_s: settings.full_after_s,
+            attested_within_s: settings.attested_within_s,
             full_needs: in_order(settings.full_needs.iter().map(|need| need.word())),
             valid_for_s: settings.valid_for_s,
         }

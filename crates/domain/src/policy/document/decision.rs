@@ -5,7 +5,8 @@ use super::{Mistake, Seconds, Text, Written};
 use crate::decision::{Boundary, DecisionRules, FailOperational, Need, Tier, VALID_FOR_S};
 use crate::duration::YEAR_S;
 
-pub(super) const SETTINGS_FIELDS: [&str; 3] = ["valid-for", "full-after", "full-needs"];
+pub(super) const SETTINGS_FIELDS: [&str; 4] =
+    ["valid-for", "full-after", "full-needs", "attested-within"];
 pub(super) const BOUNDARY_FIELDS: [&str; 8] = [
     "name",
     "services",
@@ -30,6 +31,7 @@ pub(super) struct Settings {
     pub(super) valid_for_s: i64,
     pub(super) full_after_s: i64,
     pub(super) full_needs: Vec<Need>,
+    pub(super) attested_within_s: Option<i64>,
 }
 
 pub(super) fn settings(mut table: TableReader<'_>) -> Result<Settings, Vec<Mistake>> {
@@ -50,10 +52,21 @@ pub(super) fn settings(mut table: TableReader<'_>) -> Result<Settings, Vec<Mista
         true => table.list("full-needs"),
         false => usual.full_needs,
     };
+    let attested_within_s = table.one::<Seconds>("attested-within").map(|age| age.0);
+    if attested_within_s.is_some_and(|age| !(60..=YEAR_S).contains(&age)) {
+        table.wrong("attested-within", "use a time from 1m to 1y");
+    }
+    if attested_within_s.is_some() && !full_needs.contains(&Need::Attested) {
+        table.wrong(
+            "attested-within",
+            "nothing wants attestation; add \"attested\" to full-needs",
+        );
+    }
     table.end(Some(Settings {
         valid_for_s,
         full_after_s,
         full_needs,
+        attested_within_s,
     }))
 }
 
@@ -138,6 +151,9 @@ pub(super) fn rules(written: &Written) -> DecisionRules {
         valid_for_s: said.map_or(usual.valid_for_s, |said| said.valid_for_s),
         full_after_s: said.map_or(usual.full_after_s, |said| said.full_after_s),
         full_needs: said.map_or(usual.full_needs, |said| said.full_needs.clone()),
+        attested_within_s: said
+            .and_then(|said| said.attested_within_s)
+            .unwrap_or(usual.attested_within_s),
         boundaries: values(&written.boundaries),
         fail_operational: written
             .fail_operational

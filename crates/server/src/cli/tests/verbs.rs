@@ -32,6 +32,7 @@ const VERBS: &[(&str, &[&str])] = &[
     ("device export", &["GET /export/devices"]),
     ("device secret", &["POST /devices/{id}/secret"]),
     ("device repair", &["POST /devices/{id}/repair"]),
+    ("device attest", &["POST /devices/{id}/attestation"]),
     (
         "device suspend",
         &[
