@@ -4,8 +4,11 @@
 use tenure_x509::Time;
 
 use crate::device::{DeviceSpec, Standing};
+use crate::exception::NewException;
 use crate::hook::{Hidden, Hook};
-use crate::ids::{AskNo, DeviceId, EventSeq, FindingNo, IncidentNo, OperatorNo, Slug, Title};
+use crate::ids::{
+    AskNo, DeviceId, EventSeq, ExceptionNo, FindingNo, IncidentNo, OperatorNo, Slug, Title,
+};
 use crate::operator::{Permission, Role};
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 use crate::relying_party::RelyingParty;
@@ -93,6 +96,17 @@ pub enum Change {
         /// Why it stands, for the record.
         why: String,
     },
+    /// Propose an exception.
+    AddException(NewException),
+    /// Approve an exception that somebody else proposed.
+    ApproveException(ExceptionNo),
+    /// End an exception before its time.
+    EndException {
+        /// Which.
+        exception: ExceptionNo,
+        /// Why, for the record.
+        why: String,
+    },
     /// Put a policy document in force.
     ApplyPolicy {
         /// The TOML text.
@@ -169,7 +183,10 @@ impl Change {
             | Change::ApproveAsk(_)
             | Change::RefuseAsk(_)
             | Change::ResolveIncident { .. }
-            | Change::AcknowledgeFinding { .. } => Permission::Approve,
+            | Change::AcknowledgeFinding { .. }
+            | Change::AddException(_)
+            | Change::ApproveException(_)
+            | Change::EndException { .. } => Permission::Approve,
             Change::PutManufacturer(_)
             | Change::PutHook { .. }
             | Change::RedeliverHook { .. }

@@ -262,6 +262,24 @@ pub enum Event {
         result: AttestationResult,
         verifier: String,
     },
+    ExceptionAdded {
+        exception: i64,
+        lifts: Vec<String>,
+        reason: String,
+        scope: String,
+        #[serde(with = "text::time")]
+        until: Time,
+    },
+    ExceptionApproved {
+        exception: i64,
+    },
+    ExceptionEnded {
+        exception: i64,
+        why: String,
+    },
+    ExceptionLapsed {
+        exception: i64,
+    },
 
     // Hooks.
     HookAdded(Box<HookFields>),
@@ -560,6 +578,10 @@ kinds! {
     AccessDecided = "access-decided" = 100,
     AccessDenied = "access-denied" = 101,
     DeviceAttested = "device-attested" = 102,
+    ExceptionAdded = "exception-added" = 103,
+    ExceptionApproved = "exception-approved" = 104,
+    ExceptionEnded = "exception-ended" = 105,
+    ExceptionLapsed = "exception-lapsed" = 106,
     HookAdded = "hook-added" = 90,
     HookChanged = "hook-changed" = 91,
     HookRemoved = "hook-removed" = 92,

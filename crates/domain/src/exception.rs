@@ -140,7 +140,10 @@ impl fmt::Display for BadLifts {
         match self {
             BadLifts::Nothing => write!(f, "name at least one reason that it lifts: ")?,
             BadLifts::Never(ground) => {
-                write!(f, "{ground} is lifted by no exception; those that can be are ")?;
+                write!(
+                    f,
+                    "{ground} is lifted by no exception; those that can be are "
+                )?;
             }
         }
         f.write_str(&can.join(", "))
@@ -353,7 +356,11 @@ mod tests {
         assert_eq!(exception.review(&us, now), Err(NoReview::Nobody));
         let late = exception.review(&operator("bob", 2), exception.until);
         assert_eq!(late, Err(NoReview::NotProposed));
-        for kept in [ExceptionState::Active, ExceptionState::Ended, ExceptionState::Lapsed] {
+        for kept in [
+            ExceptionState::Active,
+            ExceptionState::Ended,
+            ExceptionState::Lapsed,
+        ] {
             let over = Exception { kept, ..proposed() };
             let again = over.review(&operator("bob", 2), now);
             assert_eq!(again, Err(NoReview::NotProposed));
@@ -393,7 +400,10 @@ mod tests {
         let twice = vec![Ground::TooNew, Ground::CertificateExpired, Ground::TooNew];
         let lifts = Lifts::try_from(twice).unwrap();
         assert_eq!(lifts.to_string(), "certificate-expired,too-new");
-        assert_eq!(Lifts::try_from(LIFTABLE.to_vec()).unwrap().grounds().len(), LIFTABLE.len());
+        assert_eq!(
+            Lifts::try_from(LIFTABLE.to_vec()).unwrap().grounds().len(),
+            LIFTABLE.len()
+        );
     }
 
     #[test]
@@ -402,7 +412,13 @@ mod tests {
             kept: ExceptionState::Active,
             ..proposed()
         };
-        assert_eq!(exception.state(Time::from_unix(999)), ExceptionState::Active);
-        assert_eq!(exception.state(Time::from_unix(1_000)), ExceptionState::Lapsed);
+        assert_eq!(
+            exception.state(Time::from_unix(999)),
+            ExceptionState::Active
+        );
+        assert_eq!(
+            exception.state(Time::from_unix(1_000)),
+            ExceptionState::Lapsed
+        );
     }
 }

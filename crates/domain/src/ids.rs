@@ -35,6 +35,8 @@ numbers! {
     DrillNo,
     /// The position of an event in the order of recording, from 1.
     EventSeq,
+    /// An exception.
+    ExceptionNo,
     /// A finding row.
     FindingNo,
     /// A hook row.

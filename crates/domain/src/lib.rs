@@ -23,6 +23,7 @@ pub mod durability;
 pub mod duration;
 pub mod event;
 pub mod evidence;
+pub mod exception;
 pub mod facts;
 pub mod feed;
 pub mod finding;

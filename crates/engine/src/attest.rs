@@ -61,7 +61,7 @@ impl Engine {
             .await?;
         match taken {
             Taken::Newest => {
-                self.verdicts().forget();
+                self.forget_verdicts();
                 self.wake_integrate();
                 Ok(Observed::First)
             }

@@ -9,7 +9,7 @@ use tenure_domain::event::{Entry, Event};
 use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
 use tenure_domain::hook::Hidden;
-use tenure_domain::ids::{AskNo, DeviceId, FindingNo, IncidentNo, OperatorNo, Slug};
+use tenure_domain::ids::{AskNo, DeviceId, ExceptionNo, FindingNo, IncidentNo, OperatorNo, Slug};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
 use tenure_domain::text::hex;
@@ -25,7 +25,7 @@ use crate::facts::secret_digest;
 use crate::fault::{FaultCause, Rejection};
 use crate::relying_party::is_fit;
 use crate::revoke::{Conflict, withdrawable};
-use crate::{Engine, chance, rollover, trust_store};
+use crate::{Engine, chance, exception, rollover, trust_store};
 
 /// What a change came to.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub enum Changed {
     Incident(IncidentNo),
     /// A finding is known to somebody.
     Finding(FindingNo),
+    /// An exception was proposed, approved or ended.
+    Exception(ExceptionNo),
     /// A hook was put; its secret if it is one of ours and fresh, shown this once.
     Hook {
         /// What the put did.
@@ -104,6 +106,8 @@ impl Engine {
                 | Change::ApplyPolicy { .. }
                 | Change::MoveIssuer(_)
                 | Change::SetBaseUrl { .. }
+                | Change::ApproveException(_)
+                | Change::EndException { .. }
         );
         let is_rollover = matches!(change, Change::MoveIssuer(_));
         let of_trust_store = match &change {
@@ -192,6 +196,12 @@ impl Engine {
                     Ok(Changed::Done)
                 })
                 .await
+            }
+            Change::AddException(new) => {
+                let (actor, tenant) = (actor.clone(), self.tenant());
+                let max_s = self.snapshot().policy.decisions.exceptions_max_s;
+                self.record(move |tx| exception::add(tx, tenant, &new, max_s, &actor, now))
+                    .await
             }
             other => {
                 let (actor, change) = (actor.clone(), Arc::new(other));
@@ -382,6 +392,10 @@ fn plain(
         Change::AcknowledgeFinding { finding, why } => {
             return acknowledge(tx, *finding, why, actor, now);
         }
+        Change::ApproveException(no) => return exception::approve(tx, *no, actor, now),
+        Change::EndException { exception, why } => {
+            return exception::end(tx, *exception, why, actor, now);
+        }
         Change::RevokeToken(no) => {
             let found = token::revoke(tx, *no, actor, now)?;
             found.ok_or_else(|| Refusal::NotFound {
@@ -392,6 +406,7 @@ fn plain(
         Change::NewSecret { .. }
         | Change::CreateToken { .. }
         | Change::ApplyPolicy { .. }
+        | Change::AddException(_)
         | Change::PutHook { .. }
         | Change::RedeliverHook { .. }
         | Change::RemoveHook(_)

@@ -7,10 +7,11 @@
 
 use tenure_domain::certificate::CertificateRow;
 use tenure_domain::decision::{
-    Access, CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept,
-    Meant, OpenFinding, OpenIncident, Place, Purpose, Question, Shown, VALID_FOR_S, Verdict,
-    VerdictId, decide,
+    Access, CertificateFacts, ClientUse, Clock, DecisionFacts, DeviceFacts, Kept, Meant,
+    OpenFinding, OpenIncident, Place, Purpose, Question, Shown, VALID_FOR_S, Verdict, VerdictId,
+    decide,
 };
+use tenure_domain::exception::ActiveException;
 use tenure_domain::facts::clock_went_back;
 use tenure_domain::finding::{FindingKind, FindingState, Subject, SubjectKind};
 use tenure_domain::ids::{CertificateNo, Slug};
@@ -103,6 +104,8 @@ impl Engine {
     /// asked within the last seconds.
     pub fn decide(&self, ask: &DecideAsk) -> Result<Decided, Rejection> {
         let (now, clock) = self.now_for_deciding();
+        // Read before everything else is: a change recorded in between makes the verdict unkept.
+        let generation = self.verdicts().generation();
         let snapshot = self.snapshot();
         let mut question = ask.question.clone();
         if !snapshot
@@ -117,8 +120,6 @@ impl Engine {
         if let Some(known) = self.verdicts().kept(&asked, now) {
             return Ok(known);
         }
-        // Read before the store is: a change recorded in between makes the verdict unkept.
-        let generation = self.verdicts().generation();
         let about = |tx: &ReadTx<'_>| {
             let (mut facts, alarm) = self.about(tx, &ask.identity, &question, &snapshot, now)?;
             facts.clock = clock;
@@ -167,12 +168,13 @@ impl Engine {
             .store()
             .glance(|tx| verdict::by_id(tx, &id.facts))?
             .or_else(|| self.verdicts().recent(&id.facts));
-        let kept = kept.ok_or_else(|| Refusal::NotFound {
+        let gone = || Refusal::NotFound {
             what: format!(
                 "verdict {id} any more: what it rested on was erased, or it was about someone \
                  unknown and many others came since"
             ),
-        })?;
+        };
+        let kept = kept.ok_or_else(gone)?;
         if VerdictId::new(&sha256(&kept.body), id.at) != *id {
             return Err(FaultCause::Corrupt("verdict: its facts are not what was hashed").into());
         }
@@ -186,8 +188,13 @@ impl Engine {
         let policy =
             document::parse(&text, version).map_err(|_| FaultCause::Corrupt("policy document"))?;
         let verdict = decide(&policy.decisions, &question, &facts, id.at);
-        let is_same =
-            policy.hash.to_string() == facts.policy.1 && kept.outcomes.contains(&verdict.outcome());
+        let is_said = kept.outcomes.contains(&verdict.outcome());
+        // On the same facts time alone turns a verdict, and never back. So if nothing is left of the
+        // time before this one, what was said then was erased.
+        if !is_said && kept.first > id.at {
+            return Err(gone().into());
+        }
+        let is_same = policy.hash.to_string() == facts.policy.1 && is_said;
         Ok(Replayed {
             question,
             facts,
@@ -262,6 +269,10 @@ impl Engine {
             attestations = said.into_iter().map(|it| it.said).collect();
             device = Some(described(tx, known)?);
         }
+        let exceptions = match &device {
+            Some(device) => active_for(snapshot, device, now),
+            None => Vec::new(),
+        };
         let policy = &snapshot.policy;
         let facts = DecisionFacts {
             policy: (policy.version, policy.hash.to_string()),
@@ -270,6 +281,7 @@ impl Engine {
             incidents,
             findings,
             attestations,
+            exceptions,
             withdrawals,
             clock: Clock::Sound,
             enforce_within_s: party.map(|party| party.enforce_within_s),
@@ -299,6 +311,19 @@ impl Engine {
             },
         }
     }
+}
+
+/// The exceptions for a device that are active, in their order.
+fn active_for(snapshot: &Snapshot, device: &DeviceFacts, now: Time) -> Vec<ActiveException> {
+    let exceptions = snapshot.exceptions.iter();
+    exceptions
+        .filter(|one| now < one.until && one.scope.holds(device))
+        .map(|one| ActiveException {
+            no: one.no.0,
+            lifts: one.lifts.clone(),
+            until: one.until,
+        })
+        .collect()
 }
 
 /// Says where a certificate's issuer stands, and whether the asking relying party is for its devices.

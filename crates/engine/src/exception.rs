@@ -1,6 +1,8 @@
 //! Exceptions: proposed by one operator, approved by another, over by themselves.
 
-use tenure_domain::exception::{Exception, ExceptionState, NewException, OPEN_MAX, Scope, Signature};
+use tenure_domain::exception::{
+    Exception, ExceptionState, NewException, OPEN_MAX, Scope, Signature,
+};
 use tenure_domain::ids::{ExceptionNo, TenantId};
 use tenure_domain::operator::Actor;
 use tenure_domain::refusal::Refusal;
@@ -33,7 +35,9 @@ pub(crate) fn add(
         return Err(bad("an exception is proposed by an operator".to_owned()));
     };
     if new.reason.trim().is_empty() {
-        return Err(bad("reason: say why; it becomes part of the record".to_owned()));
+        return Err(bad(
+            "reason: say why; it becomes part of the record".to_owned()
+        ));
     }
     if new.until <= now {
         return Err(bad(format!("until: {} is over", new.until)));
@@ -107,7 +111,9 @@ pub(crate) fn end(
     now: Time,
 ) -> Result<Changed, Conflict> {
     if why.trim().is_empty() {
-        return Err(bad("why: say why it ends; it becomes part of the record".to_owned()));
+        return Err(bad(
+            "why: say why it ends; it becomes part of the record".to_owned()
+        ));
     }
     let found = known(tx, no)?;
     let state = found.state(now);
@@ -130,7 +136,10 @@ impl Engine {
     pub async fn lapse_exceptions(&self) -> Result<usize, Rejection> {
         let (tenant, now) = (self.tenant(), self.clock().now());
         let open = self.store().glance(|tx| exception::open(tx, tenant))?;
-        if open.iter().all(|it| it.state(now) != ExceptionState::Lapsed) {
+        if open
+            .iter()
+            .all(|it| it.state(now) != ExceptionState::Lapsed)
+        {
             return Ok(0);
         }
         let lapsed = self

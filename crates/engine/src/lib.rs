@@ -20,6 +20,7 @@ mod decide;
 mod drill;
 pub mod duty;
 mod enroll;
+mod exception;
 pub mod facts;
 mod fault;
 pub mod feed;

@@ -1,9 +1,10 @@
-//! What every decision reads and few changes touch, kept in memory: policy, issuers, manufacturers
-//! and classes. A copy of the store, made again after each change to any of them.
+//! What every decision reads and few changes touch, kept in memory: policy, issuers, manufacturers,
+//! classes and exceptions. A copy of the store, made again after each change to any of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tenure_domain::exception::{Exception, ExceptionState};
 use tenure_domain::ids::{TenantId, Title};
 use tenure_domain::issuer::Issuer;
 use tenure_domain::policy::{Policy, document};
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub makers: Vec<Maker>,
     /// The classes by name.
     pub classes: HashMap<Title, Arc<Class>>,
+    /// The exceptions that were active.
+    pub exceptions: Vec<Exception>,
 }
 
 impl Snapshot {
@@ -61,11 +64,14 @@ impl Snapshot {
             .into_iter()
             .map(|class| (class.name.clone(), Arc::new(class)))
             .collect();
+        let mut exceptions = tenure_store::exception::open(tx, tenant)?;
+        exceptions.retain(|one| one.kept == ExceptionState::Active);
         Ok(Snapshot {
             policy,
             issuers: Arc::new(issuers.into_iter().map(Arc::new).collect()),
             makers,
             classes,
+            exceptions,
         })
     }
 

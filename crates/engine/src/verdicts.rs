@@ -164,6 +164,11 @@ impl Verdicts {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Has every state of the facts recorded once more when it is asked about: some were erased.
+    pub(crate) fn record_anew(&self) {
+        lock(&self.waiting).queued.clear();
+    }
+
     pub(crate) fn kept(&self, asked: &Asked, now: Time) -> Option<Decided> {
         let generation = self.generation();
         let found = {
@@ -267,6 +272,7 @@ impl Verdicts {
         let kept = KeptVerdict {
             body: fresh.body.clone(),
             outcomes: vec![outcome],
+            first: fresh.decided.verdict.decided,
         };
         recent.bodies.insert(id, kept);
     }
@@ -282,11 +288,13 @@ impl Verdicts {
             .iter()
             .filter(|fresh| fresh.decided.id.facts == *id)
             .peekable();
-        let body = found.peek()?.body.clone();
+        let oldest = found.peek()?;
+        let (body, first) = (oldest.body.clone(), oldest.decided.verdict.decided);
         let outcomes = found.map(|fresh| fresh.decided.verdict.outcome());
         Some(KeptVerdict {
             outcomes: outcomes.collect(),
             body,
+            first,
         })
     }
 

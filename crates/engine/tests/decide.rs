@@ -7,7 +7,8 @@ use house::{House, issued, pair};
 use tenure_domain::canary::{Canary, ProbeScope};
 use tenure_domain::change::Change;
 use tenure_domain::decision::{Access, Alarm, Ground, Tier, Trust};
-use tenure_domain::finding::{FindingKind, FindingState};
+use tenure_domain::device::Criticality;
+use tenure_domain::finding::{FindingKind, FindingState, Matter, NewFinding, Subject};
 use tenure_domain::policy::document::DEFAULT_DOCUMENT;
 use tenure_domain::{Refusal, Standing};
 use tenure_engine::store::certificate::Certificate;
@@ -91,6 +92,27 @@ async fn p7_a_device_rises_by_what_it_shows_and_falls_by_itself() {
     let decided = verdict(&house, &shown(&certificate));
     assert_eq!(decided.verdict.tier, Tier::Full, "{decided:?}");
     assert_eq!(decided.verdict.access, Access::Allow);
+
+    let matter = Matter {
+        kind: FindingKind::RenewalOverdue,
+        subject: Subject::device(&"pump-1".parse().unwrap()),
+        cause: "a test".to_owned(),
+    };
+    let found = NewFinding {
+        matter: matter.clone(),
+        summary: "it should have been renewed".to_owned(),
+        evidence: Vec::new(),
+        owner: None,
+        criticality: Criticality::Low,
+    };
+    house.engine.raise_finding("watch", found).await.unwrap();
+    let decided = verdict(&house, &shown(&certificate));
+    assert_eq!(decided.verdict.tier, Tier::Limited, "it falls by itself");
+    assert!(decided.verdict.grounds.contains(&Ground::FindingOpen));
+    let clear = house.engine.clear_finding("watch", matter, "a test");
+    clear.await.unwrap();
+    let decided = verdict(&house, &shown(&certificate));
+    assert_eq!(decided.verdict.tier, Tier::Full, "and rises again");
 
     stand(&house, "pump-1", Standing::Suspended).await;
     let decided = verdict(&house, &shown(&certificate));

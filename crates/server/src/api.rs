@@ -34,6 +34,7 @@ pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod event;
+pub(crate) mod exception;
 pub(crate) mod feed;
 mod figures;
 pub(crate) mod finding;
@@ -207,6 +208,7 @@ pub fn routes() -> Vec<Route> {
         probe::routes(),
         blast::routes(),
         decide::routes(),
+        exception::routes(),
         compromise::routes(),
         drill::routes(),
         feed::routes(),

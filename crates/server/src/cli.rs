@@ -21,6 +21,7 @@ mod compromise;
 mod decide;
 mod device;
 mod drill;
+mod exception;
 mod feed;
 mod finding;
 mod hook;
@@ -151,6 +152,9 @@ enum Noun {
     /// What is known of a device.
     #[command(subcommand)]
     Trust(decide::Trust),
+    /// What does not count against a device, a class or a site, for a time.
+    #[command(subcommand)]
+    Exception(exception::Verb),
     /// Keys and issuers in other hands.
     #[command(subcommand)]
     Compromise(compromise::Verb),
@@ -282,6 +286,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Blast(asked) => blast::run(asked, &session, output).await,
         Noun::Decide(verb) => decide::decide(verb, &session, output).await,
         Noun::Trust(verb) => decide::trust(verb, &session, output).await,
+        Noun::Exception(verb) => exception::run(verb, &session, output).await,
         Noun::TrustStore(verb) => trust_store::run(verb, &session, output).await,
         Noun::Anchor(verb) => trust_store::anchor(verb, &session, output).await,
         Noun::Compromise(verb) => compromise::run(verb, &session, output).await,

@@ -27,6 +27,7 @@ mod decision;
 mod device;
 mod drill;
 mod enforcement;
+mod exception;
 mod fault;
 mod finding;
 mod fleet;
@@ -112,6 +113,10 @@ pub fn router(desk: Desk) -> Router {
         .route("/drills/{no}", get(drill::show))
         .route("/trust-graph", get(graph::show))
         .route("/decisions", get(decision::show))
+        .route("/exceptions", get(exception::list))
+        .route("/exceptions/{no}", get(exception::show))
+        .route("/exceptions/{no}/approve", post(exception::approve))
+        .route("/exceptions/{no}/end", post(exception::end))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
         .layer(map_response(sealed))

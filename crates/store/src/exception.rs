@@ -122,12 +122,7 @@ fn close(
 }
 
 /// Records an event; one about a device is part of the device's history.
-fn log(
-    tx: &mut Tx<'_>,
-    stamp: &Stamp<'_>,
-    scope: &Scope,
-    event: Event,
-) -> Result<(), StoreError> {
+fn log(tx: &mut Tx<'_>, stamp: &Stamp<'_>, scope: &Scope, event: Event) -> Result<(), StoreError> {
     let mut entry: Entry = stamp.entry(event);
     if let Scope::Device(id) = scope
         && let Some(device) = device::by_id(tx, stamp.tenant, id)?

@@ -21,6 +21,7 @@ pub mod drill;
 mod driver;
 mod error;
 pub mod event;
+pub mod exception;
 pub mod feed;
 pub mod finding;
 pub mod hook;

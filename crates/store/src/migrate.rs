@@ -28,6 +28,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0017_trust_store_again.sql"),
     include_str!("../schema/sqlite/0018_cross.sql"),
     include_str!("../schema/sqlite/0019_attestation.sql"),
+    include_str!("../schema/sqlite/0020_exception.sql"),
 ];
 
 /// The schema this release reads and writes.

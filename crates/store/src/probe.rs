@@ -251,3 +251,45 @@ pub fn times(
     found.reverse();
     Ok(found)
 }
+
+/// The oldest probes, `step` at most, that are of no more use: over before `before`, or more than
+/// `most` rows behind the newest. The newest trial of each canary stays with its probe.
+pub fn oldest(
+    tx: &ReadTx<'_>,
+    before: Time,
+    most: i64,
+    step: u32,
+) -> Result<Vec<ProbeNo>, StoreError> {
+    let wanted = usize::try_from(step).unwrap_or(usize::MAX);
+    let newest = tx.number("SELECT coalesce(max(no), 0) FROM probe", &[])?;
+    let (mut old, mut after) = (Vec::new(), 0);
+    loop {
+        let rows = tx.all(
+            "SELECT no, ended, EXISTS(SELECT 1 FROM enforcement
+               WHERE enforcement.party = probe.party AND enforcement.probe = probe.no)
+             FROM probe WHERE no > $1 ORDER BY no LIMIT $2",
+            &[&after, &step],
+            |row| Ok((row.get::<i64>(0)?, row.time(1)?, row.get::<bool>(2)?)),
+        )?;
+        for (no, ended, is_newest) in &rows {
+            if (*ended >= before && *no > newest - most) || old.len() >= wanted {
+                return Ok(old);
+            }
+            if !is_newest {
+                old.push(ProbeNo(*no));
+            }
+            after = *no;
+        }
+        if rows.is_empty() {
+            return Ok(old);
+        }
+    }
+}
+
+/// Erases probes. What they came to stays on record.
+pub fn erase(tx: &mut Tx<'_>, probes: &[ProbeNo]) -> Result<(), StoreError> {
+    for probe in probes {
+        tx.run("DELETE FROM probe WHERE no = $1", &[&probe.0])?;
+    }
+    Ok(())
+}

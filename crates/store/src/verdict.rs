@@ -40,6 +40,8 @@ pub struct KeptVerdict {
     pub body: Vec<u8>,
     /// What came of it, see [`Verdict::outcome`]; more than one where time alone changed it.
     pub outcomes: Vec<String>,
+    /// When the first of these was said. What was said before that was erased.
+    pub first: Time,
 }
 
 /// What was said of a device at one time.
@@ -94,13 +96,23 @@ pub fn keep(tx: &mut Tx<'_>, new: &NewVerdict, actor: &Actor) -> Result<Kept, St
 /// What is kept under the first half of a hash; none if it never was, or was erased.
 pub fn by_id(tx: &ReadTx<'_>, id: &[u8; 16]) -> Result<Option<KeptVerdict>, StoreError> {
     let rows = tx.all(
-        "SELECT outcome, body FROM verdict WHERE id = $1",
+        "SELECT outcome, body, at FROM verdict WHERE id = $1",
         &[&id.as_slice()],
-        |row| Ok((row.get::<String>(0)?, row.get::<Vec<u8>>(1)?)),
+        |row| Ok((row.get::<String>(0)?, row.get::<Vec<u8>>(1)?, row.time(2)?)),
     )?;
-    let (outcomes, bodies): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    let body = bodies.into_iter().next();
-    Ok(body.map(|body| KeptVerdict { body, outcomes }))
+    let Some(first) = rows.iter().map(|(_, _, at)| *at).min() else {
+        return Ok(None);
+    };
+    let (mut outcomes, mut body) = (Vec::new(), Vec::new());
+    for (outcome, rested_on, _) in rows {
+        outcomes.push(outcome);
+        body = rested_on;
+    }
+    Ok(Some(KeptVerdict {
+        body,
+        outcomes,
+        first,
+    }))
 }
 
 macro_rules! select {
@@ -143,4 +155,29 @@ pub fn of_device(
         &[&device.0, &before.unwrap_or(i64::MAX), &limit],
         read,
     )
+}
+
+/// The last of the oldest rows, `step` at most, that are of no more use: said before `before`, or more
+/// than `most` rows behind the newest. None if there is nothing to erase.
+pub fn oldest(
+    tx: &ReadTx<'_>,
+    before: Time,
+    most: i64,
+    step: u32,
+) -> Result<Option<i64>, StoreError> {
+    let newest = tx.number("SELECT coalesce(max(no), 0) FROM verdict", &[])?;
+    let rows = tx.all(
+        "SELECT no, at FROM verdict ORDER BY no LIMIT $1",
+        &[&step],
+        |row| Ok((row.get::<i64>(0)?, row.time(1)?)),
+    )?;
+    let is_old = |(no, at): &(i64, Time)| *at < before || *no <= newest - most;
+    let old = rows.into_iter().take_while(is_old);
+    Ok(old.last().map(|(no, _)| no))
+}
+
+/// Erases the rows up to one, and says how many they were. What was said stays on record; what it
+/// rested on does not.
+pub fn erase(tx: &mut Tx<'_>, through: i64) -> Result<usize, StoreError> {
+    tx.run("DELETE FROM verdict WHERE no <= $1", &[&through])
 }

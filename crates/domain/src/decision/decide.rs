@@ -3,6 +3,7 @@
 use tenure_x509::Time;
 
 use super::appraisal::appraise;
+use super::lifting::Lifting;
 use super::{
     Access, Alarm, Boundary, CertificateFacts, ClientUse, Clock, DecisionFacts, DecisionRules,
     DeviceFacts, FailOperational, Ground, Kept, Meant, Need, Place, Purpose, Question, Shown, Tier,
@@ -49,6 +50,10 @@ pub fn decide(
     let knowledge = state(facts, now, &mut grounds, &mut end);
     promotion(rules, facts, now, &mut grounds, &mut end);
     attested(rules, facts, now, &mut grounds, &mut end);
+    let mut lifting = Lifting::of(facts, now);
+    lifting.lift_grave(&mut grounds.against);
+    lifting.lift_grave(&mut grounds.doubts);
+    lifting.lift(&mut grounds.lowering);
 
     let trust = match (grounds.against.is_empty(), grounds.doubts.is_empty()) {
         (false, _) => Trust::Untrusted,
@@ -60,6 +65,7 @@ pub fn decide(
     } else if question.service.is_none() {
         grounds.outside.push(Ground::NoService);
     }
+    lifting.lift(&mut grounds.outside);
 
     // Going on without knowing is for those who would otherwise be let in.
     let listed = fail_operational(rules, question, facts);
@@ -69,12 +75,15 @@ pub fn decide(
         Trust::Trusted | Trust::Untrusted => None,
     };
     let reached = match (trust, goes_on) {
-        (Trust::Trusted, _) if grounds.lowering.is_empty() => Tier::Full,
+        (Trust::Trusted, _) if grounds.lowering.is_empty() && !lifting.is_grave() => Tier::Full,
         (Trust::Trusted, _) | (Trust::Unknown, Some(_)) => Tier::Limited,
         (Trust::Untrusted | Trust::Unknown, _) => Tier::Quarantine,
     };
     if let Some(device) = &facts.device {
         least_tier(rules, question, device, reached, &mut grounds);
+    }
+    if let Some(lapse) = lifting.until() {
+        end.no_later(lapse, now);
     }
     let is_within = grounds.outside.is_empty();
     let (access, alarm) = match (trust, goes_on) {
@@ -99,8 +108,8 @@ pub fn decide(
         tier,
         access,
         alarm,
-        grounds: said(grounds, facts, alarm),
-        evidence: evidence(facts),
+        grounds: said(grounds, facts, alarm, &lifting),
+        evidence: evidence(facts, &lifting),
         decided: now,
         valid_until: end.at,
         unreachable_until,
@@ -373,7 +382,12 @@ fn fail_operational<'r>(
 }
 
 /// The reasons in the order in which they decide.
-fn said(grounds: Grounds, facts: &DecisionFacts, alarm: Alarm) -> Vec<Ground> {
+fn said(
+    grounds: Grounds,
+    facts: &DecisionFacts,
+    alarm: Alarm,
+    lifting: &Lifting<'_>,
+) -> Vec<Ground> {
     let is_good = grounds.against.is_empty() && grounds.doubts.is_empty();
     let mut said = Vec::new();
     if alarm == Alarm::Raised {
@@ -382,9 +396,17 @@ fn said(grounds: Grounds, facts: &DecisionFacts, alarm: Alarm) -> Vec<Ground> {
     said.extend(grounds.against);
     said.extend(grounds.doubts);
     said.extend(grounds.outside);
-    if is_good {
+    if is_good && !lifting.is_grave() {
         said.push(Ground::CertificateGood);
+    }
+    if lifting.is_grave() {
+        said.extend(lifting.said());
+    }
+    if is_good {
         said.extend(grounds.lowering);
+    }
+    if !lifting.is_grave() {
+        said.extend(lifting.said());
     }
     let device = facts.device.as_ref();
     if device.is_some_and(|device| device.purpose == Purpose::Canary) {
@@ -396,7 +418,7 @@ fn said(grounds: Grounds, facts: &DecisionFacts, alarm: Alarm) -> Vec<Ground> {
     said
 }
 
-fn evidence(facts: &DecisionFacts) -> Vec<String> {
+fn evidence(facts: &DecisionFacts, lifting: &Lifting<'_>) -> Vec<String> {
     let mut evidence = Vec::new();
     match &facts.shown {
         Shown::Nothing => {}
@@ -421,6 +443,7 @@ fn evidence(facts: &DecisionFacts) -> Vec<String> {
     }));
     evidence.extend(facts.incidents.iter().map(|i| format!("incident {}", i.no)));
     evidence.extend(facts.findings.iter().map(|f| format!("finding {}", f.no)));
+    evidence.extend(lifting.evidence());
     evidence.push(format!("policy {}", facts.policy.1));
     evidence
 }

@@ -11,6 +11,7 @@ use tenure_x509::{Reason, Serial, Time};
 use crate::attestation::Attestation;
 use crate::certificate::{Standstill, Status};
 use crate::device::{Criticality, Standing};
+use crate::exception::ActiveException;
 use crate::finding::FindingKind;
 use crate::ids::{DeviceId, DeviceNo, Slug, Title};
 use crate::incident::IncidentKind;
@@ -49,6 +50,9 @@ pub struct DecisionFacts {
     /// What verifiers say of the device, each with its newest.
     #[serde(default)]
     pub attestations: Vec<Attestation>,
+    /// Exceptions for the device that are active.
+    #[serde(default)]
+    pub exceptions: Vec<ActiveException>,
     /// Whether what we know of withdrawals is kept up to date.
     pub withdrawals: Kept,
     /// Whether our clock can be believed.

@@ -8,6 +8,7 @@ mod appraisal;
 mod decide;
 mod facts;
 mod id;
+mod lifting;
 mod rules;
 mod verdict;
 
@@ -18,8 +19,8 @@ pub use facts::{
 };
 pub use id::{BadVerdictId, VerdictId};
 pub use rules::{
-    ATTESTED_WITHIN_DEFAULT_S, BadNetwork, Boundary, DecisionRules, FailOperational, Need, Network,
-    VALID_FOR_DEFAULT_S, VALID_FOR_S,
+    ATTESTED_WITHIN_DEFAULT_S, BadNetwork, Boundary, DecisionRules, EXCEPTIONS_MAX_DEFAULT_S,
+    FailOperational, Need, Network, VALID_FOR_DEFAULT_S, VALID_FOR_S,
 };
 pub use verdict::{Access, Alarm, Ground, Tier, Trust, Verdict};
 

@@ -16,6 +16,9 @@ use crate::words::words;
 /// long.
 pub const VALID_FOR_DEFAULT_S: i64 = 60;
 
+/// How far away the end of an exception may be, in seconds, if the policy does not say.
+pub const EXCEPTIONS_MAX_DEFAULT_S: i64 = 30 * DAY_S;
+
 /// How old an affirming attestation result may be, in seconds, if the policy does not say.
 pub const ATTESTED_WITHIN_DEFAULT_S: i64 = DAY_S;
 
@@ -43,6 +46,8 @@ pub struct DecisionRules {
     pub full_needs: Vec<Need>,
     /// How old the evidence of an affirming attestation result may be, in seconds.
     pub attested_within_s: i64,
+    /// How far away the end of an exception may be, in seconds.
+    pub exceptions_max_s: i64,
     /// The boundaries; a device must be within each that speaks of it and the service.
     pub boundaries: Vec<Boundary>,
     /// Who may go on while nothing is known; the first that speaks of the device decides.
@@ -56,6 +61,7 @@ impl Default for DecisionRules {
             full_after_s: 0,
             full_needs: vec![Need::SeenInUse],
             attested_within_s: ATTESTED_WITHIN_DEFAULT_S,
+            exceptions_max_s: EXCEPTIONS_MAX_DEFAULT_S,
             boundaries: Vec::new(),
             fail_operational: Vec::new(),
         }

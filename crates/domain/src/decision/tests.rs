@@ -2,6 +2,7 @@ use tenure_x509::{Serial, Time};
 
 mod attested;
 mod boundary;
+mod excepted;
 mod properties;
 mod tier;
 
@@ -65,6 +66,7 @@ fn good() -> (DecisionRules, Question, DecisionFacts) {
         incidents: Vec::new(),
         findings: Vec::new(),
         attestations: Vec::new(),
+        exceptions: Vec::new(),
         withdrawals: Kept::Current,
         clock: Clock::Sound,
         enforce_within_s: None,

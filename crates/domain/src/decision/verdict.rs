@@ -129,6 +129,8 @@ words! {
         CertificateGood = "certificate-good" = 82,
         /// A verifier affirms what the device runs, on evidence that is new enough.
         Attested = "attested" = 83,
+        /// A reviewed exception lifts what is named after it.
+        Excepted = "excepted" = 84,
     }
 }
 
@@ -240,6 +242,9 @@ impl Ground {
             }
             Ground::AttestationWarning => {
                 "A verifier warns of what the device runs. Ask the verifier what it saw."
+            }
+            Ground::Excepted => {
+                "An exception that two people answer for lifts what is named after it, until it lapses."
             }
             Ground::Attested => "A verifier affirms what the device runs.",
             Ground::FailOperational => {

@@ -241,6 +241,19 @@ fn every_kind() -> Vec<Event> {
             result: AttestationResult::Affirming,
             verifier: s("veraison"),
         },
+        Event::ExceptionAdded {
+            exception: 7,
+            lifts: vec![s("certificate-expired")],
+            reason: s("its maker is bankrupt"),
+            scope: s("device pump-17"),
+            until: Time::from_unix(1_790_000_000),
+        },
+        Event::ExceptionApproved { exception: 7 },
+        Event::ExceptionEnded {
+            exception: 7,
+            why: s("the new pump is in"),
+        },
+        Event::ExceptionLapsed { exception: 7 },
         Event::FeedsOffered {
             digest: s("00"),
             feeds: 2,

@@ -74,6 +74,8 @@ impl Engine {
                     engine.record_strangers(engine.clock().now()).await,
                 );
                 report("decide", engine.record_denials(engine.clock().now()).await);
+                report("prune", engine.lapse_exceptions().await);
+                report("prune", engine.erase_old().await);
                 tokio::time::sleep(PRUNE_EVERY).await;
             }
         }));

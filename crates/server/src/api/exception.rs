@@ -19,10 +19,15 @@ use crate::problem::Problem;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/exceptions", ReadFleet, "List exceptions, newest first", list)
-            .asks::<Filter>()
-            .asks::<Paging>()
-            .lists::<ExceptionItem>(),
+        Route::get(
+            "/exceptions",
+            ReadFleet,
+            "List exceptions, newest first",
+            list,
+        )
+        .asks::<Filter>()
+        .asks::<Paging>()
+        .lists::<ExceptionItem>(),
         Route::post("/exceptions", Approve, "Propose an exception", add)
             .takes::<Proposed>()
             .answers::<ExceptionItem>(),
@@ -87,14 +92,21 @@ impl ExceptionItem {
             state: exception.state(now).to_string(),
             scope: exception.scope.kind().to_string(),
             name: exception.scope.name().to_owned(),
-            lifts: exception.lifts.grounds().iter().map(ToString::to_string).collect(),
+            lifts: exception
+                .lifts
+                .grounds()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             until: exception.until.to_string(),
             added: exception.added.at.to_string(),
             approved: approved.map(|by| by.at.to_string()),
             approved_by: approved.map(|by| by.name.clone()),
             over: over.map(|over| over.at.to_string()),
             ended_by: over.and_then(|over| over.by.clone()),
-            why: over.map(|over| over.why.clone()).filter(|why| !why.is_empty()),
+            why: over
+                .map(|over| over.why.clone())
+                .filter(|why| !why.is_empty()),
             added_by: exception.added.name,
             reason: exception.reason,
         }
@@ -179,7 +191,11 @@ impl Proposed {
             (Some(id), None, None) => Scope::Device(word("device", id)?),
             (None, Some(name), None) => Scope::Class(word("class", name)?),
             (None, None, Some(name)) => Scope::Site(word("site", name)?),
-            _ => return Err(Problem::bad_request("device, class, site: name one of them")),
+            _ => {
+                return Err(Problem::bad_request(
+                    "device, class, site: name one of them",
+                ));
+            }
         };
         let grounds: Result<Vec<_>, _> = self.lifts.iter().map(|it| word("lifts", it)).collect();
         let refused = |error: BadLifts| Problem::bad_request(format!("lifts: {error}"));

@@ -51,9 +51,10 @@ pub enum Verb {
     },
 }
 
+/// Whom it is for: one of these.
 #[derive(Debug, Args)]
-#[group(id = "scope", required = true, multiple = false, args = ["device", "class", "site"])]
-pub struct Proposed {
+#[group(required = true, multiple = false)]
+pub struct Scope {
     /// The device that it is for.
     #[arg(long)]
     device: Option<String>,
@@ -63,6 +64,12 @@ pub struct Proposed {
     /// The site that it is for, with all sites in it.
     #[arg(long)]
     site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Proposed {
+    #[command(flatten)]
+    scope: Scope,
     /// The reasons that it lifts, with commas; docs/exceptions.md lists those that can be.
     #[arg(long, value_delimiter = ',', required = true)]
     lifts: Vec<String>,
@@ -84,21 +91,31 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     match verb {
         Verb::Add(new) => {
             let body = json!({
-                "device": new.device, "class": new.class, "site": new.site, "lifts": new.lifts,
-                "reason": new.reason, "until": new.until,
+                "device": new.scope.device, "class": new.scope.class, "site": new.scope.site,
+                "lifts": new.lifts, "reason": new.reason, "until": new.until,
             });
             let answer = api.post("/exceptions", &body).await?;
-            done(&answer, "is proposed; another operator has to approve it", output)
+            done(
+                &answer,
+                "is proposed; another operator has to approve it",
+                output,
+            )
         }
         Verb::Approve { no } => {
             let path = format!("/exceptions/{no}/approve");
             let answer = api.post(&path, &json!({})).await?;
-            let until = answer.get("until").and_then(Value::as_str).unwrap_or_default();
+            let until = answer
+                .get("until")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             done(&answer, &format!("is active until {until}"), output)
         }
         Verb::List { state, limit } => {
             let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
-            output.list(COLUMNS, &api.list("/exceptions", &query, limit.limit).await?)
+            output.list(
+                COLUMNS,
+                &api.list("/exceptions", &query, limit.limit).await?,
+            )
         }
         Verb::Show { no } => output.record(&api.get(&format!("/exceptions/{no}")).await?),
         Verb::End { no, why } => {

@@ -131,6 +131,10 @@ fn evidence(text: &str) -> Markup {
             },
             Some(("incident", no)) => a href={ "/incidents/" (no) } { (text) },
             Some(("finding", no)) => a href={ "/findings/" (no) } { (text) },
+            Some(("exception", named)) => {
+                @let no = named.split(' ').next().unwrap_or_default();
+                a href={ "/exceptions/" (no) } { (text) }
+            },
             _ => (text),
         }
     }

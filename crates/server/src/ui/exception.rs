@@ -92,7 +92,12 @@ fn row(exception: &Exception, now: Time) -> Markup {
 }
 
 fn lifts(exception: &Exception) -> String {
-    let words: Vec<_> = exception.lifts.grounds().iter().map(|it| it.word()).collect();
+    let words: Vec<_> = exception
+        .lifts
+        .grounds()
+        .iter()
+        .map(|it| it.word())
+        .collect();
     words.join(", ")
 }
 
@@ -184,7 +189,9 @@ pub(super) async fn approve(
     Path(no): Path<i64>,
     posted: Posted<Nothing>,
 ) -> Result<Redirect, Fault> {
-    posted.may(&desk, Approve, "POST /exceptions/{no}/approve").await?;
+    posted
+        .may(&desk, Approve, "POST /exceptions/{no}/approve")
+        .await?;
     let change = Change::ApproveException(ExceptionNo(no));
     let actor = posted.who.caller.actor();
     desk.engine().change(&actor, change).await?;
@@ -203,7 +210,9 @@ pub(super) async fn end(
     Path(no): Path<i64>,
     posted: Posted<Ended>,
 ) -> Result<Redirect, Fault> {
-    posted.may(&desk, Approve, "POST /exceptions/{no}/end").await?;
+    posted
+        .may(&desk, Approve, "POST /exceptions/{no}/end")
+        .await?;
     let change = Change::EndException {
         exception: ExceptionNo(no),
         why: needed_why(&posted.form.why)?,

@@ -23,10 +23,11 @@ pub(super) enum Part {
     Compromises,
     Drills,
     Decisions,
+    Exceptions,
     Issuers,
 }
 
-const PARTS: [(Part, &str, &str); 14] = [
+const PARTS: [(Part, &str, &str); 15] = [
     (Part::Fleet, "/", "Fleet"),
     (Part::Devices, "/devices", "Devices"),
     (Part::Certificates, "/certificates", "Certificates"),
@@ -40,6 +41,7 @@ const PARTS: [(Part, &str, &str); 14] = [
     (Part::Compromises, "/compromises", "Compromises"),
     (Part::Drills, "/drills", "Drills"),
     (Part::Decisions, "/decisions", "Decisions"),
+    (Part::Exceptions, "/exceptions", "Exceptions"),
     (Part::Issuers, "/issuers", "Issuers"),
 ];
 

@@ -9,7 +9,7 @@ use tenure_x509::Time;
 
 use super::decide::{first, plant};
 
-fn ago(seconds: i64) -> String {
+pub(super) fn ago(seconds: i64) -> String {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     Time::from_unix(i64::try_from(now).unwrap() - seconds).to_string()

@@ -9,6 +9,7 @@ mod demo;
 mod drill;
 mod enforce;
 mod enroll;
+mod exception;
 mod factory;
 mod feed;
 mod hsm;

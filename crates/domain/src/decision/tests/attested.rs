@@ -12,6 +12,9 @@ fn said(verifier: &str, result: AttestationResult, age_s: i64) -> Attestation {
     }
 }
 
+/// A verifier, what it says, and how old that is, in seconds.
+type Told = (&'static str, AttestationResult, i64);
+
 /// A policy that wants attestation within an hour.
 fn wanting() -> DecisionRules {
     DecisionRules {
@@ -26,7 +29,7 @@ fn wanting() -> DecisionRules {
 #[test]
 fn p7_attestation_counts_by_its_result_and_its_age() {
     use AttestationResult::*;
-    let cases: [(&[(&str, AttestationResult, i64)], Ground, Trust, Tier); 9] = [
+    let cases: [(&[Told], Ground, Trust, Tier); 9] = [
         (&[], Ground::NotAttested, Trust::Trusted, Tier::Limited),
         (
             &[("a", None, 1)],

@@ -94,6 +94,30 @@ fn p8_only_the_right_identity_within_its_boundary_is_let_in() {
     assert_eq!(ask(&question, &rules), outside);
     rules.boundaries[0].services = vec![title("historian")];
     assert_eq!(ask(&question, &rules), good, "it speaks of another service");
+    // A boundary may speak of what a device is and of what its loss would mean.
+    for (classes, criticality, expected) in [
+        (vec![title("Pump")], Vec::new(), outside),
+        (vec![title("Valve")], Vec::new(), good),
+        (Vec::new(), vec![Criticality::High], outside),
+        (Vec::new(), vec![Criticality::Low], good),
+        (vec![title("Pump")], vec![Criticality::Low], good),
+    ] {
+        rules.boundaries = vec![Boundary {
+            classes: classes.clone(),
+            criticality: criticality.clone(),
+            sites: vec![title("Hall 4")],
+            ..boundary.clone()
+        }];
+        let asked = ask(&question, &rules);
+        assert_eq!(asked, expected, "{classes:?} {criticality:?}");
+    }
+    // Each boundary that speaks must hold: one that does is not enough.
+    let elsewhere = Boundary {
+        sites: vec![title("Hall 4")],
+        ..boundary.clone()
+    };
+    rules.boundaries = vec![boundary, elsewhere];
+    assert_eq!(ask(&question, &rules), outside);
 }
 
 #[test]

@@ -18,17 +18,31 @@ fn k1_at_its_end_an_exception_lapses_and_enforcement_resumes() {
     let (rules, question, mut facts) = good();
     certificate(&mut facts).not_after = at(NOW - 600);
     let before = decide(&rules, &question, &facts, now());
-    assert_eq!((before.access, before.trust), (Access::Deny, Trust::Unknown));
+    assert_eq!(
+        (before.access, before.trust),
+        (Access::Deny, Trust::Unknown)
+    );
 
     facts.exceptions = vec![excepted(7, &[Ground::CertificateExpired], 40)];
     let verdict = decide(&rules, &question, &facts, now());
-    assert_eq!((verdict.access, verdict.trust), (Access::Allow, Trust::Trusted));
+    assert_eq!(
+        (verdict.access, verdict.trust),
+        (Access::Allow, Trust::Trusted)
+    );
     assert_eq!(verdict.tier, Tier::Limited, "it is never more than that");
     assert_eq!(verdict.alarm, Alarm::Quiet);
-    assert_eq!(verdict.valid_until, now().plus(40), "it is cut to the exception's end");
+    assert_eq!(
+        verdict.valid_until,
+        now().plus(40),
+        "it is cut to the exception's end"
+    );
     assert_eq!(
         verdict.grounds,
-        [Ground::Excepted, Ground::CertificateExpired, Ground::NotAttested]
+        [
+            Ground::Excepted,
+            Ground::CertificateExpired,
+            Ground::NotAttested
+        ]
     );
     let named = "exception 7 lifts certificate-expired".to_owned();
     assert!(verdict.evidence.contains(&named), "{:?}", verdict.evidence);
@@ -76,7 +90,10 @@ fn k1_an_exception_lifts_what_it_names_and_nothing_else() {
         let (rules, question, mut facts) = good();
         certificate(&mut facts).not_after = at(NOW - 1);
         facts.exceptions = vec![excepted(7, &LIFTABLE, 1_000)];
-        assert_eq!(decide(&rules, &question, &facts, now()).access, Access::Allow);
+        assert_eq!(
+            decide(&rules, &question, &facts, now()).access,
+            Access::Allow
+        );
         change(&mut facts);
         let verdict = decide(&rules, &question, &facts, now());
         assert_eq!(verdict.access, Access::Deny, "{ground}");
@@ -96,7 +113,12 @@ fn k1_an_exception_lifts_what_it_names_and_nothing_else() {
     facts.exceptions = vec![excepted(7, &LIFTABLE, 10)];
     let verdict = decide(&rules, &question, &facts, now());
     assert_eq!(verdict.valid_until, plain.valid_until);
-    assert!(!verdict.evidence.iter().any(|it| it.starts_with("exception")));
+    assert!(
+        !verdict
+            .evidence
+            .iter()
+            .any(|it| it.starts_with("exception"))
+    );
 }
 
 #[test]
@@ -125,7 +147,10 @@ fn k1_what_only_lowers_is_lifted_to_the_full_tier() {
     );
     let mut elsewhere = question.clone();
     elsewhere.site = Some(title("Hall 4"));
-    assert_eq!(decide(&rules, &elsewhere, &facts, now()).access, Access::Deny);
+    assert_eq!(
+        decide(&rules, &elsewhere, &facts, now()).access,
+        Access::Deny
+    );
     facts.exceptions.push(excepted(9, &[Ground::OtherSite], 30));
     let verdict = decide(&rules, &elsewhere, &facts, now());
     assert_eq!((verdict.access, verdict.tier), (Access::Allow, Tier::Full));
@@ -138,7 +163,10 @@ fn k1_nothing_is_lifted_for_a_canary() {
     device(&mut facts).purpose = Purpose::Canary;
     certificate(&mut facts).not_after = at(NOW - 1);
     facts.exceptions = vec![excepted(7, &LIFTABLE, 1_000)];
-    assert_eq!(decide(&rules, &question, &facts, now()).access, Access::Deny);
+    assert_eq!(
+        decide(&rules, &question, &facts, now()).access,
+        Access::Deny
+    );
 }
 
 #[test]

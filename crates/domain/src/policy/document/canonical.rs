@@ -45,6 +45,8 @@ struct RuleForm<'a> {
 struct DecisionForm {
     #[serde(skip_serializing_if = "Option::is_none")]
     attested_within_s: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exceptions_max_s: Option<i64>,
     full_after_s: i64,
     full_needs: Vec<&'static str>,
     valid_for_s: i64,
@@ -112,6 +114,7 @@ impl DecisionForm {
         DecisionForm {
             full_after_s: settings.full_after_s,
             attested_within_s: settings.attested_within_s,
+            exceptions_max_s: settings.exceptions_max_s,
             full_needs: in_order(settings.full_needs.iter().map(|need| need.word())),
             valid_for_s: settings.valid_for_s,
         }

@@ -3,10 +3,15 @@
 use super::table::TableReader;
 use super::{Mistake, Seconds, Text, Written};
 use crate::decision::{Boundary, DecisionRules, FailOperational, Need, Tier, VALID_FOR_S};
-use crate::duration::YEAR_S;
+use crate::duration::{HOUR_S, YEAR_S};
 
-pub(super) const SETTINGS_FIELDS: [&str; 4] =
-    ["valid-for", "full-after", "full-needs", "attested-within"];
+pub(super) const SETTINGS_FIELDS: [&str; 5] = [
+    "valid-for",
+    "full-after",
+    "full-needs",
+    "attested-within",
+    "exceptions-max",
+];
 pub(super) const BOUNDARY_FIELDS: [&str; 8] = [
     "name",
     "services",
@@ -32,6 +37,7 @@ pub(super) struct Settings {
     pub(super) full_after_s: i64,
     pub(super) full_needs: Vec<Need>,
     pub(super) attested_within_s: Option<i64>,
+    pub(super) exceptions_max_s: Option<i64>,
 }
 
 pub(super) fn settings(mut table: TableReader<'_>) -> Result<Settings, Vec<Mistake>> {
@@ -62,11 +68,16 @@ pub(super) fn settings(mut table: TableReader<'_>) -> Result<Settings, Vec<Mista
             "nothing wants attestation; add \"attested\" to full-needs",
         );
     }
+    let exceptions_max_s = table.one::<Seconds>("exceptions-max").map(|most| most.0);
+    if exceptions_max_s.is_some_and(|most| !(HOUR_S..=YEAR_S).contains(&most)) {
+        table.wrong("exceptions-max", "use a time from 1h to 1y");
+    }
     table.end(Some(Settings {
         valid_for_s,
         full_after_s,
         full_needs,
         attested_within_s,
+        exceptions_max_s,
     }))
 }
 
@@ -154,6 +165,9 @@ pub(super) fn rules(written: &Written) -> DecisionRules {
         attested_within_s: said
             .and_then(|said| said.attested_within_s)
             .unwrap_or(usual.attested_within_s),
+        exceptions_max_s: said
+            .and_then(|said| said.exceptions_max_s)
+            .unwrap_or(usual.exceptions_max_s),
         boundaries: values(&written.boundaries),
         fail_operational: written
             .fail_operational

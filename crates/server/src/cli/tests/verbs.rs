@@ -58,6 +58,11 @@ const VERBS: &[(&str, &[&str])] = &[
     ("decide replay", &["GET /decisions/{verdict}"]),
     ("trust show", &["GET /trust/{device}"]),
     ("trust said", &["GET /decisions"]),
+    ("exception add", &["POST /exceptions"]),
+    ("exception approve", &["POST /exceptions/{no}/approve"]),
+    ("exception list", &["GET /exceptions"]),
+    ("exception show", &["GET /exceptions/{no}"]),
+    ("exception end", &["POST /exceptions/{no}/end"]),
     ("cert list", &["GET /certificates"]),
     (
         "cert show",
