@@ -18,7 +18,7 @@ use tenure_domain::trust_change::{TrustChange, TrustChangeKind};
 use tenure_engine::store::hook::{self, Known, Place, Refused};
 use tenure_engine::store::trust_change::{self, More};
 use tenure_engine::store::{StoreError, certificate};
-use tenure_engine::{Board, Engine, Rejection, Topic};
+use tenure_engine::{Engine, Newest, Rejection, Topic};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -150,11 +150,17 @@ impl Courier {
         let mut news = self.engine.news();
         // Nobody is told of publications twice but after a start, and then of the newest alone.
         let mut heard = Heard::default();
+        let wants_news = TrustChangeKind::NEWS
+            .iter()
+            .any(|kind| self.known.hook.wants_news(*kind));
         loop {
             bell.mark_unchanged();
-            let board = news.borrow_and_update().clone();
+            let fresh = match wants_news {
+                true => heard.news(&news.borrow_and_update(), &Feeds::Everybodys),
+                false => Vec::new(),
+            };
             let round = match self.round().await {
-                Ok(Round::Done) => self.tell_news(&board, &mut heard).await,
+                Ok(Round::Done) => self.tell_news(fresh, &mut heard).await,
                 other => other,
             };
             let pause = match round {
@@ -173,7 +179,7 @@ impl Courier {
                     let rung = async {
                         tokio::select! {
                             changed = bell.changed() => changed,
-                            changed = news.changed() => changed,
+                            changed = news.changed(), if wants_news => changed,
                         }
                     };
                     let _ = timeout(LOOK, rung).await;
@@ -182,19 +188,19 @@ impl Courier {
         }
     }
 
-    /// Tells what is new on the board, if the hook is told of that at all. What the receiver will not
-    /// have is left: something newer will come.
-    async fn tell_news(&self, board: &Board, heard: &mut Heard) -> Result<Round, Rejection> {
-        let hook = &self.known.hook;
-        if !TrustChangeKind::NEWS
-            .iter()
-            .any(|kind| hook.wants_news(*kind))
-        {
+    /// Tells what is new on the board. What the receiver will not have is left: something newer will
+    /// come.
+    async fn tell_news(
+        &self,
+        fresh: Vec<(Topic, Newest)>,
+        heard: &mut Heard,
+    ) -> Result<Round, Rejection> {
+        if fresh.is_empty() {
             return Ok(Round::Done);
         }
-        let known = Arc::clone(&self.known);
+        let (hook, known) = (&self.known.hook, Arc::clone(&self.known));
         let mut place = self.engine.store().glance(|tx| hook::place(tx, &known))?;
-        for (topic, newest) in heard.news(board, &Feeds::Everybodys) {
+        for (topic, newest) in fresh {
             if !hook.wants_news(news::kind(&topic)) {
                 heard.told(topic, &newest);
                 continue;

@@ -312,7 +312,10 @@ impl Follower {
             }
         }
         let mut news = self.engine.news();
-        let mut heard = Heard::all_but_own(&news.borrow(), &self.wish.feeds);
+        let mut heard = match self.wish.about.tells_publications() {
+            true => Heard::all_but_own(&news.borrow(), &self.wish.feeds),
+            false => Heard::default(),
+        };
         loop {
             bell.mark_unchanged();
             if (self.still_may)().is_err() {
