@@ -112,7 +112,7 @@ pub(crate) struct TrustStoreItem {
     /// When its trust store was last reported (RFC 3339).
     pub(crate) reported: Option<String>,
     /// By when the next report was promised (RFC 3339); none if nobody promised one.
-    again: Option<String>,
+    pub(crate) again: Option<String>,
     /// How many anchors it may hold.
     pub(crate) anchors_max: u32,
     /// The issuing CAs it is meant to trust.

@@ -242,8 +242,10 @@ fn show(store: &Value, output: &Output) -> Result<(), Failure> {
         }
     };
     let reported = store.get("reported").and_then(Value::as_str);
+    let again = store.get("again").and_then(Value::as_str);
+    let again = again.map_or_else(String::new, |at| format!(", to be again by {at}"));
     let lines = format!(
-        "meant: {}\nmissing: {}\nreported: {}",
+        "meant: {}\nmissing: {}\nreported: {}{again}",
         names("intended", Some("issuer")),
         names("missing", None),
         reported.unwrap_or("never")

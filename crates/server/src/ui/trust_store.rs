@@ -24,6 +24,7 @@ pub(super) async fn show(
         h1 { (title) }
         dl.fields {
             div { dt { "Last reported (UTC)" } dd { @if let Some(at) = &store.reported { (stamp(at)) } @else { "never" } } }
+            @if let Some(again) = &store.again { div { dt { "To be reported again by (UTC)" } dd { (stamp(again)) } } }
             div { dt { "Anchors it holds" } dd { (store.held.len()) " of at most " (store.anchors_max) } }
             div { dt { "Missing" } dd { @if store.missing.is_empty() { "none" } @else { (store.missing.join(", ")) } } }
         }
