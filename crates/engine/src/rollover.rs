@@ -263,18 +263,15 @@ fn root_blocked(
     }
     match step {
         Step::Activate if tried == 0 => Err(not_ready(root, step, Readiness::default())),
-        Step::Remove if root.state == IssuerState::Tainted => {
-            stands_for_nothing(all, root).map(|()| to)
-        }
-        Step::Distribute | Step::Activate | Step::Back | Step::Taint | Step::Remove => Ok(to),
+        Step::Remove => stands_for_nothing(all, root).map(|()| to),
+        Step::Distribute | Step::Activate | Step::Back | Step::Taint => Ok(to),
     }
 }
 
-/// Whether nothing below a tainted root goes on, and no other root stands for it.
+/// Whether nothing below a root goes on when it goes, and no other root stands for it.
 fn stands_for_nothing(all: &[Arc<Issuer>], root: &Issuer) -> Result<(), Blocked> {
-    let goes_on = |issuer: &&Arc<Issuer>| {
-        !matches!(issuer.state, IssuerState::Tainted | IssuerState::Removed)
-    };
+    let goes_on =
+        |issuer: &&Arc<Issuer>| issuer.state != root.state && issuer.state != IssuerState::Removed;
     if let Some(under) = below(all, root).find(goes_on) {
         return Err(Blocked::Below {
             issuer: under.name.clone(),

@@ -522,3 +522,25 @@ async fn i2_a_root_takes_what_is_below_it_along_and_goes_only_when_nothing_needs
     assert_eq!(state(&house, "issuing-1"), IssuerState::Removed);
     assert_eq!(issuer_of_next(&house, "pump-4").await, "issuing-2");
 }
+
+#[tokio::test]
+async fn a_root_that_was_only_prepared_is_given_up_with_what_is_below_it() {
+    let house = root_begun(Cross::Both).await;
+    let why = step(&house, "root-2", Step::Remove, "").await.unwrap_err();
+    assert!(why.contains("tenure cert revoke root/"), "{why}");
+    let cross = tenure_engine::Target::Certificate {
+        issuer: Some("root".parse().unwrap()),
+        serial: issuer(&house, "root-2").cross[0]
+            .certificate
+            .serial()
+            .clone(),
+    };
+    revoked(&house, cross).await;
+    step(&house, "root-2", Step::Remove, "").await.unwrap();
+    for name in ["root-2", "issuing-2"] {
+        assert_eq!(state(&house, name), IssuerState::Removed);
+    }
+    let left = house.engine.to_be_followed(&"root".parse().unwrap());
+    assert_eq!(left.len(), 1);
+    assert_eq!(issuer_of_next(&house, "pump-1").await, "issuing-1");
+}

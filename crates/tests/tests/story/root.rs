@@ -402,6 +402,16 @@ fn e6_three_domains_with_roots_of_their_own_have_nothing_in_common() {
         }
     };
     as_it_should_be();
+    // Whoever asks without a label learns of the first domain alone, and with one of that one alone.
+    let roots = ["root", "valves", "cameras"].map(|name| issuing(&house, name));
+    for (label, own) in [("", 0), ("device/", 0), ("valves-1/", 1), ("cameras-1/", 2)] {
+        let answer = Caller::new(&house.root()).get(&house.est(&format!("{label}cacerts")));
+        let carried = tenure_field::est::parse_certs(&answer.body).unwrap();
+        for (n, root) in roots.iter().enumerate() {
+            let is_there = carried.iter().any(|cert| cert.der() == root.der());
+            assert_eq!(is_there, n == own, "{label} {}", root.subject());
+        }
+    }
     assert_eq!(
         house.ask(&["finding", "list", "--state", "open"]),
         serde_json::json!([])

@@ -21,7 +21,7 @@ use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, V
 use tenure_domain::ids::{DeviceId, Slug};
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::profile::{Profile, ProfileKind};
-use tenure_domain::rollover::{cross_certificates, line_of, line_of_name};
+use tenure_domain::rollover::{cross_certificates, line_of, line_of_name, root_of};
 use tenure_engine::store::certificate::Certificate;
 use tenure_engine::{Answer, Engine, Rejection, Snapshot};
 use tenure_wire::est::{
@@ -119,8 +119,8 @@ fn labelled(snapshot: &Snapshot, label: &Label) -> Option<Arc<Profile>> {
 }
 
 /// The certificates above those that a profile's devices get, of the whole rollover set: what signs,
-/// what is to sign, and what still stands for certificates in force. Of every issuing CA without a
-/// label.
+/// what is to sign, and what still stands for certificates in force. Without a label of every issuing CA
+/// below the house's first root and those that follow it.
 fn ca_certs(snapshot: &Snapshot, profile: Option<&Profile>, wrapping: Wrapping) -> Response {
     let issuers = &snapshot.issuers;
     let line_of_kind = |kind: IssuerKind| {
@@ -142,8 +142,15 @@ fn ca_certs(snapshot: &Snapshot, profile: Option<&Profile>, wrapping: Wrapping) 
         }) => line_of_kind(IssuerKind::IDevId).or_else(first),
         Some(Profile { issuer: None, .. }) => first(),
     };
+    let domain = |issuer: &Issuer| root_of(issuers, issuer).map(|root| line_of(issuers, root));
+    // Without a label those of the first issuing CA's domain: who asks so general a question must not come
+    // to trust a root that it has nothing to do with.
+    let oldest = issuers
+        .iter()
+        .find(|issuer| issuer.kind == IssuerKind::Issuing);
+    let house = oldest.and_then(|issuer| domain(issuer));
     let is_asked = |issuer: &&Arc<Issuer>| match (profile, line) {
-        (None, _) => issuer.kind == IssuerKind::Issuing,
+        (None, _) => issuer.kind == IssuerKind::Issuing && domain(issuer) == house,
         (Some(_), line) => Some(line_of(issuers, issuer)) == line,
     };
     let signers = issuers
