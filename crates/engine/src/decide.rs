@@ -49,6 +49,8 @@ pub enum Identity {
         /// The SHA-256 of the certificate's DER, if known.
         fingerprint: Option<[u8; 32]>,
     },
+    /// The SHA-256 of a certificate's DER, and nothing else.
+    Fingerprint([u8; 32]),
     /// The certificate itself.
     Certificate(Cert),
 }
@@ -231,7 +233,10 @@ impl Engine {
             None => None,
         };
         let party = party.map(|known| known.party);
-        let (mut shown, holder) = shown(tx, identity, question, snapshot, tenant)?;
+        let (mut shown, holder) = match identity {
+            Identity::Fingerprint(fingerprint) => self.printed(tx, fingerprint)?,
+            _ => shown(tx, identity, question, snapshot, tenant)?,
+        };
         if let Shown::Certificate(shown) = &mut shown {
             place_issuer(shown, snapshot, party.as_ref());
         }
@@ -287,6 +292,25 @@ impl Engine {
             enforce_within_s: party.map(|party| party.enforce_within_s),
         };
         Ok((facts, alarm))
+    }
+
+    /// The certificate with this fingerprint.
+    fn printed(
+        &self,
+        tx: &ReadTx<'_>,
+        fingerprint: &[u8; 32],
+    ) -> Result<(Shown, Holder), Rejection> {
+        for no in self.fingerprints().candidates(tx, fingerprint)? {
+            let Some(row) = certificate::row(tx, no)? else {
+                continue;
+            };
+            match ours(tx, &Identity::Fingerprint(*fingerprint), row)? {
+                (Shown::NotOurs { .. }, _) => {}
+                found => return Ok(found),
+            }
+        }
+        let fingerprint = hex(fingerprint);
+        Ok((Shown::UnknownFingerprint { fingerprint }, Holder::default()))
     }
 
     /// Whether withdrawals of this certificate would be known. They would if the list that would name
@@ -388,6 +412,11 @@ fn shown(
                 }
             }
         }
+        // Found by an index, above.
+        Identity::Fingerprint(fingerprint) => {
+            let fingerprint = hex(fingerprint);
+            return Ok((Shown::UnknownFingerprint { fingerprint }, Holder::default()));
+        }
         Identity::Certificate(leaf) => {
             let Some(issuer) = snapshot.issuer_named(leaf.issuer()) else {
                 let fingerprint = hex(&leaf.fingerprint());
@@ -419,6 +448,7 @@ fn ours(
         Identity::Serial {
             fingerprint: shown, ..
         } => shown.is_none() || *shown == fingerprint,
+        Identity::Fingerprint(shown) => fingerprint.as_ref() == Some(shown),
         Identity::Certificate(leaf) => issued.as_deref() == Some(leaf.der()),
     };
     if !is_the_one {

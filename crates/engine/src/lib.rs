@@ -25,6 +25,7 @@ pub mod facts;
 mod fault;
 pub mod feed;
 mod finding;
+mod fingerprint;
 mod hook;
 mod lists;
 mod news;
@@ -88,6 +89,7 @@ struct Inside {
     counters: Counters,
     strangers: strangers::Strangers,
     verdicts: verdicts::Verdicts,
+    fingerprints: fingerprint::Fingerprints,
     status: status::Responders,
     lists: lists::Lists,
     feeds: feed::Feeds,
@@ -138,6 +140,7 @@ impl Engine {
                 counters: Counters::default(),
                 strangers: strangers::Strangers::default(),
                 verdicts: verdicts::Verdicts::default(),
+                fingerprints: fingerprint::Fingerprints::default(),
                 status: status::Responders::default(),
                 lists: lists::Lists::default(),
                 feeds: feed::Feeds::default(),
@@ -276,6 +279,10 @@ impl Engine {
         self.unpublished().get_or_insert_with(Instant::now);
         self.inside.publish.notify_one();
         self.inside.trust.send_replace(());
+    }
+
+    pub(crate) fn fingerprints(&self) -> &fingerprint::Fingerprints {
+        &self.inside.fingerprints
     }
 
     /// Says that a verdict may come out otherwise than before.

@@ -60,6 +60,11 @@ impl Asked {
                 text.extend(format!("{serial}/{issuer}/{fingerprint:?}").into_bytes());
                 text
             }
+            Identity::Fingerprint(fingerprint) => {
+                let mut text = vec![3];
+                text.extend_from_slice(fingerprint);
+                text
+            }
             Identity::Certificate(leaf) => {
                 let mut text = vec![2];
                 text.extend_from_slice(leaf.der());

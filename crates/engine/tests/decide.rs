@@ -436,3 +436,37 @@ fn open(house: &House) -> Vec<String> {
         .filter(|found| found.matter.kind == FindingKind::FailOperational);
     alarms.map(|found| found.matter.subject.name).collect()
 }
+
+/// Whoever knows nothing but a certificate's fingerprint finds it, also if it was issued a moment ago.
+/// Issuing writes nothing for that: the index is made when it is first asked for.
+#[tokio::test]
+async fn a_certificate_is_found_by_its_fingerprint_alone() {
+    let house = ready().await;
+    let before = house.enrolled("pump-1").await;
+    let by = |fingerprint| ask(Identity::Fingerprint(fingerprint));
+    let early = house.engine.decide(&by(before.cert.fingerprint()));
+    let Err(Rejection::Refusal(early)) = early else {
+        panic!("{early:?}")
+    };
+    assert!(matches!(early, Refusal::TooSoon { .. }), "{early}");
+    house.engine.index_fingerprints().await.unwrap();
+    let after = house.enrolled("pump-2").await;
+    for (certificate, id) in [(&before, "pump-1"), (&after, "pump-2")] {
+        let decided = verdict(&house, &by(certificate.cert.fingerprint()));
+        assert_eq!(decided.verdict.access, Access::Allow, "{decided:?}");
+        assert_eq!(decided.device.unwrap().as_str(), id);
+    }
+    let decided = verdict(&house, &by([9; 32]));
+    assert_eq!(first(&decided), Ground::UnknownCertificate);
+    assert_eq!(decided.verdict.trust, Trust::Unknown);
+    let mut near = after.cert.fingerprint();
+    near[31] ^= 1;
+    assert_eq!(
+        first(&verdict(&house, &by(near))),
+        Ground::UnknownCertificate
+    );
+
+    stand(&house, "pump-2", Standing::Retired).await;
+    let decided = verdict(&house, &by(after.cert.fingerprint()));
+    assert_eq!(first(&decided), Ground::CertificateRevoked);
+}

@@ -28,7 +28,7 @@ pub struct Knock {
     pub serial: Option<String>,
     /// The issuer's short name, where two used the same serial.
     pub issuer: Option<String>,
-    /// The SHA-256 of the certificate's DER, hex; together with a serial.
+    /// The SHA-256 of the certificate's DER, hex; alone, or with a serial.
     pub fingerprint: Option<String>,
     /// The service that it wants to reach.
     pub service: Option<String>,
@@ -158,9 +158,7 @@ fn identity(knock: &Knock) -> Result<Identity, Problem> {
     let Some(serial) = serial else {
         return match fingerprint {
             None => Ok(Identity::Named),
-            Some(_) => Err(Problem::bad_request(
-                "fingerprint: certificates are found by their serial; give the serial with it",
-            )),
+            Some(fingerprint) => Ok(Identity::Fingerprint(fingerprint)),
         };
     };
     let serial = Serial::parse_hex(serial)

@@ -146,7 +146,9 @@ fn identity(
         Shown::Nothing if facts.device.is_some() => grounds.doubts.push(Ground::NoCertificate),
         Shown::Nothing if question.device.is_some() => grounds.doubts.push(Ground::UnknownDevice),
         Shown::Nothing => grounds.doubts.push(Ground::NoIdentity),
-        Shown::UnknownSerial { .. } => grounds.doubts.push(Ground::UnknownCertificate),
+        Shown::UnknownSerial { .. } | Shown::UnknownFingerprint { .. } => {
+            grounds.doubts.push(Ground::UnknownCertificate);
+        }
         Shown::UnknownIssuer { .. } => grounds.doubts.push(Ground::UnknownIssuer),
         Shown::NotOurs { .. } => grounds.against.push(Ground::NotOurs),
         Shown::Certificate(certificate) => credential(certificate, now, grounds, end),
@@ -425,7 +427,9 @@ fn evidence(facts: &DecisionFacts, lifting: &Lifting<'_>) -> Vec<String> {
         Shown::UnknownSerial { serial } | Shown::NotOurs { serial } => {
             evidence.push(format!("serial {serial}"));
         }
-        Shown::UnknownIssuer { fingerprint } => evidence.push(format!("fingerprint {fingerprint}")),
+        Shown::UnknownFingerprint { fingerprint } | Shown::UnknownIssuer { fingerprint } => {
+            evidence.push(format!("fingerprint {fingerprint}"))
+        }
         Shown::Certificate(certificate) => {
             evidence.push(format!(
                 "certificate {}/{}",

@@ -72,6 +72,11 @@ pub enum Shown {
         /// The serial, hex.
         serial: String,
     },
+    /// A fingerprint that no certificate of ours has.
+    UnknownFingerprint {
+        /// The fingerprint, hex.
+        fingerprint: String,
+    },
     /// A certificate of somebody else's issuer.
     UnknownIssuer {
         /// Its fingerprint, hex.

@@ -249,7 +249,7 @@ fn each_thing_against_an_identity_makes_it_untrusted() {
 #[test]
 fn p2_unknown_is_neither_trusted_nor_untrusted() {
     type Change = fn(&mut DecisionFacts);
-    let changes: [(Change, Ground); 7] = [
+    let changes: [(Change, Ground); 8] = [
         (
             |facts| {
                 (facts.shown, facts.device) = (Shown::Nothing, None);
@@ -261,6 +261,13 @@ fn p2_unknown_is_neither_trusted_nor_untrusted() {
             |facts| {
                 let serial = "0b".to_owned();
                 (facts.shown, facts.device) = (Shown::UnknownSerial { serial }, None);
+            },
+            Ground::UnknownCertificate,
+        ),
+        (
+            |facts| {
+                let fingerprint = "0b".to_owned();
+                (facts.shown, facts.device) = (Shown::UnknownFingerprint { fingerprint }, None);
             },
             Ground::UnknownCertificate,
         ),

@@ -74,7 +74,7 @@ words! {
 
         /// Nothing was shown and no device was named.
         NoIdentity = "no-identity" = 20,
-        /// No certificate of this serial was ever issued.
+        /// No certificate of this serial or fingerprint was ever issued.
         UnknownCertificate = "unknown-certificate" = 21,
         /// The certificate is of an issuer that is none of ours.
         UnknownIssuer = "unknown-issuer" = 22,
@@ -186,7 +186,7 @@ impl Ground {
                 "Nothing was shown that says who this is. See that the relying party asks for a client \
                  certificate and passes it on."
             }
-            Ground::UnknownCertificate => "None of our issuers ever issued this serial number.",
+            Ground::UnknownCertificate => "None of our issuers ever issued this certificate.",
             Ground::UnknownIssuer => "The certificate comes from an issuer that is none of ours.",
             Ground::UnknownDevice => "No device of this name is registered.",
             Ground::NoCertificate => {

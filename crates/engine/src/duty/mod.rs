@@ -89,6 +89,13 @@ impl Engine {
         let engine = self.clone();
         running.spawn(until(stopped.clone(), async move {
             loop {
+                engine.fingerprints().wanted().notified().await;
+                report("decide", engine.index_fingerprints().await);
+            }
+        }));
+        let engine = self.clone();
+        running.spawn(until(stopped.clone(), async move {
+            loop {
                 tokio::time::sleep(WATCH_EVERY).await;
                 report("watch", engine.watch_fleet().await);
             }

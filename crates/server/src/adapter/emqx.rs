@@ -23,6 +23,8 @@ use crate::problem::Problem;
 struct Client {
     /// The certificate; EMQX makes it the user name with `peer_cert_as_username = pem`.
     certificate: Option<String>,
+    /// The SHA-256 of the certificate's DER, hex, where only that is known.
+    fingerprint: Option<String>,
     /// The device's name, where only the common name is known.
     device: Option<String>,
     /// The service that this listener is.
@@ -63,6 +65,7 @@ async fn asked(
         .map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
     let knock = Knock {
         certificate: client.certificate,
+        fingerprint: client.fingerprint,
         device: client.device,
         service: client.service,
         site: client.site,

@@ -26,6 +26,7 @@ pub(super) async fn answer(
         certificate: field(&headers, "x-tenure-certificate")?,
         serial: field(&headers, "x-tenure-serial")?,
         issuer: field(&headers, "x-tenure-issuer")?,
+        fingerprint: field(&headers, "x-tenure-fingerprint")?,
         service: field(&headers, "x-tenure-service")?,
         site: field(&headers, "x-tenure-site")?,
         source: field(&headers, "x-tenure-source")?,

@@ -70,7 +70,9 @@ struct DecideAsked {
     serial: Option<String>,
     /// Its issuer's short name, where two issuers used the same serial.
     issuer: Option<String>,
-    /// The SHA-256 of the certificate's DER, hex; with a serial.
+    /// The SHA-256 of the certificate's DER, hex: to be compared if it comes with a serial, to find the
+    /// certificate by if it comes alone. The first such question after a start is answered with 429 and
+    /// a Retry-After while an index is made.
     fingerprint: Option<String>,
     /// The service that the device wants to reach. A relying party with one service need not say it.
     service: Option<String>,

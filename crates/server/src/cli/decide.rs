@@ -47,8 +47,8 @@ pub struct Asked {
     /// Its issuer's short name, where two issuers used the same serial.
     #[arg(long, requires = "serial")]
     issuer: Option<String>,
-    /// The SHA-256 of the certificate, hex; with a serial.
-    #[arg(long, requires = "serial")]
+    /// The SHA-256 of the certificate, hex; alone, or with a serial.
+    #[arg(long)]
     fingerprint: Option<String>,
     /// The service that the device wants to reach.
     #[arg(long)]

@@ -7,6 +7,7 @@
 
 mod complete;
 mod find;
+mod fingerprint;
 mod head;
 mod reserve;
 
@@ -16,6 +17,7 @@ pub use find::{
     Head, by_no, by_serial, der, facts, find_serial, head, key_use, log_index, of_device, of_key,
     row,
 };
+pub use fingerprint::{Printed, issued_after, printed_after};
 pub use head::make_head;
 pub use reserve::{
     BadSignature, Check, OpenReservation, ReserveError, Reserved, Signed, reserve,

@@ -221,6 +221,15 @@ fn p2_p6_p8_a_relying_party_asks_about_its_own_services_and_nothing_else() {
     assert_eq!(stranger["verdict"], "unknown");
     let (status, _) = plant.decide(&json!({ "fingerprint": "00" }));
     assert_eq!(status, 400);
+    // Whoever knows only the fingerprint waits for an index once, and is then answered all the same.
+    let fingerprint = tenure_domain::text::hex(&pump.0.fingerprint());
+    let (status, again) = plant.decide(&json!({ "fingerprint": fingerprint }));
+    assert_eq!(status, 429, "{again:#}");
+    until("the index is there", || {
+        plant.decide(&json!({ "fingerprint": fingerprint })).1["access"] == "allow"
+    });
+    let (_, other) = plant.decide(&json!({ "fingerprint": "5f".repeat(32) }));
+    assert_eq!(first(&other), "unknown-certificate");
 
     // The token is good for nothing else, here or elsewhere.
     let caller = Caller::new(&house.root());
