@@ -240,6 +240,19 @@ async fn a_probe_is_kept_with_its_findings_in_one_transaction() {
         assert_eq!((cells.len(), cells[1].probe), (2, no));
         assert_eq!(cells[1].trial.reception, reception);
     }
+    // After its time a probe is erased, but for the newest trial of each canary.
+    assert_eq!(house.engine.erase_old().await.unwrap(), 0);
+    house.pass(401 * 86_400);
+    assert_eq!(house.engine.erase_old().await.unwrap(), 3);
+    assert_eq!(house.engine.erase_old().await.unwrap(), 0);
+    let left = house.engine.store().glance(|tx| {
+        let cells = probe::cells(tx, known.no)?;
+        let probes = probe::list(tx, house.engine.tenant(), None, None, 10)?;
+        Ok::<_, tenure_engine::store::StoreError>((cells, probes))
+    });
+    let (cells, probes) = left.unwrap();
+    assert_eq!((cells.len(), probes.len()), (2, 1));
+    assert_eq!(cells[1].probe, probes[0].no);
     let gone = Change::RemoveRelyingParty("broker-3".parse().unwrap());
     house.change(gone).await.unwrap();
     assert_eq!(findings()[0].1, FindingState::Cleared);
