@@ -1,7 +1,8 @@
 //! A house with a large fleet: how long `serve` takes to start, how much memory it holds, and how long
 //! each list and count of the API and the dashboard takes, and each blast radius.
 //!
-//! `cargo bench -p tenure-tests --bench house [-- --devices N] [--idle SECONDS]`. The fleet is made by
+//! `cargo bench -p tenure-tests --bench house [-- --devices N] [--idle SECONDS]`; N must be 600,000 or
+//! more, because single devices are asked for by name. The fleet is made by
 //! the store's generator: N devices with two certificates each. Each time is one whole HTTPS request on
 //! a connection opened before, as its client sees it: the first call after the start, and the slowest
 //! of three more. Figures are printed, never asserted.
