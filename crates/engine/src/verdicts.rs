@@ -20,6 +20,7 @@ use tenure_domain::operator::Actor;
 use tenure_store::verdict::{self, Kept, KeptVerdict, NewVerdict};
 use tenure_store::{StoreError, Tx, finding, incident};
 use tenure_x509::{Time, sha256};
+use tokio::sync::Notify;
 
 use crate::Engine;
 use crate::decide::{Decided, Identity};
@@ -37,7 +38,7 @@ const RECENT_MAX: usize = 8_192;
 /// counted without its device.
 const LINES_PER_MINUTE: usize = 4_096;
 /// How many are recorded in one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 
 /// Who does what is done here.
 const DUTY: &str = "decide";
@@ -151,6 +152,8 @@ pub(crate) struct Verdicts {
     waiting: Mutex<Waiting>,
     recent: Mutex<Recent>,
     denied: Mutex<HashMap<Line, u64>>,
+    /// Rings when a verdict waits for the record.
+    queued: Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -255,7 +258,13 @@ impl Verdicts {
         }
         if waiting.queue.len() < WAITING_MAX && (waiting.queued.insert(name) || fresh.has_news()) {
             waiting.queue.push_back(fresh);
+            self.queued.notify_one();
         }
+    }
+
+    /// Returns once a verdict waits for the record.
+    pub(crate) async fn gathered(&self) {
+        self.queued.notified().await;
     }
 
     fn remember(&self, fresh: &Fresh) {
@@ -314,6 +323,7 @@ impl Verdicts {
         for fresh in batch.into_iter().rev() {
             waiting.queue.push_front(fresh);
         }
+        self.queued.notify_one();
     }
 
     fn take_denied_before(&self, minute: i64) -> Vec<(Line, u64)> {

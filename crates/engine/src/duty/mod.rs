@@ -23,8 +23,11 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(30);
 const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 /// How often reservations are pruned and strangers' refusals recorded.
 const PRUNE_EVERY: Duration = Duration::from_secs(20);
-/// How often verdicts are recorded.
-const DECIDED_EVERY: Duration = Duration::from_millis(500);
+/// How long verdicts gather before they are recorded: often and few, so that those who ask meanwhile
+/// are not held up.
+const DECIDED_EVERY: Duration = Duration::from_millis(50);
+/// How long they wait if the store would not have them.
+const DECIDED_AGAIN: Duration = Duration::from_secs(1);
 /// How often our own certificates are looked at.
 const SYSTEM_EVERY: Duration = Duration::from_secs(600);
 
@@ -82,8 +85,13 @@ impl Engine {
         let engine = self.clone();
         running.spawn(until(stopped.clone(), async move {
             loop {
+                engine.verdicts().gathered().await;
                 tokio::time::sleep(DECIDED_EVERY).await;
-                report("decide", engine.record_verdicts().await);
+                let recorded = engine.record_verdicts().await;
+                if recorded.is_err() {
+                    report("decide", recorded);
+                    tokio::time::sleep(DECIDED_AGAIN).await;
+                }
             }
         }));
         let engine = self.clone();
