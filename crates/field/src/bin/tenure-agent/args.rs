@@ -155,7 +155,7 @@ pub struct Told {
     /// Be told of news by the server's stream (server-sent events), and look every minute anyway
     #[arg(long, conflicts_with_all = ["mqtt", "once"])]
     pub stream: bool,
-    /// Be told of news by an MQTT broker, and look every minute anyway: mqtts://HOST[:PORT]
+    /// Be told of news by an MQTT broker, and look every minute anyway: `mqtts://HOST[:PORT]`
     #[arg(
         long,
         value_name = "URL",
