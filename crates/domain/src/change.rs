@@ -10,6 +10,7 @@ use crate::ids::{
     AskNo, DeviceId, EventSeq, ExceptionNo, FindingNo, IncidentNo, OperatorNo, Slug, Title,
 };
 use crate::operator::{Permission, Role};
+use crate::permit::NewPermit;
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 use crate::relying_party::RelyingParty;
 use crate::rollover::{Step, Succession};
@@ -107,6 +108,8 @@ pub enum Change {
         /// Why, for the record.
         why: String,
     },
+    /// Let another operator withdraw more than one may alone.
+    PermitRevocations(NewPermit),
     /// Put a policy document in force.
     ApplyPolicy {
         /// The TOML text.
@@ -177,7 +180,7 @@ impl Change {
             | Change::AddDevice(_)
             | Change::EditDevice(_) => Permission::ChangeFleet,
             Change::TrustStore(change) => change.permission(),
-            Change::SetStanding { .. } => Permission::Withdraw,
+            Change::SetStanding { .. } | Change::PermitRevocations(_) => Permission::Withdraw,
             Change::NewSecret { .. }
             | Change::ApproveRepair { .. }
             | Change::ApproveAsk(_)

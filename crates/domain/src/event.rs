@@ -280,6 +280,15 @@ pub enum Event {
     ExceptionLapsed {
         exception: i64,
     },
+    /// An operator lets another one withdraw more than one may alone.
+    RevocationsPermitted {
+        operator: i64,
+        permit: i64,
+        revocations: u32,
+        #[serde(with = "text::time")]
+        until: Time,
+        why: String,
+    },
 
     // Hooks.
     HookAdded(Box<HookFields>),
@@ -582,6 +591,7 @@ kinds! {
     ExceptionApproved = "exception-approved" = 104,
     ExceptionEnded = "exception-ended" = 105,
     ExceptionLapsed = "exception-lapsed" = 106,
+    RevocationsPermitted = "revocations-permitted" = 107,
     HookAdded = "hook-added" = 90,
     HookChanged = "hook-changed" = 91,
     HookRemoved = "hook-removed" = 92,

@@ -32,6 +32,7 @@ pub mod ids;
 pub mod incident;
 pub mod issuer;
 pub mod operator;
+pub mod permit;
 pub mod policy;
 pub mod profile;
 pub mod refusal;

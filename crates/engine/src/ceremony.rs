@@ -118,6 +118,7 @@ pub async fn found(
     furnish(&store, &founding, &responder_name, &us, now).await?;
     let settings = Settings {
         hosts: founding.hosts.clone(),
+        ..Settings::default()
     };
     let all = [root.clone(), issuing.clone(), responder, log, server];
     let engine = Engine::start(store, all, directory, clock, settings)?;

@@ -25,7 +25,7 @@ use crate::facts::secret_digest;
 use crate::fault::{FaultCause, Rejection};
 use crate::relying_party::is_fit;
 use crate::revoke::{Conflict, withdrawable};
-use crate::{Engine, chance, exception, rollover, trust_store};
+use crate::{Engine, chance, exception, permit, rollover, trust_store};
 
 /// What a change came to.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub enum Changed {
     Device(Box<Device>),
     /// A fresh one-time secret, shown this once.
     Secret(NewSecretText),
+    /// Another operator may withdraw more.
+    Permit(i64),
     /// A held ask was decided.
     Ask(AskNo),
     /// An incident was decided.
@@ -206,8 +208,14 @@ impl Engine {
             other => {
                 let (actor, change) = (actor.clone(), Arc::new(other));
                 let tenant = self.tenant();
-                self.record(move |tx| plain(tx, tenant, &change, &actor, now))
-                    .await
+                let alone_max = self.settings().revoked_alone_max;
+                self.record(move |tx| {
+                    let withdrawn = permit::withdrawn_by(tx, tenant, &change)?;
+                    let changed = plain(tx, tenant, &change, &actor, now)?;
+                    permit::spend(tx, &actor, withdrawn, alone_max, now)?;
+                    Ok(changed)
+                })
+                .await
             }
         }
     }
@@ -392,6 +400,7 @@ fn plain(
         Change::AcknowledgeFinding { finding, why } => {
             return acknowledge(tx, *finding, why, actor, now);
         }
+        Change::PermitRevocations(new) => return permit::grant(tx, new, actor, now),
         Change::ApproveException(no) => return exception::approve(tx, *no, actor, now),
         Change::EndException { exception, why } => {
             return exception::end(tx, *exception, why, actor, now);

@@ -31,6 +31,7 @@ mod lists;
 mod news;
 mod observe;
 pub mod origin;
+mod permit;
 mod relying_party;
 mod revoke;
 pub mod rollover;
@@ -109,6 +110,9 @@ struct Inside {
 pub struct Settings {
     /// The names and addresses that our server certificate must carry.
     pub hosts: Vec<SanName>,
+    /// How many certificates one operator may withdraw for good within an hour before another one has
+    /// to agree; 0 is no bound.
+    pub revoked_alone_max: u32,
 }
 
 impl Engine {

@@ -13,7 +13,7 @@ use tenure_store::{ReadTx, StoreError, Tx, certificate, device, finding, withdra
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::fault::Rejection;
-use crate::{Engine, Step};
+use crate::{Engine, Step, permit};
 
 /// Whose certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,7 @@ impl Engine {
         let now = self.now_for_signing()?;
         let rows = self.affected(&ask.target)?;
         let ask = Arc::new(ask);
+        let alone_max = self.settings().revoked_alone_max;
         let done = self
             .store()
             .record::<_, Conflict, _>(self.operation()?, move |tx| {
@@ -87,6 +88,8 @@ impl Engine {
                 }
                 if done.changed == 0 {
                     tx.excuse("every certificate already is as wanted");
+                } else if matches!(ask.change, StatusChange::Revoke { .. }) {
+                    permit::spend(tx, &ask.actor, done.changed, alone_max, now)?;
                 }
                 Ok(done)
             })

@@ -53,6 +53,7 @@ mod me;
 mod openapi;
 mod owner;
 pub(crate) mod page;
+mod permit;
 mod policy;
 pub(crate) mod probe;
 mod refusal;
@@ -209,6 +210,7 @@ pub fn routes() -> Vec<Route> {
         blast::routes(),
         decide::routes(),
         exception::routes(),
+        permit::routes(),
         compromise::routes(),
         drill::routes(),
         feed::routes(),

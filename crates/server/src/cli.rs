@@ -31,6 +31,7 @@ mod issuer;
 mod key;
 mod log;
 mod pack;
+mod permit;
 mod policy;
 mod probe;
 mod record;
@@ -155,6 +156,9 @@ enum Noun {
     /// What does not count against a device, a class or a site, for a time.
     #[command(subcommand)]
     Exception(exception::Verb),
+    /// Let another operator withdraw more than one may alone.
+    #[command(subcommand)]
+    Permit(permit::Verb),
     /// Keys and issuers in other hands.
     #[command(subcommand)]
     Compromise(compromise::Verb),
@@ -287,6 +291,7 @@ async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failur
         Noun::Decide(verb) => decide::decide(verb, &session, output).await,
         Noun::Trust(verb) => decide::trust(verb, &session, output).await,
         Noun::Exception(verb) => exception::run(verb, &session, output).await,
+        Noun::Permit(verb) => permit::run(verb, &session, output).await,
         Noun::TrustStore(verb) => trust_store::run(verb, &session, output).await,
         Noun::Anchor(verb) => trust_store::anchor(verb, &session, output).await,
         Noun::Compromise(verb) => compromise::run(verb, &session, output).await,

@@ -97,6 +97,9 @@ pub struct Limits {
     pub access_requests_per_source_s: u32,
     /// Requests a minute from one device, known by its certificate or its id.
     pub requests_per_device_min: u32,
+    /// Certificates that one operator may withdraw for good within an hour before another one has to
+    /// agree.
+    pub revocations_alone_per_hour: u32,
 }
 
 impl Default for Limits {
@@ -113,6 +116,7 @@ impl Default for Limits {
             operator_requests_per_source_s: 200,
             access_requests_per_source_s: 10_000,
             requests_per_device_min: 60,
+            revocations_alone_per_hour: 100,
         }
     }
 }

@@ -150,7 +150,10 @@ impl Running {
             ring.keys(),
             data,
             Clock::system(),
-            Settings { hosts },
+            Settings {
+                hosts,
+                revoked_alone_max: config.limits.revocations_alone_per_hour,
+            },
         )?;
         // An expired certificate would lock everyone out, so it is renewed before anyone knocks.
         engine.renew_system().await?;

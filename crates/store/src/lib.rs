@@ -35,6 +35,7 @@ mod log_state;
 mod lookup;
 mod migrate;
 pub mod pending;
+pub mod permit;
 pub mod policy;
 pub mod probe;
 mod reader;

@@ -29,6 +29,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0018_cross.sql"),
     include_str!("../schema/sqlite/0019_attestation.sql"),
     include_str!("../schema/sqlite/0020_exception.sql"),
+    include_str!("../schema/sqlite/0021_permit.sql"),
 ];
 
 /// The schema this release reads and writes.

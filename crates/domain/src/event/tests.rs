@@ -254,6 +254,13 @@ fn every_kind() -> Vec<Event> {
             why: s("the new pump is in"),
         },
         Event::ExceptionLapsed { exception: 7 },
+        Event::RevocationsPermitted {
+            operator: 3,
+            permit: 1,
+            revocations: 500,
+            until: Time::from_unix(1_790_000_000),
+            why: s("the old line is torn down"),
+        },
         Event::FeedsOffered {
             digest: s("00"),
             feeds: 2,

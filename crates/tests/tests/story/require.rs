@@ -1,6 +1,10 @@
 //! What is required, by its number, as far as devices and operators can see it.
 
+use std::fs;
+
+use serde_json::json;
 use tenure_field::http::Response;
+use tenure_tests::api::Api;
 use tenure_tests::http::{Caller, certificate, identity, request};
 use tenure_tests::{House, have, text, tool, try_tool, until};
 use tenure_x509::{
@@ -162,6 +166,44 @@ fn g2_retirement_and_compromise_revoke_with_their_reasons() {
     }
 }
 
+/// G3: the inventory says that a device is gone, and nobody of us has to do anything. It may say so twice.
+#[test]
+fn g3_what_the_inventory_retires_is_revoked_and_both_names_are_on_record() {
+    let house = House::serve(TENURE);
+    enrolled(&house, "pump-1");
+    let token = house.tell(&["token", "create", "--name", "cmdb", "--role", "operator"]);
+    let inventory = Api::with(&house, &token);
+    let gone = json!({"why": "CMDB retirement CHG-0004711"});
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", "CHG-0004711"),
+    ];
+    let told = || {
+        let body = gone.to_string();
+        inventory.send("POST", "/devices/pump-1/retire", &headers, body.as_bytes())
+    };
+    let answer = told();
+    assert_eq!(status(&answer), 200, "{}", text(&answer.body));
+    let after = inventory.all("/events?device=pump-1");
+    let again = told();
+    assert_eq!(status(&again), 200, "{}", text(&again.body));
+    assert_eq!(inventory.all("/events?device=pump-1").len(), after.len());
+
+    let listed = house.ask(&["cert", "list", "--device", "pump-1"]);
+    assert_eq!(listed[0]["status"], "revoked", "{listed:#}");
+    assert_eq!(listed[0]["reason"], "cessationOfOperation", "{listed:#}");
+    let of = |kind: &str| {
+        let found = after.iter().find(|event| event["what"] == kind);
+        found.unwrap_or_else(|| panic!("no {kind} in {after:#?}"))
+    };
+    let (stood, revoked) = (of("device-standing-changed"), of("certificate-revoked"));
+    for event in [stood, revoked] {
+        assert_eq!(event["device"], "pump-1", "{event:#}");
+        assert!(event["by"].to_string().contains("cmdb"), "{event:#}");
+    }
+    assert!(stood.to_string().contains("CHG-0004711"), "{stood:#}");
+}
+
 /// G4 and H4, as far as EST: a retired device keeps no valid certificate and no way back in.
 #[test]
 fn g4_h4_a_retired_device_has_no_way_back_in() {
@@ -204,6 +246,93 @@ fn g4_h4_a_retired_device_has_no_way_back_in() {
             .status
             .success()
     );
+}
+
+/// G5: what one operator may withdraw for good alone is bounded, by whatever way; what can be undone is not,
+/// and beyond that another one has to agree.
+#[test]
+fn g5_for_many_revocations_two_people_are_needed_and_a_hold_can_be_undone() {
+    let mut house = House::found(TENURE);
+    let file = house.data().join("tenure.toml");
+    let told = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        format!("{told}\n[limits]\nrevocations_alone_per_hour = 2\n"),
+    )
+    .unwrap();
+    house.start();
+    let serials: Vec<_> = (1..=5)
+        .map(|no| {
+            enrolled(&house, &format!("pump-{no}"))
+                .0
+                .serial()
+                .to_string()
+        })
+        .collect();
+    let operator = |name: &str| {
+        let token = house.tell(&["token", "create", "--name", name, "--role", "operator"]);
+        Api::with(&house, &token)
+    };
+    let (alice, bob) = (operator("alice"), operator("bob"));
+    let why = json!({"reason": "superseded"});
+    let revoke = |who: &Api, no: usize| {
+        let path = format!("/certificates/{}/revoke", serials[no]);
+        who.call("POST", &path, &why)
+    };
+
+    // Without agreement the command only says what it would touch.
+    let shown = house.tenure(&["cert", "revoke", &serials[0], &serials[1]]);
+    assert!(!shown.status.success());
+    let shown = format!("{}{}", text(&shown.stdout), text(&shown.stderr));
+    assert!(
+        shown.contains("pump-1") && shown.contains("pump-2"),
+        "{shown}"
+    );
+
+    assert_eq!(revoke(&alice, 0).0, 200);
+    assert_eq!(revoke(&alice, 1).0, 200);
+    let (refused, said) = revoke(&alice, 2);
+    assert_eq!(refused, 409, "{said:#}");
+    assert!(said.to_string().contains("tenure permit grant"), "{said:#}");
+    let retire = json!({"why": "a slip of the hand"});
+    assert_eq!(alice.call("POST", "/devices/pump-3/retire", &retire).0, 409);
+    let status_of = |no: usize| {
+        let shown = house.ask(&["cert", "show", &serials[no]]);
+        shown["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status_of(2), "issued");
+    // What was revoked stays so, and asking for it again costs nothing.
+    assert_eq!(revoke(&alice, 0).0, 200);
+
+    // Whoever is in doubt puts on hold, as many as it takes, and gives back.
+    for act in ["hold", "release"] {
+        for serial in &serials[2..] {
+            let path = format!("/certificates/{serial}/{act}");
+            let (done, said) = alice.call("POST", &path, &json!({}));
+            assert_eq!(done, 200, "{act}: {said:#}");
+        }
+    }
+
+    let tokens = house.ask(&["token", "list"]);
+    let number = |name: &str| {
+        let mut tokens = tokens.as_array().unwrap().iter();
+        tokens.find(|token| token["name"] == name).unwrap()["no"].clone()
+    };
+    let permit =
+        json!({"operator": number("alice"), "revocations": 1, "why": "line 3 is torn down"});
+    assert_eq!(
+        alice.call("POST", "/permits", &permit).0,
+        409,
+        "not one's own"
+    );
+    assert_eq!(bob.call("POST", "/permits", &permit).0, 200);
+    assert_eq!(revoke(&alice, 2).0, 200);
+    assert_eq!(revoke(&alice, 3).0, 409, "one more, and no more");
+    assert_eq!(status_of(3), "issued");
+    let listed = house.ask(&["permit", "list"]);
+    assert_eq!(listed[0]["used"], 1, "{listed:#}");
+    assert_eq!(listed[0]["granted_by"], "bob", "{listed:#}");
+    house.tell(&["log", "verify"]);
 }
 
 /// H4, asked as a question of the registry. Leaves out: the alarm an hour later, and a planned end of

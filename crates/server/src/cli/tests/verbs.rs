@@ -63,6 +63,8 @@ const VERBS: &[(&str, &[&str])] = &[
     ("exception list", &["GET /exceptions"]),
     ("exception show", &["GET /exceptions/{no}"]),
     ("exception end", &["POST /exceptions/{no}/end"]),
+    ("permit grant", &["POST /permits"]),
+    ("permit list", &["GET /permits"]),
     ("cert list", &["GET /certificates"]),
     (
         "cert show",
