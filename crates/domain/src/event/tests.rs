@@ -1,4 +1,7 @@
 use super::*;
+use crate::hook::{HookKind, Wire};
+use crate::relying_party::{PeerProtocol, RevocationCheck, SessionCheck};
+use crate::trust_change::TrustChangeKind;
 
 fn every_kind() -> Vec<Event> {
     let serial = Serial::from_der_value(&[0x4f, 0x01]);
