@@ -233,10 +233,7 @@ impl Engine {
             None => None,
         };
         let party = party.map(|known| known.party);
-        let (mut shown, holder) = match identity {
-            Identity::Fingerprint(fingerprint) => self.printed(tx, fingerprint)?,
-            _ => shown(tx, identity, question, snapshot, tenant)?,
-        };
+        let (mut shown, holder) = self.shown(tx, identity, question, snapshot)?;
         if let Shown::Certificate(shown) = &mut shown {
             place_issuer(shown, snapshot, party.as_ref());
         }
@@ -292,6 +289,66 @@ impl Engine {
             enforce_within_s: party.map(|party| party.enforce_within_s),
         };
         Ok((facts, alarm))
+    }
+
+    /// Which certificate was shown, and whose it is.
+    fn shown(
+        &self,
+        tx: &ReadTx<'_>,
+        identity: &Identity,
+        question: &Question,
+        snapshot: &Snapshot,
+    ) -> Result<(Shown, Holder), Rejection> {
+        let row = match identity {
+            Identity::Named => {
+                let Some(id) = &question.device else {
+                    return Ok((Shown::Nothing, Holder::default()));
+                };
+                let Some(device) = device::by_id(tx, self.tenant(), id)? else {
+                    return Ok((Shown::Nothing, Holder::default()));
+                };
+                match certificate::head(tx, device.no)? {
+                    Some(head) => head.row,
+                    None => {
+                        let holder = Holder {
+                            certificate: None,
+                            device: Some(device),
+                        };
+                        return Ok((Shown::Nothing, holder));
+                    }
+                }
+            }
+            Identity::Serial { issuer, serial, .. } => {
+                let mut rows = certificate::find_serial(tx, serial)?;
+                rows.retain(|row| issuer.as_ref().is_none_or(|name| row.issuer_name == *name));
+                if rows.len() > 1 {
+                    let what = format!("serial {serial} is of two issuers; say which one");
+                    return Err(Refusal::Conflict { what }.into());
+                }
+                match rows.pop() {
+                    Some(row) => row,
+                    None => {
+                        let serial = serial.to_string();
+                        return Ok((Shown::UnknownSerial { serial }, Holder::default()));
+                    }
+                }
+            }
+            Identity::Fingerprint(fingerprint) => return self.printed(tx, fingerprint),
+            Identity::Certificate(leaf) => {
+                let Some(issuer) = snapshot.issuer_named(leaf.issuer()) else {
+                    let fingerprint = hex(&leaf.fingerprint());
+                    return Ok((Shown::UnknownIssuer { fingerprint }, Holder::default()));
+                };
+                match certificate::by_serial(tx, issuer.no, leaf.serial())? {
+                    Some(row) => row,
+                    None => {
+                        let serial = leaf.serial().to_string();
+                        return Ok((Shown::NotOurs { serial }, Holder::default()));
+                    }
+                }
+            }
+        };
+        ours(tx, identity, row)
     }
 
     /// The certificate with this fingerprint.
@@ -369,69 +426,6 @@ fn place_issuer(shown: &mut CertificateFacts, snapshot: &Snapshot, party: Option
 struct Holder {
     certificate: Option<CertificateRow>,
     device: Option<Device>,
-}
-
-fn shown(
-    tx: &ReadTx<'_>,
-    identity: &Identity,
-    question: &Question,
-    snapshot: &Snapshot,
-    tenant: tenure_domain::TenantId,
-) -> Result<(Shown, Holder), Rejection> {
-    let row = match identity {
-        Identity::Named => {
-            let Some(id) = &question.device else {
-                return Ok((Shown::Nothing, Holder::default()));
-            };
-            let Some(device) = device::by_id(tx, tenant, id)? else {
-                return Ok((Shown::Nothing, Holder::default()));
-            };
-            match certificate::head(tx, device.no)? {
-                Some(head) => head.row,
-                None => {
-                    let holder = Holder {
-                        certificate: None,
-                        device: Some(device),
-                    };
-                    return Ok((Shown::Nothing, holder));
-                }
-            }
-        }
-        Identity::Serial { issuer, serial, .. } => {
-            let mut rows = certificate::find_serial(tx, serial)?;
-            rows.retain(|row| issuer.as_ref().is_none_or(|name| row.issuer_name == *name));
-            if rows.len() > 1 {
-                let what = format!("serial {serial} is of two issuers; say which one");
-                return Err(Refusal::Conflict { what }.into());
-            }
-            match rows.pop() {
-                Some(row) => row,
-                None => {
-                    let serial = serial.to_string();
-                    return Ok((Shown::UnknownSerial { serial }, Holder::default()));
-                }
-            }
-        }
-        // Found by an index, above.
-        Identity::Fingerprint(fingerprint) => {
-            let fingerprint = hex(fingerprint);
-            return Ok((Shown::UnknownFingerprint { fingerprint }, Holder::default()));
-        }
-        Identity::Certificate(leaf) => {
-            let Some(issuer) = snapshot.issuer_named(leaf.issuer()) else {
-                let fingerprint = hex(&leaf.fingerprint());
-                return Ok((Shown::UnknownIssuer { fingerprint }, Holder::default()));
-            };
-            match certificate::by_serial(tx, issuer.no, leaf.serial())? {
-                Some(row) => row,
-                None => {
-                    let serial = leaf.serial().to_string();
-                    return Ok((Shown::NotOurs { serial }, Holder::default()));
-                }
-            }
-        }
-    };
-    ours(tx, identity, row)
 }
 
 /// A certificate whose row we have: is it the one that was shown?

@@ -20,6 +20,7 @@ mod action;
 mod ask;
 mod asked;
 mod blast;
+mod by_state;
 mod certificate;
 mod chart;
 mod compromise;

@@ -44,7 +44,19 @@ pub struct ServerPki {
     pub key: PathBuf,
 }
 
+/// How long a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl ServerPki {
+    fn identity(&self) -> Identity {
+        let own = tenure_x509::pem_certificates(&fs::read_to_string(&self.cert).unwrap());
+        let key = KeyPair::from_pem(&fs::read_to_string(&self.key).unwrap()).unwrap();
+        Identity {
+            chain: vec![own.unwrap().remove(0).der().to_vec()],
+            key: key.to_pkcs8().unwrap(),
+        }
+    }
+
     /// Makes one for `127.0.0.1`, in a directory.
     pub fn new(directory: &Path) -> ServerPki {
         let (top, own) = (key(), key());
@@ -251,119 +263,68 @@ impl Relying {
     /// Starts a service of our own making: rustls, with the means that a device's peer has.
     pub fn rustls(port: u16, pki: &ServerPki, anchors: &Path, checking: Checking) -> Relying {
         let anchors = tenure_x509::pem_certificates(&fs::read_to_string(anchors).unwrap()).unwrap();
-        let ders: Vec<_> = anchors.iter().map(|anchor| anchor.der().to_vec()).collect();
-        let own = tenure_x509::pem_certificates(&fs::read_to_string(&pki.cert).unwrap());
-        let own = own.unwrap().remove(0);
-        let key = KeyPair::from_pem(&fs::read_to_string(&pki.key).unwrap()).unwrap();
-        let identity = Identity {
-            chain: vec![own.der().to_vec()],
-            key: key.to_pkcs8().unwrap(),
-        };
-        let acceptor = Acceptor::new(identity, &ders, Duration::from_secs(5)).unwrap();
+        let acceptor = Acceptor::new(pki.identity(), &ders(&anchors), PATIENCE).unwrap();
         let checker = Arc::new(Checker::new(Freshness::Made, Duration::ZERO).unwrap());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let socket = runtime
-            .block_on(tokio::net::TcpListener::bind(address))
-            .unwrap();
-        runtime.spawn(async move {
-            while let Ok((tcp, _)) = socket.accept().await {
-                let (acceptor, checker) = (acceptor.clone(), Arc::clone(&checker));
-                let anchors = anchors.clone();
-                tokio::spawn(async move {
-                    let Ok(mut peer) = acceptor.accept(tcp).await else {
-                        return;
-                    };
-                    let answer = match checking {
-                        Checking::Off => "welcome\n",
-                        Checking::On if is_good(&peer.chain, &anchors, &checker).await => {
-                            "welcome\n"
-                        }
-                        Checking::On => "refused\n",
-                    };
-                    let _ = peer.stream.write_all(answer.as_bytes()).await;
-                    let _ = peer.stream.shutdown().await;
-                });
+        let anchors = Arc::new(anchors);
+        let answer = move |chain: Vec<Vec<u8>>| {
+            let (checker, anchors) = (Arc::clone(&checker), Arc::clone(&anchors));
+            async move {
+                match checking {
+                    Checking::Off => "welcome\n",
+                    Checking::On if is_good(&chain, &anchors, &checker).await => "welcome\n",
+                    Checking::On => "refused\n",
+                }
             }
-        });
-        Relying {
-            address,
-            children: Vec::new(),
-            over: Arc::default(),
-            refreshing: None,
-            _runtime: Some(runtime),
-        }
+        };
+        Relying::of_ours(port, move || acceptor.clone(), answer)
     }
 
     /// Starts a service of our own making that reads its anchors from a file anew for each
     /// connection, and checks no revocation.
     pub fn following(port: u16, pki: &ServerPki, anchors: &Path) -> Relying {
-        let own = tenure_x509::pem_certificates(&fs::read_to_string(&pki.cert).unwrap());
-        let own = own.unwrap().remove(0);
-        let key = KeyPair::from_pem(&fs::read_to_string(&pki.key).unwrap()).unwrap();
-        let anchors = anchors.to_owned();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let socket = runtime
-            .block_on(tokio::net::TcpListener::bind(address))
-            .unwrap();
-        runtime.spawn(async move {
-            while let Ok((tcp, _)) = socket.accept().await {
-                let identity = Identity {
-                    chain: vec![own.der().to_vec()],
-                    key: key.to_pkcs8().unwrap(),
-                };
-                let text = fs::read_to_string(&anchors).unwrap();
-                let held = tenure_x509::pem_certificates(&text).unwrap();
-                let ders: Vec<_> = held.iter().map(|anchor| anchor.der().to_vec()).collect();
-                let acceptor = Acceptor::new(identity, &ders, Duration::from_secs(5)).unwrap();
-                tokio::spawn(async move {
-                    if let Ok(mut peer) = acceptor.accept(tcp).await {
-                        let _ = peer.stream.write_all(b"welcome\n").await;
-                        let _ = peer.stream.shutdown().await;
-                    }
-                });
-            }
-        });
-        Relying {
-            address,
-            children: Vec::new(),
-            over: Arc::default(),
-            refreshing: None,
-            _runtime: Some(runtime),
-        }
+        let (identity, anchors) = (pki.identity(), anchors.to_owned());
+        let acceptor = move || {
+            let text = fs::read_to_string(&anchors).unwrap();
+            let held = tenure_x509::pem_certificates(&text).unwrap();
+            Acceptor::new(identity.clone(), &ders(&held), PATIENCE).unwrap()
+        };
+        Relying::of_ours(port, acceptor, async |_| "welcome\n")
     }
 
     /// Starts a service of our own making that holds what its feed brought to `feed`: rustls with the
     /// bundle and the lists that are in place, read anew when there are others.
     pub fn fed(port: u16, pki: &ServerPki, feed: &Path) -> Relying {
-        let own = tenure_x509::pem_certificates(&fs::read_to_string(&pki.cert).unwrap());
-        let own = own.unwrap().remove(0);
-        let key = KeyPair::from_pem(&fs::read_to_string(&pki.key).unwrap()).unwrap();
-        let current = feed.join("current");
-        let make = move || {
-            let identity = Identity {
-                chain: vec![own.der().to_vec()],
-                key: key.to_pkcs8().unwrap(),
-            };
+        let (identity, current) = (pki.identity(), feed.join("current"));
+        let make = move |current: &Path| {
             let bundle = fs::read_to_string(current.join("bundle.pem")).unwrap();
-            let anchors = tenure_x509::pem_certificates(&bundle).unwrap();
-            let anchors: Vec<_> = anchors.iter().map(|anchor| anchor.der().to_vec()).collect();
+            let anchors = ders(&tenure_x509::pem_certificates(&bundle).unwrap());
             let lists = fs::read_dir(current.join("crl")).unwrap();
             let lists: Vec<_> = lists
                 .map(|list| fs::read(list.unwrap().path()).unwrap())
                 .collect();
-            Acceptor::with_lists(identity, &anchors, &lists, Duration::from_secs(5)).unwrap()
+            Acceptor::with_lists(identity.clone(), &anchors, &lists, PATIENCE).unwrap()
         };
-        let link = feed.join("current");
+        let mut held = (fs::read_link(&current).unwrap(), make(&current));
+        let acceptor = move || {
+            let set = fs::read_link(&current).unwrap();
+            if set != held.0 {
+                held = (set, make(&current));
+            }
+            held.1.clone()
+        };
+        Relying::of_ours(port, acceptor, async |_| "welcome\n")
+    }
+
+    /// A service of our own making: with each connection it asks for what to accept it with, and it says
+    /// `answer` to whoever comes in with this chain.
+    fn of_ours<A>(
+        port: u16,
+        mut acceptor: impl FnMut() -> Acceptor + Send + 'static,
+        answer: impl Fn(Vec<Vec<u8>>) -> A + Clone + Send + 'static,
+    ) -> Relying
+    where
+        A: Future<Output = &'static str> + Send,
+    {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -374,19 +335,15 @@ impl Relying {
             .block_on(tokio::net::TcpListener::bind(address))
             .unwrap();
         runtime.spawn(async move {
-            let mut held = fs::read_link(&link).unwrap();
-            let mut acceptor = make();
             while let Ok((tcp, _)) = socket.accept().await {
-                let set = fs::read_link(&link).unwrap();
-                if set != held {
-                    (held, acceptor) = (set, make());
-                }
-                let acceptor = acceptor.clone();
+                let (acceptor, answer) = (acceptor(), answer.clone());
                 tokio::spawn(async move {
-                    if let Ok(mut peer) = acceptor.accept(tcp).await {
-                        let _ = peer.stream.write_all(b"welcome\n").await;
-                        let _ = peer.stream.shutdown().await;
-                    }
+                    let Ok(mut peer) = acceptor.accept(tcp).await else {
+                        return;
+                    };
+                    let said = answer(std::mem::take(&mut peer.chain)).await;
+                    let _ = peer.stream.write_all(said.as_bytes()).await;
+                    let _ = peer.stream.shutdown().await;
                 });
             }
         });
@@ -418,6 +375,10 @@ impl Relying {
     pub fn id(&self) -> u32 {
         self.children[0].id()
     }
+}
+
+fn ders(certs: &[Cert]) -> Vec<Vec<u8>> {
+    certs.iter().map(|cert| cert.der().to_vec()).collect()
 }
 
 /// Whether the status of a certificate is good this moment.

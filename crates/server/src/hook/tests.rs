@@ -68,13 +68,20 @@ impl Receiver {
     }
 
     async fn gets(&self, count: usize) -> Vec<Got> {
+        let got = self.hears(|got| got.len() >= count).await;
+        assert_eq!(got.len(), count, "{got:#?}");
+        got
+    }
+
+    /// What it got, once that is enough.
+    async fn hears(&self, is_enough: impl Fn(&[Got]) -> bool) -> Vec<Got> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let got = self.got.lock().unwrap().clone();
-            if got.len() >= count || Instant::now() > deadline {
-                assert_eq!(got.len(), count, "{got:#?}");
+            if is_enough(&got) {
                 return got;
             }
+            assert!(Instant::now() < deadline, "{got:#?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -454,16 +461,11 @@ async fn g6_a_hook_tells_of_publications_and_feeds_where_it_is_asked_to() {
     let mut spec = self::spec("webhook", &lists.address);
     spec["changes"] = json!(["publication"]);
     house.post("/hooks", spec).await.ok();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let full = loop {
-        let got = lists.got.lock().unwrap().clone();
-        let told = got.iter().map(|got| said(got)["data"].clone());
-        if let Some(full) = told.clone().find(|told| told["rendering"] == "full") {
-            break full;
-        }
-        assert!(Instant::now() < deadline, "{got:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let full = |got: &[Got]| {
+        let mut told = got.iter().map(|got| said(got)["data"].clone());
+        told.find(|told| told["rendering"] == "full")
     };
+    let full = full(&lists.hears(|got| full(got).is_some()).await).unwrap();
     assert_eq!(full["issuer"], "issuing-1");
     assert!(
         full["epoch"].as_i64().is_some() && full["sequence"].as_i64() >= full["epoch"].as_i64()

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Redirect;
 use maud::{Markup, html};
-use serde::Deserialize;
 use tenure_domain::change::Change;
 use tenure_domain::facts::Ruling;
 use tenure_domain::ids::AskNo;
@@ -11,6 +10,7 @@ use tenure_domain::operator::Permission::Approve;
 use tenure_engine::store::pending;
 
 use super::asked::{Path, Query};
+use super::by_state::Asked;
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, beyond, csrf, empty, page, pager, stamp, tabs, tag};
@@ -20,36 +20,26 @@ use crate::api::Desk;
 use crate::api::ask::{self, AskItem};
 use crate::problem::Problem;
 
-/// Which requests.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
-    state: String,
-    cursor: Option<String>,
-}
+/// The states by which the list is divided, the first one first.
+const STATES: [(&str, Option<Ruling>); 4] = [
+    ("waiting", Some(Ruling::Waiting)),
+    ("approved", Some(Ruling::Approved)),
+    ("refused", Some(Ruling::Refused)),
+    ("all", None),
+];
 
 pub(super) async fn list(
     State(desk): State<Desk>,
     Query(asked): Query<Asked>,
     who: SignedIn,
 ) -> Result<Shown, Fault> {
-    let (state, ruling) = match asked.state.as_str() {
-        "" | "waiting" => ("waiting", Some(Ruling::Waiting)),
-        "approved" => ("approved", Some(Ruling::Approved)),
-        "refused" => ("refused", Some(Ruling::Refused)),
-        "all" => ("all", None),
-        _ => {
-            return Err(
-                Problem::bad_request("state: use waiting, approved, refused or all").into(),
-            );
-        }
-    };
+    let (state, ruling) = asked.state(&STATES)?;
     let found = ask::page(&desk, ruling, &paging(asked.cursor.clone())).await?;
     let found = found.map(AskItem::from);
     let cursor = asked.cursor.unwrap_or_default();
     let content = html! {
         h1 { "Requests" }
-        (tabs("Which requests", "/asks", &["waiting", "approved", "refused", "all"], state))
+        (tabs("Which requests", "/asks", &STATES.map(|(word, _)| word), state))
         @if found.items.is_empty() {
             @if state == "waiting" {
                 (empty("No request waits for a decision.", html! { "Requests come here when the policy wants a person to look, and when a device asks that nobody registered." }))

@@ -12,6 +12,7 @@ use tenure_domain::operator::Permission::Approve;
 use tenure_x509::Time;
 
 use super::asked::{Path, Query};
+use super::by_state::Asked;
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, query, tabs, tag};
@@ -20,39 +21,28 @@ use super::session::SignedIn;
 use crate::api::Desk;
 use crate::api::device::WHY_MAX;
 use crate::api::exception;
-use crate::problem::Problem;
 
-/// Which exceptions.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
-    state: String,
-    cursor: Option<String>,
-}
+/// The states by which the list is divided, the first one first.
+const STATES: [(&str, Option<ExceptionState>); 5] = [
+    ("active", Some(ExceptionState::Active)),
+    ("proposed", Some(ExceptionState::Proposed)),
+    ("ended", Some(ExceptionState::Ended)),
+    ("lapsed", Some(ExceptionState::Lapsed)),
+    ("all", None),
+];
 
 pub(super) async fn list(
     State(desk): State<Desk>,
     Query(asked): Query<Asked>,
     who: SignedIn,
 ) -> Result<Shown, Fault> {
-    let (word, state) = match asked.state.as_str() {
-        "" | "active" => ("active", Some(ExceptionState::Active)),
-        "proposed" => ("proposed", Some(ExceptionState::Proposed)),
-        "ended" => ("ended", Some(ExceptionState::Ended)),
-        "lapsed" => ("lapsed", Some(ExceptionState::Lapsed)),
-        "all" => ("all", None),
-        _ => {
-            let what = "state: use active, proposed, ended, lapsed or all";
-            return Err(Problem::bad_request(what).into());
-        }
-    };
+    let (word, state) = asked.state(&STATES)?;
     let found = exception::page(&desk, state, &paging(asked.cursor.clone())).await?;
     let (cursor, now) = (asked.cursor.unwrap_or_default(), desk.now());
-    let words = ["active", "proposed", "ended", "lapsed", "all"];
     let content = html! {
         h1 { "Exceptions" }
         p.lead { "For a time, and after a second person has looked at it, a reason does not count against a device." }
-        (tabs("Which exceptions", "/exceptions", &words, word))
+        (tabs("Which exceptions", "/exceptions", &STATES.map(|(word, _)| word), word))
         @if found.items.is_empty() {
             (empty("There is none.", html! {
                 "Propose one with " code { "tenure exception add" } "; another operator has to approve it."

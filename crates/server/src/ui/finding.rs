@@ -13,6 +13,7 @@ use tenure_engine::store::finding as stored;
 
 use super::asked::{Path, Query};
 use super::blast;
+use super::by_state::Asked;
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, query, tabs, tag};
@@ -23,34 +24,25 @@ use crate::api::device::WHY_MAX;
 use crate::api::finding;
 use crate::problem::Problem;
 
-/// Which findings.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
-    state: String,
-    cursor: Option<String>,
-}
+/// The states by which the list is divided, the first one first.
+const STATES: [(&str, Option<FindingState>); 4] = [
+    ("open", Some(FindingState::Open)),
+    ("acknowledged", Some(FindingState::Acknowledged)),
+    ("cleared", Some(FindingState::Cleared)),
+    ("all", None),
+];
 
 pub(super) async fn list(
     State(desk): State<Desk>,
     Query(asked): Query<Asked>,
     who: SignedIn,
 ) -> Result<Shown, Fault> {
-    let (word, state) = match asked.state.as_str() {
-        "" | "open" => ("open", Some(FindingState::Open)),
-        "acknowledged" => ("acknowledged", Some(FindingState::Acknowledged)),
-        "cleared" => ("cleared", Some(FindingState::Cleared)),
-        "all" => ("all", None),
-        _ => {
-            let what = "state: use open, acknowledged, cleared or all";
-            return Err(Problem::bad_request(what).into());
-        }
-    };
+    let (word, state) = asked.state(&STATES)?;
     let found = finding::page(&desk, state, &paging(asked.cursor.clone())).await?;
     let cursor = asked.cursor.unwrap_or_default();
     let content = html! {
         h1 { "Findings" }
-        (tabs("Which findings", "/findings", &["open", "acknowledged", "cleared", "all"], word))
+        (tabs("Which findings", "/findings", &STATES.map(|(word, _)| word), word))
         @if found.items.is_empty() {
             (empty("There is none.", html! { "Whatever is watched here is as it should be, as far as this list goes. There is nothing to do." }))
         } @else {

@@ -11,6 +11,7 @@ use tenure_domain::operator::Permission::Approve;
 use tenure_engine::store::incident as stored;
 
 use super::asked::{Path, Query};
+use super::by_state::Asked;
 use super::device::paging;
 use super::fault::Fault;
 use super::page::{Part, Shown, at, beyond, csrf, empty, page, pager, tabs, tag};
@@ -21,30 +22,24 @@ use crate::api::device::WHY_MAX;
 use crate::api::incident;
 use crate::problem::Problem;
 
-/// Which incidents.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
-    state: String,
-    cursor: Option<String>,
-}
+/// The states by which the list is divided, the first one first.
+const STATES: [(&str, Option<IncidentState>); 3] = [
+    ("open", Some(IncidentState::Open)),
+    ("resolved", Some(IncidentState::Resolved)),
+    ("all", None),
+];
 
 pub(super) async fn list(
     State(desk): State<Desk>,
     Query(asked): Query<Asked>,
     who: SignedIn,
 ) -> Result<Shown, Fault> {
-    let (word, state) = match asked.state.as_str() {
-        "" | "open" => ("open", Some(IncidentState::Open)),
-        "resolved" => ("resolved", Some(IncidentState::Resolved)),
-        "all" => ("all", None),
-        _ => return Err(Problem::bad_request("state: use open, resolved or all").into()),
-    };
+    let (word, state) = asked.state(&STATES)?;
     let found = incident::page(&desk, state, &paging(asked.cursor.clone())).await?;
     let cursor = asked.cursor.unwrap_or_default();
     let content = html! {
         h1 { "Incidents" }
-        (tabs("Which incidents", "/incidents", &["open", "resolved", "all"], word))
+        (tabs("Which incidents", "/incidents", &STATES.map(|(word, _)| word), word))
         @if found.items.is_empty() {
             (empty("There is none.", html! { "An incident is opened when two holders of one identity show up, when one key is used for two devices, or when a certificate is seen that should not exist. There is nothing to do." }))
         } @else {

@@ -6,7 +6,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tenure_tests::{House, text};
+use tenure_tests::{House, text, until};
 
 use super::TENURE;
 
@@ -69,16 +69,11 @@ impl Drop for Going {
 
 impl Going {
     fn waits_for(&self, line: &str) {
-        let said = || std::fs::read_to_string(&self.said).unwrap_or_default();
-        let began = Instant::now();
-        while !said().contains(line) {
-            assert!(
-                began.elapsed() < Duration::from_secs(120),
-                "no {line:?} in:\n{}",
-                said()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until(&format!("the demo says {line:?}"), || {
+            std::fs::read_to_string(&self.said)
+                .unwrap_or_default()
+                .contains(line)
+        });
     }
 }
 
@@ -108,16 +103,12 @@ fn g10_what_the_demo_shows_can_be_repeated_by_hand() {
     let summary = || -> Option<Value> {
         serde_json::from_str(&std::fs::read_to_string(&shown).unwrap()).ok()
     };
-    let began = Instant::now();
-    while summary().is_none() {
+    until("the demo shows its summary", || {
         let ended = going.child.try_wait().unwrap();
-        assert!(
-            ended.is_none() && began.elapsed() < Duration::from_secs(180),
-            "{ended:?}: {}",
-            std::fs::read_to_string(&going.said).unwrap()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        let said = || std::fs::read_to_string(&going.said).unwrap();
+        assert!(ended.is_none(), "{ended:?}: {}", said());
+        summary().is_some()
+    });
     let summary = summary().unwrap();
     assert_eq!(summary["ok"], true, "{summary:#}");
     let connected: Vec<&str> = summary["connected"]

@@ -214,6 +214,15 @@ impl Traffic {
         });
     }
 
+    /// Devices hold this one, too; or, in place of another, this one alone.
+    pub(super) fn shows(&self, held: Held, in_place_of: Option<&Held>) {
+        let mut holds = self.held.write().unwrap();
+        if let Some(former) = in_place_of {
+            holds.retain(|held| held.cert.der() != former.cert.der());
+        }
+        holds.push(held);
+    }
+
     fn no_failure(&self) {
         assert_eq!(*self.bad.lock().unwrap(), [""; 0], "failed handshakes");
     }
@@ -225,6 +234,122 @@ impl Traffic {
         }
         self.no_failure();
         self.good.load(Ordering::Relaxed)
+    }
+}
+
+/// Ten relying parties of three kinds that hold an anchor, and devices that connect to them: who is to be
+/// followed may be an issuing CA or a root.
+pub(super) struct Scene<'a> {
+    pki: &'a ServerPki,
+    openssl: Arc<Party>,
+    envoy: Arc<Party>,
+    rustls: Arc<Party>,
+    pub(super) late: Arc<Party>,
+    pub(super) traffic: Traffic,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn start(house: &House, pki: &'a ServerPki, anchor: &Cert, device: &Held) -> Self {
+        let party = |name, protocol| Arc::new(Party::new(house, name, protocol));
+        let parties = [
+            party("openssl", "tls"),
+            party("envoy", "https"),
+            party("rustls", "tls"),
+            party("late", "tls"),
+        ];
+        for party in &parties {
+            party.hold(&[anchor]);
+        }
+        let [openssl, envoy, rustls, late] = &parties;
+        start_openssl(openssl, pki);
+        start_envoy(envoy, pki);
+        for party in [rustls, late] {
+            party.run(Relying::following(party.port, pki, &party.anchors()));
+        }
+        // Ten relying parties: six gates stand behind the rustls service.
+        for (party, criticality) in parties.iter().zip(["high", "high", "safety", "medium"]) {
+            register(house, party.name, party, pki, criticality);
+        }
+        for n in 1..=6 {
+            register(house, &format!("gate-{n}"), rustls, pki, "medium");
+        }
+        let traffic = Traffic::start(&parties, pki, device.clone());
+        traffic.goes_on();
+        let [openssl, envoy, rustls, late] = parties;
+        Scene {
+            pki,
+            openssl,
+            envoy,
+            rustls,
+            late,
+            traffic,
+        }
+    }
+
+    /// A successor that is distributed becomes active once all take the bundle with these anchors: nine
+    /// of ten are not enough, not even by force.
+    pub(super) fn activates(&self, house: &House, successor: &str, anchors: &[&Cert]) {
+        let activate = ["issuer", "rollover", "activate", successor];
+        let why = refused(house, &activate);
+        assert!(why.contains("0 of 3 critical and 0 of 7 other"), "{why}");
+        for party in [&self.openssl, &self.envoy, &self.rustls] {
+            party.hold(anchors);
+        }
+        rehash(&self.openssl, &self.openssl.store.join("hashed"));
+        self.traffic.goes_on();
+        until("nine of ten accept it", || {
+            probe_all(house);
+            stage(house, successor)["accepted_by"]["ready"] == 9
+        });
+        let why = refused(house, &activate);
+        assert!(why.contains("not: late"), "{why}");
+        let mut forced = activate.to_vec();
+        forced.extend(["--why", "the old one is weak"]);
+        assert!(refused(house, &forced).contains("not: late"));
+        self.late.hold(anchors);
+        probe_all(house);
+        house.tell(&activate);
+    }
+
+    /// Back from active, when `former` signs again, and forth.
+    pub(super) fn goes_back_and_forth(&self, house: &House, successor: &str, former: &Cert) {
+        let back = ["issuer", "rollover", "back", successor, "--why", "a doubt"];
+        house.tell(&back);
+        enrolled(house, "pump-3", former);
+        house.tell(&["issuer", "rollover", "activate", successor]);
+        self.traffic.goes_on();
+    }
+
+    /// What stands against the removal of a former one is taken away, one after the other, until all of
+    /// them hold `anchor` alone: the certificates that `issuing-1` made for these devices, then the trust
+    /// of the relying parties.
+    pub(super) fn lets_go(&self, house: &House, former: &str, devices: &[&str], anchor: &Cert) {
+        let remove = ["issuer", "rollover", "remove", former];
+        let why = refused(house, &remove);
+        assert!(why.contains("pump-1") && why.contains("pump-3"), "{why}");
+        for id in devices {
+            let held = house.ask(&["cert", "list", "--device", id]);
+            for cert in held.as_array().unwrap() {
+                if cert["issuer"] == "issuing-1" {
+                    let serial = cert["serial"].as_str().unwrap();
+                    house.tell(&["cert", "revoke", serial, "--reason", "superseded", "--yes"]);
+                }
+            }
+        }
+        let why = refused(house, &remove);
+        assert!(why.contains("0 of 3 critical"), "{why}");
+        for party in [&self.openssl, &self.envoy, &self.rustls, &self.late] {
+            party.hold(&[anchor]);
+        }
+        {
+            let _pause = self.openssl.open.write().unwrap();
+            self.openssl.running.lock().unwrap().clear();
+            start_openssl(&self.openssl, self.pki);
+        }
+        until("all refuse the former one", || {
+            probe_all(house);
+            stage(house, former)["refused_by"]["ready"] == 10
+        });
     }
 }
 
@@ -309,7 +434,7 @@ pub(super) fn refused(house: &House, arguments: &[&str]) -> String {
 
 /// None of the relying parties here checks revocation, so a round of probes fails as a whole; what
 /// it saw of the issuers is what is wanted.
-pub(super) fn probe_all(house: &House) {
+fn probe_all(house: &House) {
     house.tenure(&["probe", "run"]);
 }
 
@@ -330,32 +455,7 @@ fn e6_an_issuing_ca_is_rolled_over_without_one_failed_handshake() {
     let pki = ServerPki::new(house.directory());
     let first = issuing(&house, "issuing-1");
     let device = enrolled(&house, "pump-1", &first);
-    let [openssl, envoy, rustls, late] = [
-        ("openssl", "tls"),
-        ("envoy", "https"),
-        ("rustls", "tls"),
-        ("late", "tls"),
-    ]
-    .map(|(name, protocol)| Arc::new(Party::new(&house, name, protocol)));
-    let all = [&openssl, &envoy, &rustls, &late];
-    for party in all {
-        party.hold(&[&first]);
-    }
-    start_openssl(&openssl, &pki);
-    start_envoy(&envoy, &pki);
-    for party in [&rustls, &late] {
-        party.run(Relying::following(party.port, &pki, &party.anchors()));
-    }
-    // Ten relying parties: six gates stand behind the rustls service.
-    for (party, criticality) in all.into_iter().zip(["high", "high", "safety", "medium"]) {
-        register(&house, party.name, party, &pki, criticality);
-    }
-    for n in 1..=6 {
-        register(&house, &format!("gate-{n}"), &rustls, &pki, "medium");
-    }
-    let parties = all.map(Arc::clone);
-    let traffic = Traffic::start(&parties, &pki, device.clone());
-    traffic.goes_on();
+    let scene = Scene::start(&house, &pki, &first, &device);
 
     // The root signs while the server is stopped; devices go on connecting to relying parties.
     house.stop();
@@ -369,45 +469,11 @@ fn e6_an_issuing_ca_is_rolled_over_without_one_failed_handshake() {
     assert!(!carries(&second), "only prepared");
     house.tell(&["issuer", "rollover", "distribute", "issuing-2"]);
     assert!(carries(&first) && carries(&second));
-    let activate = ["issuer", "rollover", "activate", "issuing-2"];
-    let why = refused(&house, &activate);
-    assert!(why.contains("0 of 3 critical and 0 of 7 other"), "{why}");
-
-    // All but one take the bundle: nine of ten are not enough, not even by force.
-    for party in [&openssl, &envoy, &rustls] {
-        party.hold(&[&first, &second]);
-    }
-    rehash(&openssl, &openssl.store.join("hashed"));
-    traffic.goes_on();
-    until("nine of ten accept it", || {
-        probe_all(&house);
-        stage(&house, "issuing-2")["accepted_by"]["ready"] == 9
-    });
-    let why = refused(&house, &activate);
-    assert!(why.contains("not: late"), "{why}");
-    let mut forced = activate.to_vec();
-    forced.extend(["--why", "the old one is weak"]);
-    assert!(refused(&house, &forced).contains("not: late"));
-    late.hold(&[&first, &second]);
-    probe_all(&house);
-    house.tell(&activate);
+    scene.activates(&house, "issuing-2", &[&first, &second]);
     let other = enrolled(&house, "pump-2", &second);
-    traffic.held.write().unwrap().push(other);
-    traffic.goes_on();
-
-    // Back from active, and forth again.
-    let back = [
-        "issuer",
-        "rollover",
-        "back",
-        "issuing-2",
-        "--why",
-        "a doubt",
-    ];
-    house.tell(&back);
-    enrolled(&house, "pump-3", &first);
-    house.tell(&activate);
-    traffic.goes_on();
+    scene.traffic.shows(other, None);
+    scene.traffic.goes_on();
+    scene.goes_back_and_forth(&house, "issuing-2", &first);
 
     // What the former issuer signed is replaced, then it goes.
     let taint = [
@@ -420,51 +486,16 @@ fn e6_an_issuing_ca_is_rolled_over_without_one_failed_handshake() {
     ];
     house.tell(&taint);
     let renewal = renewed(&house, "pump-1", &device, &second);
-    {
-        let mut holds = traffic.held.write().unwrap();
-        holds.retain(|held| held.cert.der() != device.cert.der());
-        holds.push(renewal);
-    }
-    let remove = ["issuer", "rollover", "remove", "issuing-1"];
-    let why = refused(&house, &remove);
-    assert!(why.contains("pump-1") && why.contains("pump-3"), "{why}");
-    for id in ["pump-1", "pump-3"] {
-        for cert in house
-            .ask(&["cert", "list", "--device", id])
-            .as_array()
-            .unwrap()
-        {
-            if cert["issuer"] == "issuing-1" {
-                let serial = cert["serial"].as_str().unwrap();
-                let reason = ["--reason", "superseded", "--yes"];
-                let mut revoke = vec!["cert", "revoke", serial];
-                revoke.extend(reason);
-                house.tell(&revoke);
-            }
-        }
-    }
-    let why = refused(&house, &remove);
-    assert!(why.contains("0 of 3 critical"), "{why}");
-    for party in all {
-        party.hold(&[&second]);
-    }
-    {
-        let _pause = openssl.open.write().unwrap();
-        openssl.running.lock().unwrap().clear();
-        start_openssl(&openssl, &pki);
-    }
-    until("all refuse the former issuer", || {
-        probe_all(&house);
-        stage(&house, "issuing-1")["refused_by"]["ready"] == 10
-    });
-    house.tell(&remove);
+    scene.traffic.shows(renewal, Some(&device));
+    scene.lets_go(&house, "issuing-1", &["pump-1", "pump-3"], &second);
+    house.tell(&["issuer", "rollover", "remove", "issuing-1"]);
     assert!(!carries(&first) && carries(&second));
-    traffic.goes_on();
-    let handshakes = traffic.end();
+    scene.traffic.goes_on();
+    let handshakes = scene.traffic.end();
     assert!(handshakes > 40, "{handshakes}");
 
     // One that takes the former issuer back is found.
-    late.hold(&[&first, &second]);
+    scene.late.hold(&[&first, &second]);
     let named = ["probe", "run", "--relying-party", "late"];
     house.tenure(&named);
     let found = house.ask(&["finding", "list", "--state", "open"]);

@@ -2,7 +2,6 @@
 //! hold nothing but roots, and the cross-certificates lead from each root to the other.
 
 use std::fs;
-use std::sync::Arc;
 
 use tenure_domain::relying_party::PeerProtocol;
 use tenure_field::device::{Keeper, Place, Progress, Proof};
@@ -16,8 +15,8 @@ use tenure_x509::{Cert, KeyKind, KeyPair};
 
 use super::TENURE;
 use super::rollover::{
-    Held, Party, Traffic, ca_certs, enrolled, enrolled_as, issuing, probe_all, refused, register,
-    rehash, renewed, stage, start_envoy, start_openssl,
+    Held, Party, Scene, ca_certs, enrolled, enrolled_as, issuing, refused, register, renewed,
+    stage, start_openssl,
 };
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -61,32 +60,7 @@ fn e6_a_root_is_rolled_over_without_one_failed_handshake() {
     let pki = ServerPki::new(house.directory());
     let (root, first) = (issuing(&house, "root"), issuing(&house, "issuing-1"));
     let device = enrolled(&house, "pump-1", &first);
-    let [openssl, envoy, rustls, late] = [
-        ("openssl", "tls"),
-        ("envoy", "https"),
-        ("rustls", "tls"),
-        ("late", "tls"),
-    ]
-    .map(|(name, protocol)| Arc::new(Party::new(&house, name, protocol)));
-    let all = [&openssl, &envoy, &rustls, &late];
-    for party in all {
-        party.hold(&[&root]);
-    }
-    start_openssl(&openssl, &pki);
-    start_envoy(&envoy, &pki);
-    for party in [&rustls, &late] {
-        party.run(Relying::following(party.port, &pki, &party.anchors()));
-    }
-    // Ten relying parties: six gates stand behind the rustls service.
-    for (party, criticality) in all.into_iter().zip(["high", "high", "safety", "medium"]) {
-        register(&house, party.name, party, &pki, criticality);
-    }
-    for n in 1..=6 {
-        register(&house, &format!("gate-{n}"), &rustls, &pki, "medium");
-    }
-    let parties = all.map(Arc::clone);
-    let traffic = Traffic::start(&parties, &pki, device.clone());
-    traffic.goes_on();
+    let scene = Scene::start(&house, &pki, &root, &device);
 
     // A device of our own making, which was given the former root and nothing else.
     let (runtime, agent) = (runtime(), house.directory().join("agent"));
@@ -136,30 +110,10 @@ fn e6_a_root_is_rolled_over_without_one_failed_handshake() {
     for cert in [&root, &new_root, &new_with_old, &old_with_new] {
         assert!(bundle.contains(cert.pem().trim()), "{}", cert.subject());
     }
-    let activate = ["issuer", "rollover", "activate", "root-2"];
-    let why = refused(&house, &activate);
-    assert!(why.contains("0 of 3 critical and 0 of 7 other"), "{why}");
-
-    // All but one take the bundle: nine of ten are not enough, not even by force.
-    for party in [&openssl, &envoy, &rustls] {
-        party.hold(&[&root, &new_root]);
-    }
-    rehash(&openssl, &openssl.store.join("hashed"));
-    traffic.goes_on();
-    until("nine of ten accept it", || {
-        probe_all(&house);
-        stage(&house, "root-2")["accepted_by"]["ready"] == 9
-    });
-    assert!(refused(&house, &activate).contains("not: late"));
-    let mut forced = activate.to_vec();
-    forced.extend(["--why", "the old one is weak"]);
-    assert!(refused(&house, &forced).contains("not: late"));
-    late.hold(&[&root, &new_root]);
-    probe_all(&house);
-    house.tell(&activate);
+    scene.activates(&house, "root-2", &[&root, &new_root]);
     let other = enrolled(&house, "pump-2", &second);
-    traffic.held.write().unwrap().push(other.clone());
-    traffic.goes_on();
+    scene.traffic.shows(other.clone(), None);
+    scene.traffic.goes_on();
     assert_eq!(renews(&second), 2, "it was led to the new root");
 
     // Who has only one of the roots finds the way by what the one certified of the other, and only so.
@@ -196,12 +150,7 @@ fn e6_a_root_is_rolled_over_without_one_failed_handshake() {
         }
     }
 
-    // Back from active, and forth again.
-    let back = ["issuer", "rollover", "back", "root-2", "--why", "a doubt"];
-    house.tell(&back);
-    enrolled(&house, "pump-3", &first);
-    house.tell(&activate);
-    traffic.goes_on();
+    scene.goes_back_and_forth(&house, "root-2", &first);
 
     // What is below the former root is replaced, then it goes.
     let taint = [
@@ -221,37 +170,9 @@ fn e6_a_root_is_rolled_over_without_one_failed_handshake() {
         shown.issuer() == second.subject()
     });
     let renewal = renewed(&house, "pump-1", &device, &second);
-    {
-        let mut holds = traffic.held.write().unwrap();
-        holds.retain(|held| held.cert.der() != device.cert.der());
-        holds.push(renewal);
-    }
+    scene.traffic.shows(renewal, Some(&device));
+    scene.lets_go(&house, "root", &["pump-1", "pump-3", "pump-7"], &new_root);
     let remove = ["issuer", "rollover", "remove", "root"];
-    let why = refused(&house, &remove);
-    assert!(why.contains("pump-1") && why.contains("pump-3"), "{why}");
-    for id in ["pump-1", "pump-3", "pump-7"] {
-        let held = house.ask(&["cert", "list", "--device", id]);
-        for cert in held.as_array().unwrap() {
-            if cert["issuer"] == "issuing-1" {
-                let serial = cert["serial"].as_str().unwrap();
-                house.tell(&["cert", "revoke", serial, "--reason", "superseded", "--yes"]);
-            }
-        }
-    }
-    let why = refused(&house, &remove);
-    assert!(why.contains("0 of 3 critical"), "{why}");
-    for party in all {
-        party.hold(&[&new_root]);
-    }
-    {
-        let _pause = openssl.open.write().unwrap();
-        openssl.running.lock().unwrap().clear();
-        start_openssl(&openssl, &pki);
-    }
-    until("all refuse the former root", || {
-        probe_all(&house);
-        stage(&house, "root")["refused_by"]["ready"] == 10
-    });
     let why = refused(&house, &remove);
     let named = format!("root-2/{}", old_with_new.serial());
     assert!(why.contains(&named), "{why}");
@@ -270,8 +191,8 @@ fn e6_a_root_is_rolled_over_without_one_failed_handshake() {
     let list = tenure_x509::crl::Crl::from_der(&list.body).unwrap();
     assert!(list.find(old_with_new.serial()).unwrap().is_some());
     assert_eq!(renews(&second), 2, "and needs the former no more");
-    traffic.goes_on();
-    let handshakes = traffic.end();
+    scene.traffic.goes_on();
+    let handshakes = scene.traffic.end();
     assert!(handshakes > 40, "{handshakes}");
 }
 
