@@ -25,7 +25,7 @@ use crate::facts::secret_digest;
 use crate::fault::{FaultCause, Rejection};
 use crate::relying_party::is_fit;
 use crate::revoke::{Conflict, withdrawable};
-use crate::{Engine, chance, exception, permit, rollover, trust_store};
+use crate::{Engine, Promise, chance, exception, permit, rollover, trust_store};
 
 /// What a change came to.
 #[derive(Debug, Clone)]
@@ -98,7 +98,11 @@ const SECRET_LIFE_MAX_S: i64 = 90 * 86_400;
 
 impl Engine {
     /// Makes a change in someone's name.
-    pub async fn change(&self, actor: &Actor, change: Change) -> Result<Changed, Rejection> {
+    pub fn change<'a>(&'a self, actor: &'a Actor, change: Change) -> Promise<'a, Changed> {
+        Box::pin(self.make(actor, change))
+    }
+
+    async fn make(&self, actor: &Actor, change: Change) -> Result<Changed, Rejection> {
         actor.may(change.permission())?;
         let now = self.now_for_signing()?;
         let reloads = matches!(

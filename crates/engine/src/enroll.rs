@@ -18,7 +18,7 @@ use tenure_x509::Time;
 
 use crate::fault::{FaultCause, Rejection};
 use crate::revoke::hold_all;
-use crate::{Engine, Step, facts};
+use crate::{Engine, Promise, Step, facts};
 
 /// What an ask comes to.
 #[derive(Debug, Clone)]
@@ -46,7 +46,11 @@ impl Engine {
     /// durable but nothing is signed or released: the prune duty voids the reservation, and the
     /// same ask, repeated, is decided afresh. After `complete` the answer is recorded, and the
     /// same ask gets it again.
-    pub async fn enroll(&self, ask: Ask) -> Result<Answer, Rejection> {
+    pub fn enroll(&self, ask: Ask) -> Promise<'_, Answer> {
+        Box::pin(self.answer(ask))
+    }
+
+    async fn answer(&self, ask: Ask) -> Result<Answer, Rejection> {
         for tried in 0..STALE_TRIES {
             let now = self.now_for_signing()?;
             let snapshot = self.snapshot();

@@ -45,6 +45,7 @@ mod verdicts;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -71,6 +72,10 @@ use tenure_x509::SanName;
 use tokio::sync::{Notify, watch};
 
 use crate::signer::Key;
+
+/// What a verb comes to. Boxed, because an `async` body is otherwise compiled once more in every part
+/// of every crate that awaits it, and the verbs are large.
+pub type Promise<'a, T> = Pin<Box<dyn Future<Output = Result<T, Rejection>> + Send + 'a>>;
 
 /// The engine. A cheap handle: clones share everything.
 #[derive(Clone)]

@@ -14,10 +14,10 @@ use tenure_store::feed::Applied;
 use tenure_store::{StoreError, certificate, device, incident, rollover, sighting, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
-use crate::Engine;
 use crate::fault::Rejection;
 use crate::revoke::{hold_all, one_row};
 use crate::snapshot::Snapshot;
+use crate::{Engine, Promise};
 
 /// Someone saw something.
 #[derive(Debug, Clone)]
@@ -71,7 +71,11 @@ pub enum Observed {
 impl Engine {
     /// Takes a report. The first use of a certificate settles the renewal chain up to it; the use
     /// of one that its device gave up is a sign of a clone.
-    pub async fn observe(&self, seen: Observation) -> Result<Observed, Rejection> {
+    pub fn observe(&self, seen: Observation) -> Promise<'_, Observed> {
+        Box::pin(self.hear(seen))
+    }
+
+    async fn hear(&self, seen: Observation) -> Result<Observed, Rejection> {
         let (actor, issuer, serial, service, at) = match seen {
             Observation::InUse {
                 actor,

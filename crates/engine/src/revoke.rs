@@ -13,7 +13,7 @@ use tenure_store::{ReadTx, StoreError, Tx, certificate, device, finding, withdra
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::fault::Rejection;
-use crate::{Engine, Step, permit};
+use crate::{Engine, Promise, Step, permit};
 
 /// Whose certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,11 @@ const PER_DEVICE: usize = 10_000;
 
 impl Engine {
     /// Withdraws or gives back. Asking again changes nothing and says so.
-    pub async fn revoke(&self, ask: RevokeAsk) -> Result<Withdrawal, Rejection> {
+    pub fn revoke(&self, ask: RevokeAsk) -> Promise<'_, Withdrawal> {
+        Box::pin(self.withdraw(ask))
+    }
+
+    async fn withdraw(&self, ask: RevokeAsk) -> Result<Withdrawal, Rejection> {
         ask.actor.may(Permission::Withdraw)?;
         is_a_reason_to_revoke(&ask.change)?;
         let now = self.now_for_signing()?;

@@ -3,6 +3,7 @@
 //! directory itself.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -240,8 +241,17 @@ fn here(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> 
     runtime.block_on(work)
 }
 
-/// Everything that asks a server.
-async fn remote(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failure> {
+/// Everything that asks a server. Boxed, so that the commands are compiled once, and not with each way
+/// to wait for them.
+fn remote<'a>(
+    noun: Noun,
+    reach: &'a Reach,
+    output: &'a Output,
+) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
+    Box::pin(carry_out(noun, reach, output))
+}
+
+async fn carry_out(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Failure> {
     if let Noun::Login(login) = &noun {
         return session::login(login, reach, output).await;
     }

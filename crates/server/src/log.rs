@@ -3,7 +3,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -15,7 +15,9 @@ use crate::config::{Log, LogFormat};
 /// # Errors
 /// The level is no filter.
 pub fn start(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.level)
+    let filter = log
+        .level
+        .parse::<Targets>()
         .map_err(|error| format!("`level` under [log] in tenure.toml: {error}"))?;
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
