@@ -20,7 +20,7 @@ pub enum Step {
     ListSigned,
     /// Publish: the list is in its place.
     ListPublished,
-    /// Seal: tiles and entry bundles are written; no checkpoint covers them.
+    /// Seal: tiles are written; no checkpoint covers them.
     TilesWritten,
     /// Seal: the checkpoint is signed, and is in memory only.
     CheckpointSigned,

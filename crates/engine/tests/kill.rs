@@ -412,7 +412,9 @@ fn read_list(directory: &Path, list: List) -> Crl {
 
 /// Whatever is published now must contain what was published before.
 fn grown(directory: &Path, origin: &str, key: &PublicKey, seen: &mut Checkpoint) {
-    let now = published(directory, origin, key);
+    let store = Store::open(directory, Options::default()).unwrap();
+    let now = published(&store, directory, origin, key);
+    store.close();
     let read = |path: &TilePath| read_tile(directory, path);
     let proof = consistency(seen.size(), now.size(), read).unwrap();
     let (old, new) = (seen.root(), now.root());
@@ -443,7 +445,8 @@ fn nothing_acknowledged_is_lost_by_a_kill_at_any_named_step() {
         .unwrap()
         .unwrap()
         .origin;
-    let mut seen = published(house.directory.path(), &origin, &log_key);
+    let store = house.engine.store();
+    let mut seen = published(store, house.directory.path(), &origin, &log_key);
     let mut acknowledged = Acknowledged::default();
     let mut numbers = [0; SHARDS as usize + 1];
     let mut now = START;

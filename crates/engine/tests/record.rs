@@ -1,14 +1,14 @@
-//! The record as an outsider reads it: from tiles, bundles and a signed checkpoint alone.
+//! The record as an outsider reads it: from tiles, entries and a signed checkpoint alone.
 
 mod house;
 
 use house::{House, outsider};
 use tenure_domain::change::Change;
 use tenure_domain::registry::Site;
-use tenure_engine::duty::integrate::{log_directory, read_tile};
+use tenure_engine::duty::integrate::{entry_bundle, log_directory, read_tile};
 use tenure_engine::store::{Options, Store, backup, begun_anew_at, event, log_state};
 use tenure_engine::{Engine, Settings};
-use tenure_tlog::{EntryBundle, TilePath, bundles_between, consistency, verify_consistency};
+use tenure_tlog::{TilePath, bundles_between, consistency, verify_consistency};
 
 async fn sites(house: &House, from: usize, to: usize) {
     for no in from..to {
@@ -65,8 +65,9 @@ async fn a_leaf_names_what_happened_and_holds_no_personal_data() {
     let checkpoint = outsider(&house);
     let mut words = Vec::new();
     for path in bundles_between(0, checkpoint.size()) {
-        let bytes = read_tile(house.directory.path(), &path).unwrap();
-        for entry in EntryBundle::parse(&bytes).unwrap().entries() {
+        let store = house.engine.store();
+        let bundle = store.glance(|tx| entry_bundle(tx, &path)).unwrap().unwrap();
+        for entry in bundle.entries() {
             let text = std::str::from_utf8(entry).unwrap();
             assert!(
                 !text.contains("h@acme.example"),

@@ -149,17 +149,30 @@ pub fn after(tx: &ReadTx<'_>, seq: EventSeq, limit: u32) -> Result<Vec<StoredEve
     )
 }
 
+/// The hashes of the leaves after `seq` in order, at most `limit`, each with its place.
+pub fn leaf_hashes_after(
+    tx: &ReadTx<'_>,
+    seq: EventSeq,
+    limit: u32,
+) -> Result<Vec<(EventSeq, [u8; 32])>, StoreError> {
+    tx.all(
+        "SELECT seq, leaf_hash FROM event WHERE seq > $1 ORDER BY seq LIMIT $2",
+        &[&seq.0, &limit],
+        |row| Ok((EventSeq(row.get(0)?), row.get(1)?)),
+    )
+}
+
 /// Hands the leaves after `seq`, at most `limit`, to `visit` in order without copying them.
 pub fn each_leaf_after<E: From<StoreError>>(
     tx: &ReadTx<'_>,
     seq: EventSeq,
     limit: u32,
-    mut visit: impl FnMut(EventSeq, &[u8; 32], &[u8]) -> Result<(), E>,
+    mut visit: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     tx.each(
-        "SELECT seq, leaf_hash, leaf FROM event WHERE seq > $1 ORDER BY seq LIMIT $2",
+        "SELECT leaf FROM event WHERE seq > $1 ORDER BY seq LIMIT $2",
         &[&seq.0, &limit],
-        |row| visit(EventSeq(row.get(0)?), &row.get(1)?, row.blob(2)?),
+        |row| visit(row.blob(0)?),
     )
 }
 

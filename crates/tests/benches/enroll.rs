@@ -31,7 +31,7 @@ fn main() {
             async move {
                 let invited = &invited[no];
                 let csr = Csr::from_der(&invited.csr).expect("a request");
-                invited.redeem(&engine, csr).await
+                invited.redeem(&engine, csr).await;
             }
         });
         assert_eq!(issued.await.len(), devices);

@@ -4,18 +4,19 @@
 //! writing a tile twice is harmless, and recovery is to begin again at the last signed size. Only
 //! this duty assigns leaf indexes; the leaf of the event with number `n` is at index `n - 1`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tenure_domain::ids::EventSeq;
 use tenure_store::LogState;
-use tenure_store::event::{self, StoredEvent};
+use tenure_store::{ReadTx, StoreError, event, log_state};
 use tenure_tlog::{
-    Checkpoint, EntryBundle, Frontier, Hash, Note, TilePath, VerifierKey, bundles_between,
+    Checkpoint, EntryBundle, Frontier, Hash, Note, TILE_WIDTH, Tile, TilePath, VerifierKey,
 };
-
 use tenure_x509::KeyAlgorithm;
 
 use crate::fault::{FaultCause, Rejection};
@@ -35,26 +36,14 @@ pub fn log_directory(directory: &Path) -> PathBuf {
 
 /// Writes a file so that it is there whole or not at all, and stays after a power cut.
 pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    write_all_durably(&[(path.to_owned(), content.to_vec())])
-}
-
-/// The same for many files, with one flush of each directory at the end.
-fn write_all_durably(files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
-    let mut directories = BTreeSet::new();
-    for (path, content) in files {
-        let directory = path.parent().unwrap_or(Path::new("."));
-        if directories.insert(directory) {
-            fs::create_dir_all(directory)?;
-        }
-        let draft = tempfile_beside(path);
-        let mut file = fs::File::create(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-    }
-    directories
-        .into_iter()
-        .try_for_each(|directory| fs::File::open(directory)?.sync_all())
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let draft = tempfile_beside(path);
+    let mut file = fs::File::create(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    fs::File::open(directory)?.sync_all()
 }
 
 fn tempfile_beside(path: &Path) -> PathBuf {
@@ -63,15 +52,88 @@ fn tempfile_beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Reads one tile or bundle; a full one stands in for a partial one that was cleared away.
+/// How many octets a full tile has.
+const TILE_BYTES: u64 = TILE_WIDTH * 32;
+
+/// The file in which a tile of hashes lies, and where in it: the hashes of one level stand one after
+/// another, those of 256 tiles (2 MiB) to a file. A tile has no file of its own, because making files
+/// is the dearest part of sealing. None for an entry bundle.
+pub fn place_of(directory: &Path, path: &TilePath) -> Option<(PathBuf, u64)> {
+    let level = path.level()?;
+    let row = log_directory(directory)
+        .join("hashes")
+        .join(level.to_string())
+        .join((path.index() / TILE_WIDTH).to_string());
+    Some((row, path.index() % TILE_WIDTH * TILE_BYTES))
+}
+
+/// Reads one tile of hashes, sealed or not.
 pub fn read_tile(directory: &Path, path: &TilePath) -> io::Result<Vec<u8>> {
-    let root = log_directory(directory);
-    fs::read(root.join(path.to_string())).or_else(|error| {
-        if error.kind() == io::ErrorKind::NotFound && path.is_partial() {
-            return fs::read(root.join(path.full().to_string()));
+    let (row, at) = place_of(directory, path).ok_or(io::ErrorKind::NotFound)?;
+    let mut hashes = vec![0; usize::from(path.width()) * 32];
+    fs::File::open(row)?.read_exact_at(&mut hashes, at)?;
+    Ok(hashes)
+}
+
+/// Writes tiles where they belong, durably. What is there of them already is written once more, the
+/// same; so nothing is lost halfway, and nobody who reads meanwhile sees anything else.
+fn write_tiles(directory: &Path, tiles: &[Tile]) -> io::Result<()> {
+    let mut rows = BTreeMap::new();
+    for tile in tiles {
+        let Some((row, at)) = place_of(directory, &tile.path) else {
+            continue;
+        };
+        let file = match rows.entry(row) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let file = open_row(new.key())?;
+                new.insert(file)
+            }
+        };
+        file.write_all_at(&tile.to_bytes(), at)?;
+    }
+    rows.into_values().try_for_each(|file| file.sync_all())
+}
+
+/// Opens a row of tiles; a new one has a durable name.
+fn open_row(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::File::options();
+    options.write(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = path.parent().unwrap_or(Path::new("."));
+            fs::create_dir_all(directory)?;
+            let file = options.create(true).open(path)?;
+            fs::File::open(directory)?.sync_all()?;
+            Ok(file)
         }
-        Err(error)
-    })
+        opened => opened,
+    }
+}
+
+/// The bundle of entries at a place (C2SP tlog-tiles), made from the record: leaves are kept there and
+/// nowhere else. None where the signed log does not reach yet, and for a tile of hashes.
+pub fn entry_bundle(tx: &ReadTx<'_>, path: &TilePath) -> Result<Option<EntryBundle>, StoreError> {
+    let first = path.index().saturating_mul(TILE_WIDTH);
+    let end = first.saturating_add(u64::from(path.width()));
+    let size = log_state(tx)?.map_or(0, |state| state.size);
+    if path.level().is_some() || end > size {
+        return Ok(None);
+    }
+    let unreadable = StoreError::Unreadable { what: "event.leaf" };
+    let mut bundle = EntryBundle::new();
+    event::each_leaf_after(tx, seq_of(first), u32::from(path.width()), |leaf| {
+        bundle.push(leaf).map_err(|_| unreadable.clone())
+    })?;
+    match bundle.len() == path.width() {
+        true => Ok(Some(bundle)),
+        false => Err(unreadable),
+    }
+}
+
+/// The number of the event before the one whose leaf is at `index`.
+fn seq_of(index: u64) -> EventSeq {
+    EventSeq(i64::try_from(index).unwrap_or(i64::MAX))
 }
 
 /// The verifier key of a log: its origin and the public half of the log's key.
@@ -85,6 +147,21 @@ pub fn verifier(origin: &str, key: &tenure_x509::PublicKey) -> Result<VerifierKe
 }
 
 impl Engine {
+    /// One tile of hashes, for whoever asks; none where the signed log does not reach yet.
+    pub fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>, FaultCause> {
+        let state = self.store().glimpse(log_state).map_err(FaultCause::Store)?;
+        let size = state.map_or(0, |state| state.size);
+        if path.level().is_none() || path.tree_size_min().is_none_or(|least| least > size) {
+            return Ok(None);
+        }
+        read_tile(self.directory(), path)
+            .map(Some)
+            .map_err(|error| FaultCause::File {
+                doing: "reading the log's tiles",
+                error,
+            })
+    }
+
     /// Seals every event recorded so far and publishes the checkpoint. Returns the log's size.
     pub async fn integrate(&self) -> Result<u64, Rejection> {
         let key = self
@@ -94,10 +171,10 @@ impl Engine {
             .await?;
         loop {
             let state = origin::state(self.store())?;
-            let after = EventSeq(i64::try_from(state.size).unwrap_or(i64::MAX));
+            let after = seq_of(state.size);
             let events = self
                 .store()
-                .read(move |tx| event::after(tx, after, BATCH))
+                .read(move |tx| event::leaf_hashes_after(tx, after, BATCH))
                 .await?;
             if events.is_empty() {
                 self.publish_checkpoint(&state)?;
@@ -132,7 +209,7 @@ impl Engine {
         &self,
         key: &Key,
         state: &LogState,
-        events: &[StoredEvent],
+        events: &[(EventSeq, [u8; 32])],
     ) -> Result<(u64, LogState), Rejection> {
         let mut frontier = self.frontier(state)?;
         self.lay(&mut frontier, events)?;
@@ -166,16 +243,20 @@ impl Engine {
             return Ok(frontier);
         }
         tracing::warn!("the log's tiles are incomplete; they are made again from the record");
-        self.rebuild(state)
+        let frontier = self.rebuild(state)?;
+        // Where earlier versions kept one file for each tile and bundle.
+        let _ = fs::remove_dir_all(log_directory(self.directory()).join("tile"));
+        Ok(frontier)
     }
 
     fn rebuild(&self, state: &LogState) -> Result<Frontier, Rejection> {
         let mut frontier = Frontier::new();
         while frontier.size() < state.size {
             let done = frontier.size();
-            let after = EventSeq(i64::try_from(done).unwrap_or(i64::MAX));
             let want = u32::try_from(state.size - done).unwrap_or(BATCH).min(BATCH);
-            let events = self.store().glance(|tx| event::after(tx, after, want))?;
+            let events = self
+                .store()
+                .glance(|tx| event::leaf_hashes_after(tx, seq_of(done), want))?;
             if events.is_empty() {
                 return Err(
                     FaultCause::Corrupt("record: it is shorter than its checkpoint").into(),
@@ -189,85 +270,28 @@ impl Engine {
         Ok(frontier)
     }
 
-    /// Appends the events after the frontier's size to it, and writes every tile and entry bundle
-    /// that gained something.
-    fn lay(&self, frontier: &mut Frontier, events: &[StoredEvent]) -> Result<(), Rejection> {
-        let old_size = frontier.size();
-        for (expected, event) in (old_size + 1..).zip(events) {
-            if u64::try_from(event.seq.0) != Ok(expected) {
+    /// Appends the events after the frontier's size to it, and writes every tile that gained something.
+    fn lay(
+        &self,
+        frontier: &mut Frontier,
+        events: &[(EventSeq, [u8; 32])],
+    ) -> Result<(), Rejection> {
+        for (expected, (seq, _)) in (frontier.size() + 1..).zip(events) {
+            if u64::try_from(seq.0) != Ok(expected) {
                 return Err(FaultCause::Corrupt("event sequence: it has a gap").into());
             }
         }
-        let leaves: Vec<Hash> = events.iter().map(|event| Hash(event.leaf_hash)).collect();
+        let leaves: Vec<Hash> = events.iter().map(|(_, leaf)| Hash(*leaf)).collect();
         let tiles = frontier
             .append(&leaves)
             .map_err(|_| FaultCause::Corrupt("log: it is full"))?;
-        let doing = "writing the log's tiles";
-        let file = |error| FaultCause::File { doing, error };
-        let mut pages: Vec<(TilePath, Vec<u8>)> = tiles
-            .into_iter()
-            .map(|tile| (tile.path, tile.to_bytes()))
-            .collect();
-        pages.extend(self.bundles(old_size, events).map_err(file)?);
-        let root = log_directory(self.directory());
-        let files: Vec<_> = pages
-            .iter()
-            .map(|(path, content)| (root.join(path.to_string()), content.clone()))
-            .collect();
-        write_all_durably(&files).map_err(file)?;
-        for (path, _) in pages.iter().filter(|(path, _)| !path.is_partial()) {
-            clear_partials(&root, path);
-        }
-        Ok(())
-    }
-
-    /// The entry bundles that gain an entry: `events` are those after `old_size`.
-    fn bundles(
-        &self,
-        old_size: u64,
-        events: &[StoredEvent],
-    ) -> io::Result<Vec<(TilePath, Vec<u8>)>> {
-        let new_size = old_size + events.len() as u64;
-        let mut fresh = events.iter();
-        let mut bundles = Vec::new();
-        for path in bundles_between(old_size, new_size) {
-            let first = path.index() * 256;
-            let mut bundle = match old_size.checked_sub(first) {
-                Some(kept @ 1..) => {
-                    let before = TilePath::entries(path.index(), u16::try_from(kept).unwrap_or(0))
-                        .map_err(io::Error::other)?;
-                    let bytes = self.read_bundle(&before, first, kept)?;
-                    EntryBundle::parse(&bytes).map_err(io::Error::other)?
-                }
-                _ => EntryBundle::new(),
-            };
-            while bundle.len() < path.width() {
-                let Some(event) = fresh.next() else { break };
-                bundle.push(&event.leaf).map_err(io::Error::other)?;
+        write_tiles(self.directory(), &tiles).map_err(|error| {
+            FaultCause::File {
+                doing: "writing the log's tiles",
+                error,
             }
-            bundles.push((path, bundle.as_bytes().to_vec()));
-        }
-        Ok(bundles)
-    }
-
-    /// A partial bundle as published, or made again from the record if it is lost.
-    fn read_bundle(&self, path: &TilePath, first: u64, width: u64) -> io::Result<Vec<u8>> {
-        if let Ok(bytes) = read_tile(self.directory(), path)
-            && EntryBundle::parse(&bytes).is_ok_and(|found| u64::from(found.len()) == width)
-        {
-            return Ok(bytes);
-        }
-        let after = EventSeq(i64::try_from(first).unwrap_or(i64::MAX));
-        let want = u32::try_from(width).unwrap_or(256);
-        let events = self
-            .store()
-            .glance(|tx| event::after(tx, after, want))
-            .map_err(|error: tenure_store::StoreError| io::Error::other(error))?;
-        let mut bundle = EntryBundle::new();
-        for event in &events {
-            bundle.push(&event.leaf).map_err(io::Error::other)?;
-        }
-        Ok(bundle.as_bytes().to_vec())
+            .into()
+        })
     }
 
     fn publish_checkpoint(&self, state: &LogState) -> Result<(), Rejection> {
@@ -283,12 +307,4 @@ impl Engine {
             .into()
         })
     }
-}
-
-/// Partial bundles and tiles may go once the full one is there (C2SP tlog-tiles).
-fn clear_partials(root: &Path, full: &TilePath) {
-    let mut partials = root.join(full.to_string()).into_os_string();
-    partials.push(".p");
-    // Leaving them costs only space, and they may not be there at all.
-    let _ = fs::remove_dir_all(partials);
 }

@@ -1,12 +1,11 @@
-//! The record as a stranger reads it: from the published files and the log's public key alone.
+//! The record as a stranger reads it: from what is published and the log's public key alone.
 
 use std::path::Path;
 
-use tenure_engine::duty::integrate::{LOG_KEY, log_directory, read_tile, verifier};
-use tenure_engine::store::log_state;
+use tenure_engine::duty::integrate::{LOG_KEY, entry_bundle, log_directory, read_tile, verifier};
+use tenure_engine::store::{Store, log_state};
 use tenure_tlog::{
-    Checkpoint, EntryBundle, Frontier, Hash, TilePath, bundles_between, inclusion, leaf_hash,
-    verify_inclusion,
+    Checkpoint, Frontier, Hash, TilePath, bundles_between, inclusion, leaf_hash, verify_inclusion,
 };
 use tenure_x509::{PublicKey, SignatureAlgorithm};
 
@@ -14,13 +13,14 @@ use super::House;
 
 /// Reads everything again and checks it: signature, leaves, tiles, root. Answers the checkpoint.
 pub fn outsider(house: &House) -> Checkpoint {
-    let state = house.engine.store().glance(log_state).unwrap().unwrap();
+    let store = house.engine.store();
+    let state = store.glance(log_state).unwrap().unwrap();
     let key = house.engine.key(LOG_KEY).unwrap();
-    published(house.directory.path(), &state.origin, key.public())
+    published(store, house.directory.path(), &state.origin, key.public())
 }
 
 /// The same without a house: what is in a directory, whoever left it there.
-pub fn published(directory: &Path, origin: &str, key: &PublicKey) -> Checkpoint {
+pub fn published(store: &Store, directory: &Path, origin: &str, key: &PublicKey) -> Checkpoint {
     let note = std::fs::read(log_directory(directory).join("checkpoint")).unwrap();
     let trusted = verifier(origin, key).unwrap();
     let checkpoint = Checkpoint::open(&note, origin, &trusted, |_, text, signature| {
@@ -30,10 +30,8 @@ pub fn published(directory: &Path, origin: &str, key: &PublicKey) -> Checkpoint 
     .unwrap();
     let mut leaves = Vec::new();
     for path in bundles_between(0, checkpoint.size()) {
-        // What is sealed only later may already be in the same bundle.
-        let bundle = EntryBundle::parse(&read_tile(directory, &path).unwrap()).unwrap();
-        let ours = bundle.entries().take(usize::from(path.width()));
-        leaves.extend(ours.map(leaf_hash));
+        let bundle = store.glance(|tx| entry_bundle(tx, &path)).unwrap().unwrap();
+        leaves.extend(bundle.entries().map(leaf_hash));
     }
     assert_eq!(leaves.len() as u64, checkpoint.size());
     let mut frontier = Frontier::new();

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 use tenure_domain::ids::EventSeq;
 use tenure_domain::operator::Permission::{ReadFleet, ReadRecord};
-use tenure_engine::duty::integrate::{LOG_KEY, log_directory, read_tile, verifier};
+use tenure_engine::duty::integrate::{LOG_KEY, entry_bundle, log_directory, read_tile, verifier};
 use tenure_engine::store::event;
 use tenure_tlog::{Checkpoint, Note, TilePath, VerifierKey, inclusion, leaf_hash};
 use utoipa::ToSchema;
@@ -118,28 +118,29 @@ async fn key(State(desk): State<Desk>) -> Result<Response, Problem> {
     Ok(answer(TEXT, format!("{}\n", verifier_key(&desk).await?)))
 }
 
-async fn read(desk: &Desk, path: String) -> Result<Response, Problem> {
-    let absent = || Problem::not_found(format!("Tile {path}"));
-    let tile: TilePath = path.parse().map_err(|_| absent())?;
-    let directory = desk.engine().directory().to_owned();
-    let read = tokio::task::spawn_blocking(move || read_tile(&directory, &tile)).await;
+fn parse(path: String) -> Result<TilePath, Problem> {
+    path.parse()
+        .map_err(|_| Problem::not_found(format!("Tile {path}")))
+}
+
+async fn tile(State(desk): State<Desk>, Path(path): Path<String>) -> Result<Response, Problem> {
+    let tile = parse(format!("tile/{path}"))?;
+    let engine = desk.engine().clone();
+    let read = tokio::task::spawn_blocking(move || engine.tile(&tile)).await;
     match read.map_err(|_| Problem::internal())? {
-        Ok(bytes) => Ok(answer(BYTES, bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent()),
+        Ok(Some(hashes)) => Ok(answer(BYTES, hashes)),
+        // Entries are for auditors and have a route of their own.
+        Ok(None) => Err(Problem::not_found(format!("Tile {tile}"))),
         Err(_) => Err(Problem::internal()),
     }
 }
 
-async fn tile(State(desk): State<Desk>, Path(path): Path<String>) -> Result<Response, Problem> {
-    if path.starts_with("entries/") {
-        // Entries are for auditors and have a route of their own.
-        return Err(Problem::not_found(format!("Tile {path}")));
-    }
-    read(&desk, format!("tile/{path}")).await
-}
-
 async fn entries(State(desk): State<Desk>, Path(path): Path<String>) -> Result<Response, Problem> {
-    read(&desk, format!("tile/entries/{path}")).await
+    let tile = parse(format!("tile/entries/{path}"))?;
+    let store = desk.engine().store();
+    let found = store.read(move |tx| entry_bundle(tx, &tile)).await?;
+    let bundle = found.ok_or_else(|| Problem::not_found(format!("Tile {tile}")))?;
+    Ok(answer(BYTES, bundle.as_bytes().to_vec()))
 }
 
 async fn prove(State(desk): State<Desk>, Path(event): Path<i64>) -> Result<Json<Proof>, Problem> {

@@ -20,7 +20,7 @@ use hyper::{Method, StatusCode};
 use tenure_domain::ids::Slug;
 use tenure_domain::issuer::Issuer;
 use tenure_engine::Engine;
-use tenure_engine::duty::integrate::{log_directory, read_tile};
+use tenure_engine::duty::integrate::{log_directory, place_of};
 use tenure_engine::duty::publish::{FilterPart, List, crl_path, delta_path, filter_path};
 use tenure_tlog::TilePath;
 use tenure_x509::Time;
@@ -89,7 +89,7 @@ pub(crate) fn file_named(directory: &Path, path: &str) -> Option<PathBuf> {
         Wanted::Filter(issuer, part) => Some(filter_path(directory, issuer.as_str(), part)),
         Wanted::Certificate(_) => None,
         Wanted::Checkpoint => Some(log_directory(directory).join("checkpoint")),
-        Wanted::Tile(tile) => Some(log_directory(directory).join(tile.to_string())),
+        Wanted::Tile(tile) => place_of(directory, &tile).map(|(row, _)| row),
     }
 }
 
@@ -302,23 +302,16 @@ async fn checkpoint(directory: &Path) -> io::Result<Response> {
 }
 
 async fn tile(engine: Engine, path: TilePath) -> io::Result<Response> {
-    let read = move || read_exact_width(engine.directory(), &path);
-    let hashes = tokio::task::spawn_blocking(read)
+    let hashes = tokio::task::spawn_blocking(move || engine.tile(&path))
         .await
-        .map_err(io::Error::other)??;
+        .map_err(io::Error::other)?
+        .map_err(io::Error::other)?
+        .ok_or(io::ErrorKind::NotFound)?;
     let headers = [
         (CONTENT_TYPE, "application/octet-stream"),
         (CACHE_CONTROL, FOREVER),
     ];
     Ok((headers, hashes).into_response())
-}
-
-/// A full tile stands in for its partial ones, cut to the width that was asked for: what a path
-/// names never changes.
-fn read_exact_width(directory: &Path, path: &TilePath) -> io::Result<Vec<u8>> {
-    let mut hashes = read_tile(directory, path)?;
-    hashes.truncate(usize::from(path.width()) * 32);
-    Ok(hashes)
 }
 
 fn put(headers: &mut HeaderMap, name: hyper::header::HeaderName, value: &str) {

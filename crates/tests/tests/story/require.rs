@@ -399,28 +399,16 @@ fn l2_l4_every_event_is_proved_and_a_changed_one_is_seen() {
     }
     house.tell(&["owner", "add", "Somebody Else"]);
     house.tell(&["log", "verify", "--seen", seen]);
-    // One letter of one entry, in the newest bundle.
+    // One letter of one entry.
     assert_eq!(house.stop().code(), Some(0));
-    let bundles = house.data().join("log/tile/entries/000.p");
-    let newest = std::fs::read_dir(&bundles)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .max_by_key(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .parse::<u16>()
-                .unwrap()
-        })
-        .unwrap();
-    let mut bytes = std::fs::read(&newest).unwrap();
-    let at = bytes
-        .windows(6)
-        .rposition(|found| found == b"pump-1")
-        .unwrap();
-    bytes[at + 5] = b'2';
-    std::fs::write(&newest, bytes).unwrap();
+    let database = rusqlite::Connection::open(house.data().join("tenure.db")).unwrap();
+    let changed = database.execute(
+        "UPDATE event SET leaf = CAST(replace(CAST(leaf AS TEXT), 'pump-1', 'pump-2') AS BLOB)
+         WHERE seq = (SELECT max(seq) FROM event WHERE instr(leaf, CAST('pump-1' AS BLOB)))",
+        [],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    drop(database);
     house.start();
     let output = house.tenure(&["log", "verify"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
@@ -434,29 +422,20 @@ fn l4_an_event_taken_out_of_the_middle_is_missed() {
     enrolled(&house, "pump-1");
     house.tell(&["log", "verify"]);
     assert_eq!(house.stop().code(), Some(0));
-    let bundles = house.data().join("log/tile/entries/000.p");
-    for bundle in std::fs::read_dir(&bundles).unwrap() {
-        let path = bundle.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        // Each entry after its length in two octets: the third goes, the last stands twice.
-        let mut entries = Vec::new();
-        let mut rest = bytes.as_slice();
-        while let [high, low, after @ ..] = rest {
-            let (entry, after) = after.split_at(usize::from(u16::from_be_bytes([*high, *low])));
-            entries.push(entry.to_vec());
-            rest = after;
-        }
-        if entries.len() < 4 {
-            continue;
-        }
-        entries.remove(2);
-        entries.push(entries.last().unwrap().clone());
-        let length = |entry: &Vec<u8>| u16::try_from(entry.len()).unwrap().to_be_bytes();
-        let changed = entries
-            .iter()
-            .flat_map(|entry| [&length(entry)[..], entry].concat());
-        std::fs::write(&path, changed.collect::<Vec<u8>>()).unwrap();
+    // The third goes, and those after it close the gap.
+    let mut database = rusqlite::Connection::open(house.data().join("tenure.db")).unwrap();
+    let change = database.transaction().unwrap();
+    let last: i64 = change
+        .query_row("SELECT max(seq) FROM event", [], |row| row.get(0))
+        .unwrap();
+    assert!(last > 4);
+    for seq in 3..last {
+        let next = "SELECT leaf, leaf_hash FROM event WHERE seq = ?1 + 1";
+        let moved = format!("UPDATE event SET (leaf, leaf_hash) = ({next}) WHERE seq = ?1");
+        assert_eq!(change.execute(&moved, [seq]).unwrap(), 1);
     }
+    change.commit().unwrap();
+    drop(database);
     house.start();
     let output = house.tenure(&["log", "verify"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
