@@ -9,9 +9,15 @@ use crate::driver::sqlite::is_fatal;
 use crate::reader::Pool;
 use crate::writer::Fatal;
 
-/// Pages in the write-ahead log at which a checkpoint begins (32 MB), and by which the log must have
+/// Pages in the write-ahead log at which a checkpoint begins (64 MB), and by which the log must have
 /// grown before the next one is tried if a reader kept the former from finishing.
-const STEP: u64 = 8_000;
+const STEP: u64 = 16_000;
+
+/// So few pages are the writer's to move: what it moves and syncs holds up everybody's commit.
+const FEW: u64 = 256;
+
+/// How often the thread tries to leave no more than that, while commits go on.
+const TRIES: u32 = 4;
 
 /// How long a log with pages in it may lie untouched.
 const IDLE: Duration = Duration::from_secs(5);
@@ -88,6 +94,10 @@ impl Mark {
         self.changed.notify_all();
     }
 
+    fn pages(&self) -> u64 {
+        self.state().pages
+    }
+
     fn moved(&self) {
         let mut state = self.state();
         if state.step != Step::Closing {
@@ -121,21 +131,34 @@ impl Mark {
 /// Runs until closed.
 pub(crate) fn run(db: &Connection, mark: &Mark, pool: &Pool, fatal: &Fatal) {
     while mark.next().is_some() {
-        pool.let_go();
-        checkpoint(db, fatal);
+        for _ in 0..TRIES {
+            pool.let_go();
+            let moved = checkpoint(db, fatal);
+            if moved.is_none_or(|moved| mark.pages().saturating_sub(moved) <= FEW) {
+                break;
+            }
+        }
         mark.moved();
     }
 }
 
-/// One checkpoint. A failed one loses nothing: the pages stay in the log.
-pub(crate) fn checkpoint(db: &Connection, fatal: &Fatal) {
-    let done = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-    if let Err(error) = done {
-        if is_fatal(&error) {
-            fatal(&format!(
-                "the disk could not make a checkpoint durable: {error}"
-            ));
+/// One checkpoint: how many of the log's pages are moved now. A failed one loses nothing: the pages
+/// stay in the log.
+pub(crate) fn checkpoint(db: &Connection, fatal: &Fatal) -> Option<u64> {
+    // Its answer is whether it was held up, the log's pages and how many of them are moved.
+    let done = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        row.get::<_, i64>(2)
+    });
+    match done {
+        Ok(moved) => u64::try_from(moved).ok(),
+        Err(error) => {
+            if is_fatal(&error) {
+                fatal(&format!(
+                    "the disk could not make a checkpoint durable: {error}"
+                ));
+            }
+            tracing::warn!(%error, "a checkpoint failed and will be tried again");
+            None
         }
-        tracing::warn!(%error, "a checkpoint failed and will be tried again");
     }
 }
