@@ -1,7 +1,9 @@
-//! The one thread that makes committed groups durable, while the writer works on the next.
+//! The threads that make committed groups durable, while the writer works on the next.
 //!
 //! A commit puts its pages into the write-ahead log; an fsync of that file makes them durable, and
 //! with them everything that was committed before. Only then are the closures of the group answered.
+//! There are two such threads, so that a group need not wait for the end of an fsync that began too
+//! early for it; the later fsync may well end first, and covers what the other one does.
 
 use std::fs::File;
 use std::io;
@@ -25,7 +27,10 @@ pub(crate) struct Group {
     pub(crate) jobs: Vec<Box<dyn Job>>,
 }
 
-/// Shared by the writer, the thread that calls fsync, and whoever must not tell of anything before
+/// So many threads call fsync.
+pub(crate) const THREADS: usize = 2;
+
+/// Shared by the writer, the threads that call fsync, and whoever must not tell of anything before
 /// it is durable.
 pub(crate) struct Disk {
     /// The number of the newest group that may be visible.
@@ -119,7 +124,7 @@ impl Disk {
 
     fn is_durable(&self, number: u64) {
         let state = self.state();
-        self.durable.store(number, Ordering::SeqCst);
+        self.durable.fetch_max(number, Ordering::SeqCst);
         drop(state);
         self.settled.notify_all();
     }

@@ -1,6 +1,5 @@
 //! The concrete store: opening it, and the ways into it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -124,12 +123,7 @@ impl Store {
         ));
         // The reads above have made it if it was not there.
         let log = directory.join(LOG);
-        let log = disk::open(&log).map_err(|cause| OpenError::Io {
-            doing: "opening",
-            path: log,
-            cause,
-        })?;
-        threads.start_disk(log, &queue, &disk, &recorded, &options)?;
+        threads.start_disk(&log, &queue, &disk, &recorded, &options)?;
         threads.start_writer(link, &queue, &disk, (&mark, &pool), sequence, &options)?;
         for number in 0..options.readers.max(1) {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
@@ -387,19 +381,30 @@ impl Threads {
 
     fn start_disk(
         &mut self,
-        log: File,
+        log: &Path,
         queue: &Arc<Queue>,
         disk: &Arc<Disk>,
         recorded: &Arc<AtomicI64>,
         options: &Options,
     ) -> Result<(), OpenError> {
-        let (queue, disk) = (Arc::clone(queue), Arc::clone(disk));
-        let recorded = Arc::clone(recorded);
-        let fatal: Fatal = Arc::clone(&options.fatal);
-        self.spawn("store-disk".to_owned(), move || {
-            let told = |last: Sequence| recorded.store(last.recorded, Ordering::Release);
-            disk::run(&log, &disk, &queue, &fatal, told);
-        })
+        for number in 0..disk::THREADS {
+            // Each opens it anew: of those that share an opened file only one is told of an error.
+            let file = disk::open(log).map_err(|cause| OpenError::Io {
+                doing: "opening",
+                path: log.to_owned(),
+                cause,
+            })?;
+            let disk = Arc::clone(disk);
+            let (queue, recorded) = (Arc::clone(queue), Arc::clone(recorded));
+            let fatal: Fatal = Arc::clone(&options.fatal);
+            self.spawn(format!("store-disk-{number}"), move || {
+                let told = |last: Sequence| {
+                    recorded.fetch_max(last.recorded, Ordering::Release);
+                };
+                disk::run(&file, &disk, &queue, &fatal, told);
+            })?;
+        }
+        Ok(())
     }
 
     fn start_reader(

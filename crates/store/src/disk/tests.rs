@@ -57,6 +57,16 @@ fn what_is_visible_is_settled_once_the_disk_has_it() {
 }
 
 #[test]
+fn an_fsync_that_ends_late_takes_nothing_back() {
+    let disk = Disk::new();
+    let (first, second) = (disk.begin(), disk.begin());
+    disk.is_durable(second);
+    disk.is_durable(first);
+    assert_eq!(disk.durable.load(Ordering::SeqCst), second);
+    disk.settle();
+}
+
+#[test]
 fn a_disk_that_cannot_promise_is_fatal_and_nobody_is_told_otherwise() {
     let disk = Disk::new();
     let (told, answers) = channel();
