@@ -411,10 +411,8 @@ fn read_list(directory: &Path, list: List) -> Crl {
 }
 
 /// Whatever is published now must contain what was published before.
-fn grown(directory: &Path, origin: &str, key: &PublicKey, seen: &mut Checkpoint) {
-    let store = Store::open(directory, Options::default()).unwrap();
-    let now = published(&store, directory, origin, key);
-    store.close();
+fn grown(store: &Store, directory: &Path, origin: &str, key: &PublicKey, seen: &mut Checkpoint) {
+    let now = published(store, directory, origin, key);
     let read = |path: &TilePath| read_tile(directory, path);
     let proof = consistency(seen.size(), now.size(), read).unwrap();
     let (old, new) = (seen.root(), now.root());
@@ -489,7 +487,10 @@ fn nothing_acknowledged_is_lost_by_a_kill_at_any_named_step() {
             acknowledged.issued.extend(told.issued);
             acknowledged.revoked.extend(told.revoked);
             // What lies there now is what the world could have fetched a moment ago.
-            grown(directory.path(), &origin, &log_key, &mut seen);
+            let store = Store::open(directory.path(), Options::default()).unwrap();
+            grown(&store, directory.path(), &origin, &log_key, &mut seen);
+            store.close();
+            drop(store);
 
             now = now.plus(1_000);
             clock.move_to(now);
@@ -509,7 +510,8 @@ fn nothing_acknowledged_is_lost_by_a_kill_at_any_named_step() {
             runtime.block_on(house.engine.integrate()).unwrap();
             let rows = check_rows(&house, &acknowledged);
             check_lists(&house, &rows, &mut numbers);
-            grown(house.directory.path(), &origin, &log_key, &mut seen);
+            let store = house.engine.store();
+            grown(store, house.directory.path(), &origin, &log_key, &mut seen);
         }
     }
     let lives = Step::ALL.len() * ROUNDS as usize * DEVICES;
