@@ -292,9 +292,7 @@ pub fn by_name(
 /// Where an issuer is now.
 pub(crate) fn state(tx: &ReadTx<'_>, no: IssuerNo) -> Result<IssuerState, StoreError> {
     // Never part of a group's deferred writes, so nothing has to reach the database first.
-    let found = tx.first("SELECT state FROM issuer WHERE no = $1", &[&no.0], |row| {
-        row.get::<i64>(0)
-    })?;
+    let found = tx.number_once("SELECT state FROM issuer WHERE no = $1", no.0)?;
     let what = "issuer.state";
     found
         .and_then(IssuerState::from_code)

@@ -12,6 +12,7 @@ pub mod blast;
 pub mod blocked_key;
 mod cache;
 pub mod certificate;
+mod chance;
 mod checkpoint;
 pub mod compromise;
 pub mod covered;

@@ -63,12 +63,8 @@ pub fn current(tx: &ReadTx<'_>, tenant: TenantId) -> Result<Option<(i64, String)
 
 /// The version in force; 0 before the first.
 pub fn version(tx: &ReadTx<'_>, tenant: TenantId) -> Result<i64, StoreError> {
-    tx.first(
-        "SELECT max(version) FROM policy WHERE tenant = $1",
-        &[&tenant.0],
-        |row| row.get::<Option<i64>>(0),
-    )
-    .map(|version| version.flatten().unwrap_or(0))
+    let sql = "SELECT max(version) FROM policy WHERE tenant = $1";
+    Ok(tx.number_once(sql, tenant.0)?.unwrap_or(0))
 }
 
 /// An earlier document, by its version.

@@ -15,6 +15,7 @@ use rusqlite::{CachedStatement, Connection, ToSql};
 use tenure_x509::Time;
 
 use crate::cache::Cache;
+use crate::chance::Chance;
 use crate::driver::numbered;
 use crate::driver::sqlite::said;
 use crate::error::StoreError;
@@ -147,6 +148,15 @@ pub struct ReadTx<'c> {
     memory: Memory,
     /// How many spills of the lookup there were before this snapshot was taken.
     spills: u64,
+    /// What [`ReadTx::number_once`] has read.
+    numbers: RefCell<Vec<Numbered>>,
+}
+
+/// The answer of a statement to one argument.
+struct Numbered {
+    sql: &'static str,
+    arg: i64,
+    number: Option<i64>,
 }
 
 /// Whether rows of this transaction may be remembered beyond it.
@@ -170,6 +180,7 @@ impl<'c> ReadTx<'c> {
             pending: RefCell::default(),
             memory: Memory::Committed,
             spills,
+            numbers: RefCell::default(),
         }
     }
 
@@ -239,6 +250,31 @@ impl<'c> ReadTx<'c> {
             Some(row) => map(&Row(row)).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The number in the first row, if there is one, of a statement over rows that are never deferred
+    /// and hardly ever change: read once for a whole group, and again after anything was written at
+    /// once or undone.
+    pub(crate) fn number_once(
+        &self,
+        sql: &'static str,
+        arg: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let numbers = self.numbers.borrow();
+        let known = numbers
+            .iter()
+            .find(|known| std::ptr::eq(known.sql, sql) && known.arg == arg);
+        if let Some(known) = known {
+            return Ok(known.number);
+        }
+        drop(numbers);
+        let number = self
+            .first(sql, &[&arg], |row| row.get::<Option<i64>>(0))?
+            .flatten();
+        self.numbers
+            .borrow_mut()
+            .push(Numbered { sql, arg, number });
+        Ok(number)
     }
 
     /// Every row, in order.
@@ -509,10 +545,7 @@ impl<'c> Tx<'c> {
 
     /// Writes at once; answers how many rows changed.
     pub(crate) fn run(&self, sql: &'static str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
-        let mut pending = self.read.pending.borrow_mut();
-        self.read.open_savepoint(&mut pending)?;
-        self.read.write_all(&mut pending)?;
-        drop(pending);
+        self.before_writing()?;
         self.read
             .link
             .prepare(sql)
@@ -522,15 +555,20 @@ impl<'c> Tx<'c> {
 
     /// Writes at once a row whose statement ends in `RETURNING` one number, and answers that.
     pub(crate) fn insert(&self, sql: &'static str, args: &[&dyn ToSql]) -> Result<i64, StoreError> {
-        let mut pending = self.read.pending.borrow_mut();
-        self.read.open_savepoint(&mut pending)?;
-        self.read.write_all(&mut pending)?;
-        drop(pending);
+        self.before_writing()?;
         self.read
             .link
             .prepare(sql)
             .and_then(|mut s| s.query_row(args, |row| row.get(0)))
             .map_err(said)
+    }
+
+    /// What a write that must reach the database at once needs before it.
+    fn before_writing(&self) -> Result<(), StoreError> {
+        self.read.numbers.borrow_mut().clear();
+        let mut pending = self.read.pending.borrow_mut();
+        self.read.open_savepoint(&mut pending)?;
+        self.read.write_all(&mut pending)
     }
 
     /// Writes when the group commits, or before the row is read again. Deferred writes of one group
@@ -593,6 +631,7 @@ impl<'c> Tx<'c> {
     /// Forgets what the present closure wrote.
     pub(crate) fn discard(&mut self) -> Result<(), StoreError> {
         self.sequence = self.before;
+        self.read.numbers.borrow_mut().clear();
         let mut pending = self.read.pending.borrow_mut();
         let known = pending.own_known;
         pending.known.truncate(known);
@@ -615,34 +654,6 @@ impl<'c> Tx<'c> {
     pub(crate) fn finish(&mut self) -> Result<(), StoreError> {
         let mut pending = self.read.pending.borrow_mut();
         self.read.write_all(&mut pending)
-    }
-}
-
-/// Random bytes, drawn from the operating system many at a time.
-pub(crate) struct Chance {
-    pool: Vec<u8>,
-    used: usize,
-}
-
-impl Chance {
-    const POOL: usize = 4096;
-
-    pub(crate) fn new() -> Chance {
-        Chance {
-            pool: vec![0; Self::POOL],
-            used: Self::POOL,
-        }
-    }
-
-    fn salt(&mut self) -> Result<[u8; 16], StoreError> {
-        if self.used + 16 > self.pool.len() {
-            getrandom::fill(&mut self.pool).map_err(|error| StoreError::Io(error.to_string()))?;
-            self.used = 0;
-        }
-        let mut salt = [0; 16];
-        salt.copy_from_slice(&self.pool[self.used..self.used + 16]);
-        self.used += 16;
-        Ok(salt)
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::chance::Chance;
 use crate::disk::{Disk, Group};
 use crate::driver::sqlite::{is_fatal, said};
 use crate::error::StoreError;
-use crate::tx::{Chance, Excuse, Link, Sequence, Tx};
+use crate::tx::{Excuse, Link, Sequence, Tx};
 
 /// A closure slower than this holds up everybody's commit and is worth a line in the log.
 const SLOW: Duration = Duration::from_millis(50);

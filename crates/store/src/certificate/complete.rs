@@ -62,6 +62,11 @@ const INSERT: &str =
      VALUES($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, $9, $10, $11, $12, 0, 0, $13, $14, $15,
      $16, $17, $18, $19, $20)";
 
+const RENEWED: &str = "UPDATE device SET version = $2, head = $3, last_cert = $3, last_event = $4,
+     forgiven = $5 WHERE no = $1";
+const NOW_ENROLLED: &str = "UPDATE device SET version = $2, head = $3, last_cert = $3,
+     last_event = $4, forgiven = $5, standing = $6 WHERE no = $1";
+
 /// Releases a signed certificate, or gives it up if its device, its predecessor, its secret or its
 /// reservation is not as it was.
 pub fn complete(
@@ -184,7 +189,8 @@ fn release(
     let grant = draft.grant();
     let (device, tenant, now) = (grant.device(), grant.device().tenant, completion.now);
     let mut last_event = EventSeq(hot.last_event);
-    if hot.standing == Standing::Expected {
+    let is_first = hot.standing == Standing::Expected;
+    if is_first {
         last_event = enroll(tx, signed, completion, last_event)?;
     }
     let event = Event::CertificateIssued(Box::new(issued_fields(signed, completion)));
@@ -202,17 +208,17 @@ fn release(
         replace(tx, displaced, now, Standstill::Abandoned)?;
         forgiven += 1;
     }
-    tx.defer(
-        "UPDATE device SET version = $2, head = $3, last_cert = $3, last_event = $4, forgiven = $5
-         WHERE no = $1",
-        vec![
-            Value::Integer(device.no.0),
-            Value::Integer(hot.version + 1),
-            Value::Integer(row.no.0),
-            Value::Integer(last_event.0),
-            Value::Integer(forgiven),
-        ],
-    );
+    let mut args = vec![
+        Value::Integer(device.no.0),
+        Value::Integer(hot.version + 1),
+        Value::Integer(row.no.0),
+        Value::Integer(last_event.0),
+        Value::Integer(forgiven),
+    ];
+    if is_first {
+        args.push(Value::Integer(Standing::Enrolled.code()));
+    }
+    tx.defer(if is_first { NOW_ENROLLED } else { RENEWED }, args);
     tx.touch(Touched::Device(device.no.0));
     if let Some(secret) = grant.spends() {
         tx.defer(
@@ -251,10 +257,6 @@ fn enroll(
         entry(&completion.actor, device.tenant, completion.now, event).about(device.no, &device.id);
     let seq = tx.append(&told, last_event)?;
     device::recount(tx, device.no, from, to)?;
-    tx.defer(
-        "UPDATE device SET standing = $2 WHERE no = $1",
-        vec![Value::Integer(device.no.0), Value::Integer(to.code())],
-    );
     Ok(seq)
 }
 
