@@ -191,9 +191,8 @@ pub fn device(
     device: DeviceNo,
     at: Time,
 ) -> Result<Vec<(CertificateRow, StateAt)>, StoreError> {
-    let first = tx.number("SELECT last_cert FROM device WHERE no = $1", &[&device.0])?;
     let mut found = Vec::new();
-    chain(tx, first, at, |tx, row, state| {
+    chain(tx, device.0, at, |tx, row, state| {
         found.push((row_of(tx, row)?, state));
         Ok(ControlFlow::Continue(()))
     })?;
@@ -203,11 +202,11 @@ pub fn device(
 /// Walks a device's certificates and tells what each was, until it breaks.
 fn chain(
     tx: &ReadTx<'_>,
-    first: i64,
+    device: i64,
     at: Time,
     mut visit: impl FnMut(&ReadTx<'_>, &Row<'_>, StateAt) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
-    let mut next = first;
+    let mut next = tx.number("SELECT last_cert FROM device WHERE no = $1", &[&device])?;
     while next != 0 {
         let prev = tx.first(
             concat!(
@@ -277,14 +276,18 @@ impl Was {
 /// What the certificates of the devices that stood then at a site, or at one that is inside it now,
 /// were.
 pub fn site(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<CountsAt, StoreError> {
-    let devices = devices_then(tx, site, at)?;
+    let mut devices = Vec::new();
+    devices_then(tx, site, at, |device| {
+        devices.push(device);
+        Ok(ControlFlow::Continue(()))
+    })?;
     let newest = tx.number("SELECT max(no) FROM cert", &[])?;
     let mut counts = CountsAt::default();
     if i64::try_from(devices.len()).unwrap_or(i64::MAX) >= newest / SCANNED_FROM {
         scan(tx, &devices, at, &mut counts)?;
     } else {
-        for (_, first) in devices {
-            chain(tx, first, at, |_, _, state| {
+        for device in devices {
+            chain(tx, device, at, |_, _, state| {
                 counts.add(state);
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -306,46 +309,56 @@ pub fn site_list(
     limit: usize,
 ) -> Result<Vec<(CertificateRow, StateAt)>, StoreError> {
     let mut found = Vec::new();
-    for (_, first) in devices_then(tx, site, at)? {
-        if found.len() >= limit {
-            break;
+    let more = |found: &Vec<_>| match found.len() < limit {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    };
+    devices_then(tx, site, at, |device| {
+        if more(&found).is_continue() {
+            chain(tx, device, at, |tx, row, state| {
+                found.push((row_of(tx, row)?, state));
+                Ok(more(&found))
+            })?;
         }
-        chain(tx, first, at, |tx, row, state| {
-            found.push((row_of(tx, row)?, state));
-            Ok(match found.len() < limit {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            })
-        })?;
-    }
+        Ok(more(&found))
+    })?;
     Ok(found)
 }
 
-/// The devices that stood then at a site, or at one that is inside it now, each with the last of its
-/// certificates.
-fn devices_then(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<Vec<(i64, i64)>, StoreError> {
-    let mut devices = Vec::new();
+/// The devices that stood then at a site, or at one that is inside it now, site by site and in the
+/// order of their numbers, until `visit` breaks.
+fn devices_then(
+    tx: &ReadTx<'_>,
+    site: SiteNo,
+    at: Time,
+    mut visit: impl FnMut(i64) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
     for SiteNo(site) in registry::site::inside(tx, site)? {
-        devices.extend(tx.all(
-            "SELECT device.no, device.last_cert FROM device_assign
-             JOIN device ON device.no = device_assign.device
-             WHERE device_assign.site = $1 AND device_assign.until > $2
-             AND device_assign.since <= $2 ORDER BY device_assign.device",
+        let mut next = ControlFlow::Continue(());
+        tx.walk(
+            "SELECT device FROM device_assign
+             WHERE site = $1 AND until > $2 AND since <= $2 ORDER BY device",
             &[&site, &at.unix()],
-            |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
-        )?);
+            |row| {
+                next = visit(row.get(0)?)?;
+                Ok(next)
+            },
+        )?;
+        if next.is_break() {
+            break;
+        }
     }
-    Ok(devices)
+    Ok(())
 }
 
 /// Counts the certificates of these devices by reading those of all.
 fn scan(
     tx: &ReadTx<'_>,
-    devices: &[(i64, i64)],
+    devices: &[i64],
     at: Time,
     counts: &mut CountsAt,
 ) -> Result<(), StoreError> {
-    let devices: HashSet<i64> = devices.iter().map(|(no, _)| *no).collect();
+    let devices: HashSet<i64> = devices.iter().copied().collect();
     let held = tx.all(
         "SELECT cert FROM cert_hold WHERE until > $1 AND since <= $1",
         &[&at.unix()],
