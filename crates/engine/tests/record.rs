@@ -51,6 +51,9 @@ async fn lost_tiles_are_made_again_from_the_record_and_match() {
     house.engine.integrate().await.unwrap();
     let before = outsider(&house);
     std::fs::remove_dir_all(log_directory(house.directory.path())).unwrap();
+    house.engine.integrate().await.unwrap();
+    assert_eq!(outsider(&house).size(), before.size());
+    std::fs::remove_dir_all(log_directory(house.directory.path())).unwrap();
     sites(&house, 20, 21).await;
     house.engine.integrate().await.unwrap();
     let after = outsider(&house);

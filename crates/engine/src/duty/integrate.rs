@@ -176,15 +176,20 @@ impl Engine {
                 .store()
                 .read(move |tx| event::leaf_hashes_after(tx, after, BATCH))
                 .await?;
+            let died = |_| FaultCause::Corrupt("tiles: the sealing thread died");
+            let engine = self.clone();
             if events.is_empty() {
+                // Lost tiles are made again, whether or not anything happens.
+                let looked = move || engine.frontier(&state).map(|_| state);
+                let state = tokio::task::spawn_blocking(looked).await.map_err(died)??;
                 self.publish_checkpoint(&state)?;
                 return Ok(state.size);
             }
             let full = events.len() >= BATCH as usize;
-            let (engine, key) = (self.clone(), key.clone());
+            let key = key.clone();
             let next = tokio::task::spawn_blocking(move || engine.seal(&key, &state, &events))
                 .await
-                .map_err(|_| FaultCause::Corrupt("tiles: the sealing thread died"))??;
+                .map_err(died)??;
             let (expected, next) = next;
             let size = next.size;
             let stored = next.clone();
