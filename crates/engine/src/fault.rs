@@ -182,7 +182,14 @@ impl From<FaultCause> for Rejection {
 
 impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Rejection {
-        FaultCause::Store(error).into()
+        match error {
+            // Somebody's words are too many; nothing of ours is amiss.
+            StoreError::TooLong(_) => Refusal::BadRequest {
+                what: error.to_string(),
+            }
+            .into(),
+            error => FaultCause::Store(error).into(),
+        }
     }
 }
 

@@ -5,9 +5,10 @@ mod house;
 use house::{House, outsider};
 use tenure_domain::change::Change;
 use tenure_domain::registry::Site;
+use tenure_domain::{Refusal, Standing};
 use tenure_engine::duty::integrate::{entry_bundle, log_directory, read_tile};
 use tenure_engine::store::{Options, Store, backup, begun_anew_at, event, log_state};
-use tenure_engine::{Engine, Settings};
+use tenure_engine::{Engine, Rejection, Settings};
 use tenure_tlog::{TilePath, bundles_between, consistency, verify_consistency};
 
 async fn sites(house: &House, from: usize, to: usize) {
@@ -58,6 +59,27 @@ async fn lost_tiles_are_made_again_from_the_record_and_match() {
     house.engine.integrate().await.unwrap();
     let after = outsider(&house);
     assert_eq!(after.size(), before.size() + 1);
+}
+
+#[tokio::test]
+async fn what_no_bundle_could_hold_is_refused_and_the_record_goes_on() {
+    let house = House::found().await;
+    house.device("pump-17").await;
+    house.engine.integrate().await.unwrap();
+    let before = outsider(&house);
+    let suspend = |why: String| Change::SetStanding {
+        device: "pump-17".parse().unwrap(),
+        to: Standing::Suspended,
+        why,
+    };
+    let refused = house.change(suspend("x".repeat(70_000))).await;
+    let Err(Rejection::Refusal(Refusal::BadRequest { what })) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(what.contains("fewer words"), "{what}");
+    house.change(suspend("x".repeat(60_000))).await.unwrap();
+    house.engine.integrate().await.unwrap();
+    assert_eq!(outsider(&house).size(), before.size() + 1);
 }
 
 #[tokio::test]

@@ -173,6 +173,7 @@ impl From<StoreError> for StartError {
             | StoreError::Panicked(_)
             | StoreError::Closed
             | StoreError::Taken(_)
+            | StoreError::TooLong(_)
             | StoreError::Database(_) => StartError::Other(what),
             #[allow(unreachable_patterns)]
             _ => StartError::Other(what),

@@ -309,17 +309,18 @@ pub fn site_list(
     limit: usize,
 ) -> Result<Vec<(CertificateRow, StateAt)>, StoreError> {
     let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
     let more = |found: &Vec<_>| match found.len() < limit {
         true => ControlFlow::Continue(()),
         false => ControlFlow::Break(()),
     };
     devices_then(tx, site, at, |device| {
-        if more(&found).is_continue() {
-            chain(tx, device, at, |tx, row, state| {
-                found.push((row_of(tx, row)?, state));
-                Ok(more(&found))
-            })?;
-        }
+        chain(tx, device, at, |tx, row, state| {
+            found.push((row_of(tx, row)?, state));
+            Ok(more(&found))
+        })?;
         Ok(more(&found))
     })?;
     Ok(found)

@@ -120,6 +120,8 @@ pub enum StoreError {
     },
     /// A unique value was taken twice.
     Taken(String),
+    /// What is to be recorded makes a leaf of so many octets, more than [`crate::event::LEAF_BYTES_MAX`].
+    TooLong(usize),
     /// The operating system failed a read or a write.
     Io(String),
     /// Anything else the database said.
@@ -150,6 +152,12 @@ impl fmt::Display for StoreError {
                 write!(f, "{what} holds a value that this release does not know")
             }
             StoreError::Taken(what) => write!(f, "{what} is already taken"),
+            StoreError::TooLong(octets) => write!(
+                f,
+                "an entry of the record has {} octets at most, and this one would have {octets}; \
+                 say it in fewer words",
+                crate::event::LEAF_BYTES_MAX
+            ),
             StoreError::Io(what) => write!(f, "the disk failed: {what}"),
             StoreError::Database(what) => write!(f, "the database refused: {what}"),
         }

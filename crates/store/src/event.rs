@@ -33,6 +33,9 @@ pub struct StoredEvent {
 const INSERT: &str = "INSERT INTO event(seq, tenant, at, kind, device, cert, prev, operation,
      leaf_hash, leaf) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
+/// The longest leaf, in octets: an entry bundle gives its length in 16 bits (C2SP tlog-tiles).
+pub const LEAF_BYTES_MAX: usize = u16::MAX as usize;
+
 impl Tx<'_> {
     /// Records an event in this transaction. It is recorded at the time since when it is true, but the
     /// time of recording never goes back: an earlier one counts as that of the event before.
@@ -67,6 +70,9 @@ impl Tx<'_> {
         let recorded = entry.valid.max(Time::from_unix(self.sequence.recorded));
         let salt = self.salt()?;
         let leaf = entry.leaf(salt, recorded);
+        if leaf.len() > LEAF_BYTES_MAX {
+            return Err(StoreError::TooLong(leaf.len()));
+        }
         let seq = self.sequence.event + 1;
         self.sequence.event = seq;
         self.sequence.recorded = recorded.unix();
