@@ -48,6 +48,10 @@ impl Opened {
     }
 }
 
+/// At most so many of an incident's serials are in its leaf, which must not grow too long for the
+/// record (43 octets each). Its row has them all, and each that is held has an event of its own.
+const NAMED_MAX: usize = 1_000;
+
 /// Opens an incident in the default tenant and records it, unless the same one is open: the same
 /// kind, device and serials.
 pub fn open(
@@ -85,7 +89,7 @@ pub fn open(
     let event = Event::IncidentOpened {
         incident: no,
         kind: new.kind.word().to_owned(),
-        serials: new.serials.clone(),
+        serials: new.serials.iter().take(NAMED_MAX).cloned().collect(),
     };
     tell(tx, event, &new.device, actor, now)?;
     let who = match &new.device {

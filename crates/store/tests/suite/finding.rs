@@ -157,3 +157,33 @@ fn incidents_of_one_kind_about_one_device_are_one_finding_until_the_last_is_deci
         }
     });
 }
+
+#[test]
+fn an_incident_about_thousands_of_certificates_is_opened_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let house = House::new(directory.path()).await;
+        let device = house.device("pump-1").await;
+        let serials: Vec<String> = (0..3_000).map(|no| format!("{no:040x}")).collect();
+        let new = NewIncident {
+            kind: IncidentKind::Fork,
+            device: Some((device.no, device.id)),
+            serials: serials.clone(),
+            summary: "two holders".to_owned(),
+        };
+        let record = house
+            .store
+            .record::<_, StoreError, _>(op(), move |tx| incident::open(tx, &new, &actor(), at(5)));
+        let no = record.await.unwrap().no();
+        let found = house.store.glance(|tx| incident::by_no(tx, no)).unwrap();
+        assert_eq!(found.unwrap().serials, serials);
+        let events = house
+            .store
+            .glance(|tx| event::before(tx, None, 10))
+            .unwrap();
+        let opened = events.iter().find(|event| event.kind == "incident-opened");
+        let leaf = String::from_utf8(opened.unwrap().leaf.clone()).unwrap();
+        assert!(leaf.contains(&serials[0]) && !leaf.contains(&serials[2_999]));
+        assert!(leaf.len() <= event::LEAF_BYTES_MAX, "{}", leaf.len());
+    });
+}
