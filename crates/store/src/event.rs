@@ -30,7 +30,7 @@ pub struct StoredEvent {
     pub leaf: Vec<u8>,
 }
 
-const INSERT: &str = "INSERT INTO event(seq, tenant, at, kind, device, cert, prev, operation,
+pub(crate) const INSERT: &str = "INSERT INTO event(seq, tenant, at, kind, device, cert, prev, operation,
      leaf_hash, leaf) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// The longest leaf, in octets: an entry bundle gives its length in 16 bits (C2SP tlog-tiles).

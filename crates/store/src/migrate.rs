@@ -30,6 +30,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0019_attestation.sql"),
     include_str!("../schema/sqlite/0020_exception.sql"),
     include_str!("../schema/sqlite/0021_permit.sql"),
+    include_str!("../schema/sqlite/0022_event_trust_again.sql"),
 ];
 
 /// The schema this release reads and writes.

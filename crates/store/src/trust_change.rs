@@ -28,6 +28,11 @@ pub enum More {
     No,
 }
 
+/// The condition on the kind is that of the index, word for word.
+const AFTER: &str = "SELECT seq, tenant, at, leaf FROM event
+     WHERE seq > $1 AND (kind = 13 OR kind = 40 OR kind = 41 OR kind = 42)
+     ORDER BY seq LIMIT $2";
+
 /// The trust changes of a tenant after an event, at most `limit`.
 pub fn after(
     tx: &ReadTx<'_>,
@@ -41,20 +46,14 @@ pub fn after(
         more: More::No,
     };
     let mut rows = 0;
-    // The condition on the kind is that of the index, word for word.
-    tx.each::<StoreError>(
-        "SELECT seq, tenant, at, leaf FROM event WHERE seq > $1 AND kind IN (13, 40, 41, 42)
-         ORDER BY seq LIMIT $2",
-        &[&seq.0, &limit],
-        |row| {
-            rows += 1;
-            page.through = EventSeq(row.get(0)?);
-            if row.get::<i64>(1)? == tenant.0 {
-                page.changes.extend(read(row)?);
-            }
-            Ok(())
-        },
-    )?;
+    tx.each::<StoreError>(AFTER, &[&seq.0, &limit], |row| {
+        rows += 1;
+        page.through = EventSeq(row.get(0)?);
+        if row.get::<i64>(1)? == tenant.0 {
+            page.changes.extend(read(row)?);
+        }
+        Ok(())
+    })?;
     if rows == limit {
         page.more = More::Perhaps;
     }
@@ -117,3 +116,6 @@ fn read(row: &Row<'_>) -> Result<Option<TrustChange>, StoreError> {
         what,
     }))
 }
+
+#[cfg(test)]
+mod tests;
