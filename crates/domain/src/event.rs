@@ -1,7 +1,7 @@
 //! An event: something that happened, past tense; the only vocabulary of the record.
 //!
 //! A leaf of the record is the canonical JSON (RFC 8785) of an [`Entry`] with its salt and the time
-//! it was recorded. It is encoded once, by [`Entry::leaf`], and never again: the fields of every
+//! it was recorded. It is encoded once, by [`Entry::told`] and [`Told::leaf`], and never again: the fields of every
 //! struct here are declared in alphabetical order so that writing them in order *is* the canonical
 //! form, which a test checks for every variant. No leaf holds personal data.
 
@@ -16,7 +16,7 @@ use crate::compromise::ProofOfCompromise;
 use crate::device::{Criticality, Standing};
 use crate::drill::{DrillKind, DrillVerdict};
 use crate::feed::Way;
-use crate::ids::{CertificateNo, DeviceId, DeviceNo, TenantId};
+use crate::ids::{CertificateNo, DeviceId, DeviceNo, OperatorNo, TenantId};
 use crate::issuer::IssuerState;
 use crate::operator::{Actor, Role};
 use crate::text;
@@ -566,15 +566,18 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// What stands in a leaf before the time of recording and the salt.
 #[derive(Serialize)]
-struct Leaf<'a> {
+struct Head<'a> {
     actor: &'a Actor,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<&'a DeviceId>,
     event: &'a Event,
-    #[serde(with = "text::time")]
-    recorded: Time,
-    salt: String,
+}
+
+/// What stands in a leaf after them.
+#[derive(Serialize)]
+struct Tail {
     tenant: TenantId,
     v: u8,
     #[serde(with = "text::time")]
@@ -609,24 +612,79 @@ impl Entry {
         self
     }
 
-    /// The leaf: canonical JSON (RFC 8785) in UTF-8. `salt` is 16 fresh random bytes, so that a
-    /// leaf's hash tells nothing about what is in it.
-    pub fn leaf(&self, salt: [u8; 16], recorded: Time) -> Vec<u8> {
-        let leaf = Leaf {
+    /// The entry in the words of its leaf.
+    pub fn told(&self) -> Told {
+        let head = Head {
             actor: &self.actor,
             device: self.device.as_ref().map(|(_, id)| id),
             event: &self.event,
-            recorded,
-            salt: text::hex(&salt),
+        };
+        let tail = Tail {
             tenant: self.tenant,
             v: LEAF_VERSION,
             valid: self.valid,
         };
-        // Serialising strings, integers and lists of them into memory cannot fail: every map key is
-        // a field name, and no value is a float.
-        let mut bytes = Vec::with_capacity(1024);
-        let _ = serde_json::to_writer(&mut bytes, &leaf);
-        bytes
+        Told {
+            tenant: self.tenant,
+            kind: self.event.code(),
+            device: self.device.as_ref().map(|(no, _)| *no),
+            operator: match &self.actor {
+                Actor::Operator { no, .. } => Some(*no),
+                _ => None,
+            },
+            valid: self.valid,
+            head: json(&head),
+            tail: json(&tail),
+        }
+    }
+}
+
+fn json(part: &impl Serialize) -> Vec<u8> {
+    // Serialising strings, integers and lists of them into memory cannot fail: every map key is a field
+    // name, and no value is a float.
+    let mut bytes = Vec::with_capacity(1024);
+    let _ = serde_json::to_writer(&mut bytes, part);
+    bytes
+}
+
+/// An entry in the words of its leaf, all but the two that the record itself adds: when it was recorded,
+/// and a salt. To put it into words is most of the work of recording it, and needs nobody's turn.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Whose fleet.
+    pub tenant: TenantId,
+    /// [`Event::code`] of what happened.
+    pub kind: i64,
+    /// The device it concerns.
+    pub device: Option<DeviceNo>,
+    /// The operator who did it, if it was one.
+    pub operator: Option<OperatorNo>,
+    /// Since when it is true.
+    pub valid: Time,
+    /// An object each.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Told {
+    /// The leaf: canonical JSON (RFC 8785) in UTF-8. `salt` is 16 fresh random bytes, so that a
+    /// leaf's hash tells nothing about what is in it.
+    pub fn leaf(&self, salt: [u8; 16], recorded: Time) -> Vec<u8> {
+        // The two objects become one: without the brace that ends the first and the one that begins
+        // the second.
+        let head = self.head.strip_suffix(b"}").unwrap_or_default();
+        let tail = self.tail.strip_prefix(b"{").unwrap_or_default();
+        let (recorded, salt) = (recorded.to_string(), text::hex(&salt));
+        [
+            head,
+            b",\"recorded\":\"",
+            recorded.as_bytes(),
+            b"\",\"salt\":\"",
+            salt.as_bytes(),
+            b"\",",
+            tail,
+        ]
+        .concat()
     }
 }
 

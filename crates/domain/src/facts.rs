@@ -1,10 +1,10 @@
 //! Facts: what the store knew when we decided. A plain snapshot, so that a decision can be replayed.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use tenure_x509::Time;
 
 use crate::ask::{Ask, Operation};
-use crate::certificate::{CertificateRow, Revocation};
+use crate::certificate::CertificateRow;
 use crate::device::Device;
 use crate::evidence::{Evidence, Unproved};
 use crate::ids::{CertificateNo, DeviceId, Title};
@@ -102,46 +102,104 @@ pub struct Earlier {
     pub row: CertificateRow,
 }
 
-fn revocation(revocation: &Revocation) -> Value {
-    json!({"reason": revocation.reason.to_string(), "at": revocation.at.to_string()})
+// How facts are written down, the fields in alphabetical order.
+
+#[derive(Serialize)]
+struct Written<'a> {
+    device: Option<WrittenDevice<'a>>,
+    evidence: Vec<&'static str>,
+    identity: Option<WrittenIdentity<'a>>,
+    key_use: Option<String>,
+    ruling: Option<String>,
+    unproved: Vec<String>,
 }
 
-fn row(row: &CertificateRow) -> Value {
-    json!({
-        "serial": row.serial.to_string(),
-        "status": row.status.word(),
-        "not_after": row.validity.not_after.to_string(),
-        "key": row.key.to_string(),
-        "first_used": row.first_used.map(|at| at.to_string()),
-        "standstill": row.standstill.word(),
-        "revocation": row.revocation.as_ref().map(revocation),
-    })
+#[derive(Serialize)]
+struct WrittenDevice<'a> {
+    class: &'a Title,
+    forgiven: u8,
+    head: Option<WrittenHead>,
+    id: &'a DeviceId,
+    owner: &'a Title,
+    services: &'a [Title],
+    site: &'a Title,
+    standing: &'static str,
+    version: i64,
+}
+
+#[derive(Serialize)]
+struct WrittenHead {
+    first_used: Option<String>,
+    key: String,
+    not_after: String,
+    revocation: Option<WrittenRevocation>,
+    serial: String,
+    standstill: &'static str,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct WrittenRevocation {
+    at: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct WrittenIdentity<'a> {
+    device: &'a DeviceId,
+    repair: String,
+}
+
+impl<'a> WrittenDevice<'a> {
+    fn of(subject: &'a Subject) -> WrittenDevice<'a> {
+        let device = &subject.device;
+        WrittenDevice {
+            class: &device.class,
+            forgiven: subject.forgiven,
+            head: subject.head.as_ref().map(WrittenHead::of),
+            id: &device.id,
+            owner: &device.owner,
+            services: &device.services,
+            site: &device.site,
+            standing: device.standing.word(),
+            version: device.version,
+        }
+    }
+}
+
+impl WrittenHead {
+    fn of(row: &CertificateRow) -> WrittenHead {
+        WrittenHead {
+            first_used: row.first_used.map(|at| at.to_string()),
+            key: row.key.to_string(),
+            not_after: row.validity.not_after.to_string(),
+            revocation: row.revocation.map(|revocation| WrittenRevocation {
+                at: revocation.at.to_string(),
+                reason: revocation.reason.to_string(),
+            }),
+            serial: row.serial.to_string(),
+            standstill: row.standstill.word(),
+            status: row.status.word(),
+        }
+    }
 }
 
 impl Facts {
     /// The facts as JSON for the erasable side table; the record holds only a hash of it.
-    pub fn to_json(&self) -> Value {
-        json!({
-            "evidence": self.evidence.iter().map(Evidence::word).collect::<Vec<_>>(),
-            "unproved": self.unproved.iter().map(|u| format!("{u:?}")).collect::<Vec<_>>(),
-            "device": self.subject.as_ref().map(|s| json!({
-                "id": s.device.id.as_str(),
-                "class": s.device.class.as_str(),
-                "site": s.device.site.as_str(),
-                "owner": s.device.owner.as_str(),
-                "services": s.device.services.iter().map(|s| s.as_str()).collect::<Vec<_>>(),
-                "standing": s.device.standing.word(),
-                "version": s.device.version,
-                "head": s.head.as_ref().map(row),
-                "forgiven": s.forgiven,
-            })),
-            "key_use": self.key_use.as_ref().map(|k| format!("{k:?}")),
-            "ruling": self.ruling.map(|r| format!("{r:?}")),
-            "identity": self.identity.as_ref().map(|i| json!({
-                "device": i.device.as_str(),
-                "repair": format!("{:?}", i.repair),
-            })),
-        })
+    pub fn to_json(&self) -> String {
+        let written = Written {
+            device: self.subject.as_ref().map(WrittenDevice::of),
+            evidence: self.evidence.iter().map(Evidence::word).collect(),
+            identity: self.identity.as_ref().map(|identity| WrittenIdentity {
+                device: &identity.device,
+                repair: format!("{:?}", identity.repair),
+            }),
+            key_use: self.key_use.as_ref().map(|known| format!("{known:?}")),
+            ruling: self.ruling.map(|ruling| format!("{ruling:?}")),
+            unproved: self.unproved.iter().map(|no| format!("{no:?}")).collect(),
+        };
+        // Strings, integers and lists of them, written into memory: that cannot fail.
+        serde_json::to_string(&written).unwrap_or_default()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -119,9 +120,11 @@ fn is_title(text: &str) -> bool {
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $check:ident, $rule:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        ///
+        /// Its text is shared by its clones.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -134,7 +137,7 @@ macro_rules! names {
             type Err = BadName;
 
             fn from_str(text: &str) -> Result<Self, BadName> {
-                if $check(text) { Ok($name(text.to_owned())) } else { Err(bad($what, $rule, text)) }
+                if $check(text) { Ok($name(text.into())) } else { Err(bad($what, $rule, text)) }
             }
         }
 
@@ -142,13 +145,19 @@ macro_rules! names {
             type Error = BadName;
 
             fn try_from(text: String) -> Result<Self, BadName> {
-                if $check(&text) { Ok($name(text)) } else { Err(bad($what, $rule, &text)) }
+                if $check(&text) { Ok($name(text.into())) } else { Err(bad($what, $rule, &text)) }
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
             }
         }
 

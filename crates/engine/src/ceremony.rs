@@ -240,7 +240,7 @@ async fn furnish(
         address: String::new(),
     };
     let (text, us) = (founding.policy.clone(), us.clone());
-    let operation = tenure_store::OperationId(crate::chance::bytes()?);
+    let operation = crate::chance::operation()?;
     store
         .record::<(), Conflict, _>(operation, move |tx: &mut Tx<'_>| {
             registry::put_owner(tx, &owner, &us, now)?;

@@ -12,7 +12,9 @@ use tenure_domain::incident::IncidentKind;
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::{self, Consequence, Decision, GrantIssuer, HoldReason, Refused};
 use tenure_domain::{Evidence, Refusal, Standing};
-use tenure_store::certificate::{self, Certificate, Completed, Completion, ReserveError, Reserved};
+use tenure_store::certificate::{
+    self, Certificate, Completed, Completion, Reservation, ReserveError, Reserved,
+};
 use tenure_store::{ReadTx, StoreError, Tx, device, incident, pending, secret};
 use tenure_x509::Time;
 
@@ -93,8 +95,8 @@ impl Engine {
     ) -> Result<Issue, Rejection> {
         let actor = actor(ask, facts);
         let key = self.key_for(draft.grant().issuer())?;
-        let draft = Arc::new(draft);
-        let Some(reserved) = self.reserve(draft, actor.clone(), now).await? else {
+        let reservation = Reservation::new(Arc::new(draft), &actor, now)?;
+        let Some(reserved) = self.reserve(reservation).await? else {
             return Ok(Issue::Stale);
         };
         self.step(Step::Reserved);
@@ -107,17 +109,12 @@ impl Engine {
             false => key.sign_certificate(reserved)?,
         };
         self.step(Step::Signed);
-        let signed = Arc::new(signed);
-        let completion = Arc::new(Completion {
-            actor,
-            via: ask.via.protocol.word().to_owned(),
-            facts_json: facts.to_json().to_string(),
-            now,
-        });
+        let via = ask.via.protocol.word();
+        let completion = Completion::new(signed, actor, via, facts.to_json(), now)?;
         let completed = self
             .store()
             .record(self.operation()?, move |tx| {
-                certificate::complete(tx, &signed, &completion)
+                certificate::complete(tx, &completion)
             })
             .await?;
         self.step(Step::Completed);
@@ -129,7 +126,7 @@ impl Engine {
                     // The identity before the repair was revoked with it.
                     self.wake_publish();
                 }
-                Ok(Issue::Released(Arc::new(certificate)))
+                Ok(Issue::Released(certificate))
             }
             // The device, its issuer or its predecessor changed while we were signing.
             Completed::Voided { .. } => {
@@ -139,16 +136,11 @@ impl Engine {
         }
     }
 
-    async fn reserve(
-        &self,
-        draft: Arc<Draft>,
-        actor: Actor,
-        now: Time,
-    ) -> Result<Option<Reserved>, Rejection> {
+    async fn reserve(&self, reservation: Reservation) -> Result<Option<Reserved>, Rejection> {
         let reserved = self
             .store()
             .record(self.operation()?, move |tx| {
-                certificate::reserve(tx, Arc::clone(&draft), &actor, now)
+                certificate::reserve(tx, &reservation)
             })
             .await;
         match reserved {

@@ -376,6 +376,6 @@ impl Engine {
 
     /// A fresh name for one recording transaction.
     pub(crate) fn operation(&self) -> Result<OperationId, FaultCause> {
-        chance::bytes().map(OperationId)
+        chance::operation()
     }
 }

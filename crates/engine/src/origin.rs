@@ -5,7 +5,7 @@ use std::fs;
 
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::operator::Actor;
-use tenure_store::{LogState, OperationId, Store, StoreError, begin_anew, log_state, revocation};
+use tenure_store::{LogState, Store, StoreError, begin_anew, log_state, revocation};
 use tenure_tlog::Checkpoint;
 use tenure_x509::{SignatureAlgorithm, Time};
 
@@ -20,16 +20,12 @@ pub async fn restored(store: &Store, from: String, now: Time) -> Result<String, 
     let us = Actor::system("restore");
     let said = Entry::new(us.clone(), now, Event::BackupRestored { from });
     let chance = crate::chance::bytes()?;
-    let anew = store.record::<_, StoreError, _>(operation()?, move |tx| {
+    let anew = store.record::<_, StoreError, _>(crate::chance::operation()?, move |tx| {
         tx.log(&said)?;
         revocation::leap(tx, now)?;
         begin_anew(tx, None, chance, &us, now)
     });
     Ok(anew.await?)
-}
-
-fn operation() -> Result<OperationId, FaultCause> {
-    crate::chance::bytes().map(OperationId)
 }
 
 impl Engine {
@@ -50,7 +46,7 @@ impl Engine {
         );
         let (now, chance) = (self.clock().now(), crate::chance::bytes()?);
         self.store()
-            .record::<_, StoreError, _>(operation()?, move |tx| {
+            .record::<_, StoreError, _>(crate::chance::operation()?, move |tx| {
                 revocation::leap(tx, now)?;
                 begin_anew(tx, Some(&known), chance, &Actor::system("integrate"), now)
             })

@@ -16,7 +16,7 @@ use fixture::{House, actor, at, op, runtime};
 use tenure_domain::TenantId;
 use tenure_domain::draft::Draft;
 use tenure_domain::facts::ReplayKey;
-use tenure_store::certificate::{self, Check, Completed, Completion};
+use tenure_store::certificate::{self, Check, Completed, Completion, Reservation};
 use tenure_store::{Store, StoreError, device, pending, secret};
 use tenure_x509::{KeyKind, KeyPair};
 
@@ -149,30 +149,21 @@ fn measure(
 
 async fn enroll(store: &Store, one: &Prepared, key: &tenure_x509::PublicKey) {
     facts(store, one);
-    let draft = Arc::clone(&one.draft);
+    let reservation = Reservation::new(Arc::clone(&one.draft), &actor(), at(11)).unwrap();
     let reserved = store
-        .record(op(), move |tx| {
-            certificate::reserve(tx, Arc::clone(&draft), &actor(), at(11))
-        })
+        .record(op(), move |tx| certificate::reserve(tx, &reservation))
         .await
         .unwrap();
     let signed = reserved
         .signed(one.signature.clone(), key, Check::Sample)
         .unwrap();
-    let completion = Completion {
-        actor: actor(),
-        via: "est".to_owned(),
-        facts_json: "{\"evidence\":[\"secret\"],\"unproved\":[],\"device\":{\"id\":\"bench\",\
-            \"class\":\"pump\",\"site\":\"Hall 1\",\"owner\":\"Ops\",\"services\":[\"scada\"],\
-            \"standing\":\"expected\",\"version\":1,\"head\":null,\"forgiven\":0},\
-            \"key_use\":null,\"ruling\":null}"
-            .to_owned(),
-        now: at(11),
-    };
+    let facts = "{\"evidence\":[\"secret\"],\"unproved\":[],\"device\":{\"id\":\"bench\",\
+        \"class\":\"pump\",\"site\":\"Hall 1\",\"owner\":\"Ops\",\"services\":[\"scada\"],\
+        \"standing\":\"expected\",\"version\":1,\"head\":null,\"forgiven\":0},\
+        \"key_use\":null,\"ruling\":null}";
+    let completion = Completion::new(signed, actor(), "est", facts.to_owned(), at(11)).unwrap();
     let completed = store
-        .record::<_, StoreError, _>(op(), move |tx| {
-            certificate::complete(tx, &signed, &completion)
-        })
+        .record::<_, StoreError, _>(op(), move |tx| certificate::complete(tx, &completion))
         .await
         .unwrap();
     assert!(matches!(completed, Completed::Released(_)));

@@ -1,26 +1,20 @@
 //! Random bytes for the salts of leaves.
 
+use std::cell::RefCell;
+
 use crate::error::StoreError;
 
 /// Random bytes, drawn from the operating system many at a time.
-pub(crate) struct Chance {
-    pool: Vec<u8>,
+struct Chance {
+    pool: [u8; Self::POOL],
     used: usize,
 }
 
 impl Chance {
-    const POOL: usize = 4096;
+    const POOL: usize = 1024;
 
-    pub(crate) fn new() -> Chance {
-        Chance {
-            pool: vec![0; Self::POOL],
-            used: Self::POOL,
-        }
-    }
-
-    /// Sixteen bytes nobody could have guessed.
-    pub(crate) fn salt(&mut self) -> Result<[u8; 16], StoreError> {
-        if self.used + 16 > self.pool.len() {
+    fn salt(&mut self) -> Result<[u8; 16], StoreError> {
+        if self.used == Self::POOL {
             getrandom::fill(&mut self.pool).map_err(|error| StoreError::Io(error.to_string()))?;
             self.used = 0;
         }
@@ -29,4 +23,14 @@ impl Chance {
         self.used += 16;
         Ok(salt)
     }
+}
+
+/// Sixteen bytes nobody could have guessed.
+pub(crate) fn salt() -> Result<[u8; 16], StoreError> {
+    thread_local! {
+        static CHANCE: RefCell<Chance> = const {
+            RefCell::new(Chance { pool: [0; Chance::POOL], used: Chance::POOL })
+        };
+    }
+    CHANCE.with_borrow_mut(Chance::salt)
 }

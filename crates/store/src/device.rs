@@ -10,10 +10,12 @@ use tenure_domain::{
 use tenure_x509::{Reason, Time};
 
 use crate::cache::Noun;
+use crate::counter::{Counter, Property};
 use crate::error::StoreError;
+use crate::event::Prepared;
 use crate::probe::is_of_canaries;
 use crate::registry::{self, RegistryError, name};
-use crate::tx::{Counter, Property, ReadTx, Row, Touched, Tx};
+use crate::tx::{ReadTx, Row, Touched, Tx};
 use crate::withdrawal;
 
 macro_rules! select_device {
@@ -258,7 +260,8 @@ pub(crate) fn insert(
     let no = DeviceNo(tx.sequence.device);
     let mut entry = Entry::new(actor.clone(), now, Event::DeviceRegistered(fields(spec)));
     entry.tenant = tenant;
-    let event = tx.append(&entry.about(no, &spec.id), EventSeq(0))?;
+    let prepared = Prepared::new(&entry.about(no, &spec.id))?;
+    let event = tx.append(&prepared, None, EventSeq(0))?;
     let (class, site, owner) = (numbers.class.0, numbers.site.0, numbers.owner.0);
     let standing = Standing::Expected;
     tx.run(
@@ -440,7 +443,13 @@ pub fn set_standing(
             "UPDATE device SET version = version + 1, standing = $2, updated = $3 WHERE no = $1",
             &[&no.0, &to.code(), &now.unix()],
         )?;
-        recount(tx, no, from, to)?;
+        let place = tx.peek(
+            Touched::Device(no.0),
+            "SELECT site, owner, class FROM device WHERE no = $1",
+            &[&no.0],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        recount(tx, device.tenant, place.ok_or(gone.clone())?, from, to);
     }
     if matches!(to, Standing::Retired | Standing::Destroyed) {
         withdrawal::revoke_all(tx, no, Reason::CessationOfOperation, actor, now)?;
@@ -448,24 +457,16 @@ pub fn set_standing(
     by_no(tx, no)?.ok_or(gone)
 }
 
-/// Moves a device from one standing's counter to another's.
+/// Moves a device from one standing's counters to another's, where it is, whose and of which class.
 pub(crate) fn recount(
     tx: &Tx<'_>,
-    no: DeviceNo,
+    tenant: TenantId,
+    place: (i64, i64, i64),
     from: Standing,
     to: Standing,
-) -> Result<(), StoreError> {
-    let found = tx.peek(
-        Touched::Device(no.0),
-        "SELECT tenant, site, class, owner FROM device WHERE no = $1",
-        &[&no.0],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-    )?;
-    if let Some((tenant, site, class, owner)) = found {
-        count(tx, tenant, (site, owner, class), from, -1);
-        count(tx, tenant, (site, owner, class), to, 1);
-    }
-    Ok(())
+) {
+    count(tx, tenant.0, place, from, -1);
+    count(tx, tenant.0, place, to, 1);
 }
 
 fn count(

@@ -1,10 +1,11 @@
 //! The record as rows: written with the change they tell of, read by the sequencer and by people.
 
 use rusqlite::types::Value;
-use tenure_domain::event::{Entry, Event};
-use tenure_domain::{Actor, CertificateNo, DeviceNo, EventSeq, TenantId};
+use tenure_domain::event::{Entry, Event, Told};
+use tenure_domain::{CertificateNo, DeviceNo, EventSeq, TenantId};
 use tenure_x509::{Time, sha256};
 
+use crate::chance;
 use crate::error::StoreError;
 use crate::tx::{Excuse, ReadTx, Row, Touched, Tx};
 use crate::writer::OperationId;
@@ -30,32 +31,72 @@ pub struct StoredEvent {
     pub leaf: Vec<u8>,
 }
 
-pub(crate) const INSERT: &str = "INSERT INTO event(seq, tenant, at, kind, device, cert, prev, operation,
+pub(crate) const INSERT: &str =
+    "INSERT INTO event(seq, tenant, at, kind, device, cert, prev, operation,
      leaf_hash, leaf) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// The longest leaf, in octets: an entry bundle gives its length in 16 bits (C2SP tlog-tiles).
 pub const LEAF_BYTES_MAX: usize = u16::MAX as usize;
 
+/// An entry with its leaf, as both will be if it is recorded at the time since when it is true; nearly
+/// all are. To write and to hash a leaf is most of the work of recording it, and needs nobody's turn.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    told: Told,
+    salt: [u8; 16],
+    leaf: Vec<u8>,
+    leaf_hash: [u8; 32],
+}
+
+impl Prepared {
+    pub(crate) fn new(entry: &Entry) -> Result<Prepared, StoreError> {
+        let (told, salt) = (entry.told(), chance::salt()?);
+        let leaf = told.leaf(salt, told.valid);
+        Ok(Prepared {
+            leaf_hash: leaf_hash(&leaf),
+            leaf,
+            told,
+            salt,
+        })
+    }
+
+    /// Since when it is true.
+    pub(crate) fn valid(&self) -> Time {
+        self.told.valid
+    }
+
+    /// The leaf with its hash, if it is recorded then.
+    fn leaf_at(&self, recorded: Time) -> (Vec<u8>, [u8; 32]) {
+        if recorded == self.told.valid {
+            return (self.leaf.clone(), self.leaf_hash);
+        }
+        let leaf = self.told.leaf(self.salt, recorded);
+        let hash = leaf_hash(&leaf);
+        (leaf, hash)
+    }
+}
+
 impl Tx<'_> {
     /// Records an event in this transaction. It is recorded at the time since when it is true, but the
     /// time of recording never goes back: an earlier one counts as that of the event before.
     pub fn log(&mut self, entry: &Entry) -> Result<EventSeq, StoreError> {
-        let Some((device, _)) = &entry.device else {
-            return self.append(entry, EventSeq(0));
+        let prepared = Prepared::new(entry)?;
+        let Some(no) = prepared.told.device else {
+            return self.append(&prepared, entry.certificate, EventSeq(0));
         };
-        let no = device.0;
         let before = self.peek(
-            Touched::Device(no),
+            Touched::Device(no.0),
             "SELECT last_event FROM device WHERE no = $1",
-            &[&no],
+            &[&no.0],
             |row| row.get::<i64>(0),
         )?;
-        let seq = self.append(entry, EventSeq(before.unwrap_or(0)))?;
+        let before = EventSeq(before.unwrap_or(0));
+        let seq = self.append(&prepared, entry.certificate, before)?;
         self.defer(
             "UPDATE device SET last_event = $2 WHERE no = $1",
-            vec![Value::Integer(no), Value::Integer(seq.0)],
+            vec![Value::Integer(no.0), Value::Integer(seq.0)],
         );
-        self.touch(Touched::Device(no));
+        self.touch(Touched::Device(no.0));
         Ok(seq)
     }
 
@@ -65,11 +106,17 @@ impl Tx<'_> {
         self.excused = Excuse::Given;
     }
 
-    /// Records an event whose place in its device's chain the caller keeps.
-    pub(crate) fn append(&mut self, entry: &Entry, prev: EventSeq) -> Result<EventSeq, StoreError> {
-        let recorded = entry.valid.max(Time::from_unix(self.sequence.recorded));
-        let salt = self.salt()?;
-        let leaf = entry.leaf(salt, recorded);
+    /// Records an event, about a certificate or about none, whose place in its device's chain the
+    /// caller keeps.
+    pub(crate) fn append(
+        &mut self,
+        prepared: &Prepared,
+        certificate: Option<CertificateNo>,
+        prev: EventSeq,
+    ) -> Result<EventSeq, StoreError> {
+        let told = &prepared.told;
+        let recorded = told.valid.max(Time::from_unix(self.sequence.recorded));
+        let (leaf, leaf_hash) = prepared.leaf_at(recorded);
         if leaf.len() > LEAF_BYTES_MAX {
             return Err(StoreError::TooLong(leaf.len()));
         }
@@ -81,21 +128,21 @@ impl Tx<'_> {
             INSERT,
             vec![
                 Value::Integer(seq),
-                Value::Integer(entry.tenant.0),
+                Value::Integer(told.tenant.0),
                 Value::Integer(recorded.unix()),
-                Value::Integer(entry.event.code()),
-                Value::Integer(entry.device.as_ref().map_or(0, |(no, _)| no.0)),
-                Value::Integer(entry.certificate.map_or(0, |no| no.0)),
+                Value::Integer(told.kind),
+                Value::Integer(told.device.map_or(0, |no| no.0)),
+                Value::Integer(certificate.map_or(0, |no| no.0)),
                 Value::Integer(prev.0),
                 Value::Blob(self.operation.to_vec()),
-                Value::Blob(leaf_hash(&leaf).to_vec()),
+                Value::Blob(leaf_hash.to_vec()),
                 Value::Blob(leaf),
             ],
         );
-        if let Actor::Operator { no, .. } = &entry.actor {
+        if let Some(operator) = told.operator {
             self.defer(
                 "INSERT INTO operator_event(operator, event) VALUES($1, $2)",
-                vec![Value::Integer(no.0), Value::Integer(seq)],
+                vec![Value::Integer(operator.0), Value::Integer(seq)],
             );
         }
         Ok(EventSeq(seq))

@@ -15,6 +15,7 @@ pub mod certificate;
 mod chance;
 mod checkpoint;
 pub mod compromise;
+mod counter;
 pub mod covered;
 pub mod device;
 mod disk;

@@ -45,15 +45,53 @@ pub(crate) struct Known {
     pub(crate) cert: i64,
 }
 
-/// The entries of one time between two spills, as (value, certificate).
+/// The entries of one time between two spills.
 #[derive(Default)]
 struct Young {
-    serials: BTreeSet<(i64, i64)>,
-    keys: BTreeSet<(i64, i64)>,
+    serials: Entries,
+    keys: Entries,
+}
+
+/// Entries by one of the two values, as (value, certificate).
+#[derive(Default)]
+struct Entries {
+    sorted: BTreeSet<(i64, i64)>,
+    /// One bit for each possible lower end of a value, set where there is an entry: almost every
+    /// question is about a value that nobody has, and needs no search.
+    ends: Vec<u64>,
+}
+
+impl Entries {
+    /// So many of the lower bits of a value are its end: 16 KiB of bits, one in sixteen of them set
+    /// when the entries are written.
+    const END_BITS: u32 = 17;
+
+    fn place(value: i64) -> (usize, u64) {
+        let end = value.cast_unsigned() & ((1 << Self::END_BITS) - 1);
+        // 17 bits fit everywhere.
+        ((end / 64) as usize, 1 << (end % 64))
+    }
+
+    fn insert(&mut self, value: i64, cert: i64) {
+        self.ends.resize(1 << (Self::END_BITS - 6), 0);
+        let (word, bit) = Self::place(value);
+        if let Some(word) = self.ends.get_mut(word) {
+            *word |= bit;
+        }
+        self.sorted.insert((value, cert));
+    }
+
+    /// The certificates under a value.
+    fn of(&self, value: i64) -> impl Iterator<Item = i64> {
+        let (word, bit) = Self::place(value);
+        let may_be = self.ends.get(word).is_some_and(|word| word & bit != 0);
+        let range = may_be.then(|| self.sorted.range((value, i64::MIN)..=(value, i64::MAX)));
+        range.into_iter().flatten().map(|(_, cert)| *cert)
+    }
 }
 
 impl Young {
-    fn of(&self, by: By) -> &BTreeSet<(i64, i64)> {
+    fn of(&self, by: By) -> &Entries {
         match by {
             By::Serial => &self.serials,
             By::Key => &self.keys,
@@ -62,9 +100,9 @@ impl Young {
 
     fn insert(&mut self, known: Known) {
         match known.by {
-            By::Serial => self.serials.insert((known.value, known.cert)),
-            By::Key => self.keys.insert((known.value, known.cert)),
-        };
+            By::Serial => self.serials.insert(known.value, known.cert),
+            By::Key => self.keys.insert(known.value, known.cert),
+        }
     }
 }
 
@@ -123,8 +161,7 @@ impl Lookup {
     fn young(&self, by: By, value: i64, spills: u64, found: &mut Vec<i64>) -> Rest {
         let state = self.read();
         for young in [&state.current, &state.previous] {
-            let range = young.of(by).range((value, i64::MIN)..=(value, i64::MAX));
-            found.extend(range.map(|(_, cert)| *cert));
+            found.extend(young.of(by).of(value));
         }
         state.rest(spills)
     }
@@ -139,7 +176,10 @@ impl Lookup {
     ) -> (Option<i64>, Option<i64>, Rest) {
         let state = self.read();
         let (mut below, mut above) = (None, None);
-        for young in [&state.current.serials, &state.previous.serials] {
+        for young in [
+            &state.current.serials.sorted,
+            &state.previous.serials.sorted,
+        ] {
             let near = |(near, _): &(i64, i64)| is_wanted(*near).then_some(*near);
             let lower = young.range(..(value, i64::MIN)).rev().find_map(near);
             let higher = young.range((value, i64::MAX)..).find_map(near);
@@ -155,7 +195,7 @@ impl Lookup {
     /// Writes the current entries to the tables once there are enough of them. If that fails they
     /// stay in memory and the next group's end tries again.
     pub(crate) fn spill_if_due(&self, link: &Link, fatal: &Fatal) {
-        if self.read().current.serials.len() < SPILL {
+        if self.read().current.serials.sorted.len() < SPILL {
             return;
         }
         if let Err(error) = self.spill(link, i64::MAX, fatal) {
@@ -196,7 +236,7 @@ impl Lookup {
             self.learn(known);
             let Some(last) = last else { break };
             after = last;
-            if self.read().current.serials.len() >= SPILL {
+            if self.read().current.serials.sorted.len() >= SPILL {
                 self.spill(link, last, fatal)?;
             }
         }
@@ -309,11 +349,11 @@ pub(crate) fn neighbours(
 fn write(link: &Link, young: &Young, known: i64) -> Result<(), StoreError> {
     for (entries, sql) in [
         (
-            &young.serials,
+            &young.serials.sorted,
             "INSERT INTO serial_lookup(serial_h, cert) VALUES($1, $2) ON CONFLICT DO NOTHING",
         ),
         (
-            &young.keys,
+            &young.keys.sorted,
             "INSERT INTO key_lookup(key_h, cert) VALUES($1, $2) ON CONFLICT DO NOTHING",
         ),
     ] {

@@ -18,6 +18,7 @@ use tenure_domain::{
 use tenure_x509::{Time, sha256};
 
 use crate::cache::Noun;
+use crate::chance;
 use crate::error::StoreError;
 use crate::stamp::Stamp;
 use crate::tx::{ReadTx, Row, Tx};
@@ -309,7 +310,7 @@ pub mod owner {
         if let Some((no, true)) = found {
             return Ok((OwnerNo(no), Put::Unchanged));
         }
-        let salt = tx.salt()?;
+        let salt = chance::salt()?;
         let contact_hash = hex(&sha256(&[&salt, owner.contact.as_bytes()].concat()));
         let name = owner.name.as_str().to_owned();
         let (no, put, event) = match found {

@@ -15,7 +15,7 @@ use rusqlite::{CachedStatement, Connection, ToSql};
 use tenure_x509::Time;
 
 use crate::cache::Cache;
-use crate::chance::Chance;
+use crate::counter::{Counter, write_counts};
 use crate::driver::numbered;
 use crate::driver::sqlite::said;
 use crate::error::StoreError;
@@ -73,50 +73,14 @@ struct Deferred {
     args: Vec<Value>,
 }
 
-/// A counter of the dashboard: kept in memory for a group, then added to its row once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Counter {
-    /// Devices by one of their properties and standing.
-    Devices {
-        tenant: i64,
-        property: Property,
-        value: i64,
-        standing: i64,
-    },
-    /// Certificates of a day since 1970.
-    Day {
-        tenant: i64,
-        class: i64,
-        day: i64,
-        column: DayColumn,
-    },
-    /// Certificates by tenant and stored status.
-    Certificates {
-        tenant: i64,
-        issuer: i64,
-        status: i64,
-    },
-}
-
-/// By what devices are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Property {
-    Site = 1,
-    Class = 2,
-    Owner = 3,
-}
-
-/// What a day counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum DayColumn {
-    /// Certificates released on that day.
-    Issued,
-    /// Certificates whose validity ends on that day, unless revoked before.
-    Ending,
-    /// Of the ending ones, those in force and not replaced.
-    Current,
-    /// Certificates revoked on that day while still valid.
-    Revoked,
+impl Deferred {
+    /// The number of the row it writes, by the custom that this is its first argument.
+    fn row(&self) -> i64 {
+        match self.args.first() {
+            Some(Value::Integer(row)) => *row,
+            _ => 0,
+        }
+    }
 }
 
 /// The writes of a group that have not reached the database.
@@ -150,6 +114,8 @@ pub struct ReadTx<'c> {
     spills: u64,
     /// What [`ReadTx::number_once`] has read.
     numbers: RefCell<Vec<Numbered>>,
+    /// The statements of [`ReadTx::first`] at rest: a group asks the same few again and again.
+    firsts: RefCell<Vec<(&'static str, CachedStatement<'c>)>>,
 }
 
 /// The answer of a statement to one argument.
@@ -181,6 +147,7 @@ impl<'c> ReadTx<'c> {
             memory: Memory::Committed,
             spills,
             numbers: RefCell::default(),
+            firsts: RefCell::default(),
         }
     }
 
@@ -244,11 +211,22 @@ impl<'c> ReadTx<'c> {
         args: &[&dyn ToSql],
         map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.link.prepare(sql).map_err(said)?;
+        let mut statement = self.statement_at_rest(sql)?;
         let mut rows = statement.query(args).map_err(said)?;
-        match rows.next().map_err(said)? {
+        let value = match rows.next().map_err(said)? {
             Some(row) => map(&Row(row)).map(Some),
             None => Ok(None),
+        };
+        drop(rows);
+        self.firsts.borrow_mut().push((sql, statement));
+        value
+    }
+
+    fn statement_at_rest(&self, sql: &'static str) -> Result<CachedStatement<'c>, StoreError> {
+        let mut firsts = self.firsts.borrow_mut();
+        match firsts.iter().position(|(text, _)| std::ptr::eq(*text, sql)) {
+            Some(place) => Ok(firsts.swap_remove(place).1),
+            None => self.link.prepare(sql).map_err(said),
         }
     }
 
@@ -400,7 +378,14 @@ fn write_deferred(link: &Link, writes: &mut Vec<Deferred>) -> Result<(), StoreEr
     }
     for text in texts {
         let mut statement = link.prepare(text).map_err(said)?;
-        for write in writes.iter().filter(|write| std::ptr::eq(write.sql, text)) {
+        let mut of_text: Vec<&Deferred> = writes
+            .iter()
+            .filter(|write| std::ptr::eq(write.sql, text))
+            .collect();
+        // Neighbours after each other: fewer pages are touched, and a table that grows at its end is
+        // not split in its middle.
+        of_text.sort_by_key(|write| write.row());
+        for write in of_text {
             statement
                 .execute(rusqlite::params_from_iter(write.args.iter()))
                 .map_err(said)?;
@@ -408,83 +393,6 @@ fn write_deferred(link: &Link, writes: &mut Vec<Deferred>) -> Result<(), StoreEr
     }
     writes.clear();
     Ok(())
-}
-
-fn write_counts(link: &Link, counts: &mut Vec<(Counter, i64)>) -> Result<(), StoreError> {
-    if counts.is_empty() {
-        return Ok(());
-    }
-    counts.sort_unstable_by_key(|(counter, _)| *counter);
-    let mut counts = std::mem::take(counts).into_iter().peekable();
-    while let Some((counter, mut by)) = counts.next() {
-        while let Some((_, more)) = counts.next_if(|(next, _)| *next == counter) {
-            by += more;
-        }
-        if by != 0 {
-            counter.add(link, by).map_err(said)?;
-        }
-    }
-    Ok(())
-}
-
-macro_rules! day_text {
-    ($column:literal, $values:literal) => {
-        concat!(
-            "INSERT INTO cert_day(tenant, day, class, issued, ending, current, revoked)
-             VALUES($1, $2, $3, ",
-            $values,
-            ") ON CONFLICT(tenant, day, class) DO UPDATE SET ",
-            $column,
-            " = cert_day.",
-            $column,
-            " + excluded.",
-            $column
-        )
-    };
-}
-
-impl Counter {
-    fn add(self, link: &Link, by: i64) -> rusqlite::Result<usize> {
-        match self {
-            Counter::Devices {
-                tenant,
-                property,
-                value,
-                standing,
-            } => link
-                .prepare(
-                    "INSERT INTO device_count(tenant, property, value, standing, n)
-                     VALUES($1, $2, $3, $4, $5)
-                     ON CONFLICT(tenant, property, value, standing)
-                     DO UPDATE SET n = device_count.n + excluded.n",
-                )?
-                .execute([tenant, property as i64, value, standing, by]),
-            Counter::Certificates {
-                tenant,
-                issuer,
-                status,
-            } => link
-                .prepare(
-                    "INSERT INTO cert_count(tenant, issuer, status, n) VALUES($1, $2, $3, $4)
-                     ON CONFLICT(tenant, issuer, status)
-                     DO UPDATE SET n = cert_count.n + excluded.n",
-                )?
-                .execute([tenant, issuer, status, by]),
-            Counter::Day {
-                tenant,
-                class,
-                day,
-                column,
-            } => link
-                .prepare(match column {
-                    DayColumn::Issued => day_text!("issued", "$4, 0, 0, 0"),
-                    DayColumn::Ending => day_text!("ending", "0, $4, 0, 0"),
-                    DayColumn::Current => day_text!("current", "0, 0, $4, 0"),
-                    DayColumn::Revoked => day_text!("revoked", "0, 0, 0, $4"),
-                })?
-                .execute([tenant, day, class, by]),
-        }
-    }
 }
 
 /// The numbers that only the writer gives out.
@@ -516,7 +424,6 @@ pub struct Tx<'c> {
     pub(crate) operation: [u8; 16],
     pub(crate) events: u32,
     pub(crate) excused: Excuse,
-    chance: &'c mut Chance,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -528,7 +435,7 @@ impl<'c> Deref for Tx<'c> {
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(link: &'c Link, sequence: Sequence, chance: &'c mut Chance) -> Tx<'c> {
+    pub(crate) fn new(link: &'c Link, sequence: Sequence) -> Tx<'c> {
         Tx {
             read: ReadTx {
                 memory: Memory::Open,
@@ -539,7 +446,6 @@ impl<'c> Tx<'c> {
             operation: [0; 16],
             events: 0,
             excused: Excuse::None,
-            chance,
         }
     }
 
@@ -599,11 +505,6 @@ impl<'c> Tx<'c> {
     /// The entries to be learnt now that the group is written.
     pub(crate) fn take_known(&mut self) -> Vec<Known> {
         std::mem::take(&mut self.read.pending.borrow_mut().known)
-    }
-
-    /// Sixteen bytes nobody could have guessed.
-    pub(crate) fn salt(&mut self) -> Result<[u8; 16], StoreError> {
-        self.chance.salt()
     }
 
     /// Begins a closure.

@@ -21,10 +21,11 @@ use tenure_x509::Time;
 
 use crate::cache::Noun;
 use crate::certificate::day;
+use crate::counter::Property;
 use crate::device;
 use crate::error::StoreError;
 use crate::registry::name;
-use crate::tx::{Property, ReadTx};
+use crate::tx::ReadTx;
 
 /// Rows a page looks at before it stops.
 const LOOKED_AT: usize = 10_000;

@@ -7,9 +7,10 @@ use tenure_domain::{Actor, CertificateNo, DeviceNo, TenantId};
 use tenure_x509::{Reason, Time};
 
 use crate::certificate::{CLASS_OF, day, of_device, row};
+use crate::counter::{Counter, DayColumn};
 use crate::error::StoreError;
 use crate::probe::is_of_canaries;
-use crate::tx::{Counter, DayColumn, ReadTx, Tx};
+use crate::tx::{ReadTx, Tx};
 use crate::{issuer, revocation};
 
 /// A certificate before and after; the same if it already was as wanted.

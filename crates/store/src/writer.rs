@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::chance::Chance;
 use crate::disk::{Disk, Group};
 use crate::driver::sqlite::{is_fatal, said};
 use crate::error::StoreError;
@@ -272,11 +271,10 @@ pub(crate) fn run(
     between: impl Fn(&Link),
 ) {
     let mut group = Vec::new();
-    let mut chance = Chance::new();
     while queue.take(&mut group).is_some() {
         let number = disk.begin();
         let jobs = std::mem::take(&mut group);
-        let jobs = whole(&link, jobs, &mut sequence, &mut chance, fatal);
+        let jobs = whole(&link, jobs, &mut sequence, fatal);
         disk.hand_over(Group {
             number,
             sequence,
@@ -293,15 +291,14 @@ fn whole(
     link: &Link,
     mut group: Vec<Box<dyn Job>>,
     sequence: &mut Sequence,
-    chance: &mut Chance,
     fatal: &Fatal,
 ) -> Vec<Box<dyn Job>> {
-    match commit(link, &mut group, sequence, chance, fatal) {
+    match commit(link, &mut group, sequence, fatal) {
         Ok(()) => group,
         // One closure's deferred write may have spoilt the group: each gets its own commit.
         Err(StoreError::Taken(_) | StoreError::Database(_)) if group.len() > 1 => group
             .into_iter()
-            .flat_map(|job| whole(link, vec![job], sequence, chance, fatal))
+            .flat_map(|job| whole(link, vec![job], sequence, fatal))
             .collect(),
         Err(error) => {
             tracing::error!(%error, closures = group.len(), "a group was not committed");
@@ -318,11 +315,10 @@ fn commit(
     link: &Link,
     group: &mut [Box<dyn Job>],
     sequence: &mut Sequence,
-    chance: &mut Chance,
     fatal: &Fatal,
 ) -> Result<(), StoreError> {
     link.execute("BEGIN IMMEDIATE")?;
-    let mut tx = Tx::new(link, *sequence, chance);
+    let mut tx = Tx::new(link, *sequence);
     let written = run_closures(&mut tx, group);
     let after = tx.sequence;
     let known = tx.take_known();

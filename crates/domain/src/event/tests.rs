@@ -416,6 +416,7 @@ fn leaf(event: Event) -> Vec<u8> {
     let id = "pump-17".parse().unwrap();
     Entry::new(actor, at, event)
         .about(DeviceNo(1), &id)
+        .told()
         .leaf([1; 16], at.plus(1))
 }
 

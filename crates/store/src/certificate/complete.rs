@@ -1,6 +1,8 @@
 //! From a signature to a certificate: everything that hung on the decision is looked at once more,
 //! in the transaction that releases.
 
+use std::sync::Arc;
+
 use rusqlite::types::Value;
 use tenure_domain::certificate::{CertificateRow, Revocation, Standstill, Status};
 use tenure_domain::device::Standing;
@@ -13,31 +15,72 @@ use tenure_x509::{Reason, Time, sha256};
 use super::find::{CLASS_OF, other_holder};
 use super::reserve::{OpenReservation, Signed, entry, void};
 use super::{Certificate, day, find, key_prefix, serial_hash};
+use crate::counter::{Counter, DayColumn};
 use crate::error::StoreError;
+use crate::event::Prepared;
 use crate::lookup::Known;
 use crate::probe::is_of_canaries;
-use crate::tx::{Counter, DayColumn, Touched, Tx};
+use crate::tx::{Touched, Tx};
 use crate::{blocked_key, device, identity, issuer, pending, withdrawal};
 
-/// What the record says of a release besides what the grant says.
-#[derive(Debug, Clone)]
+/// A signed certificate that is to be released, and what the record will say of it.
+#[derive(Debug)]
 pub struct Completion {
-    /// Who asked.
-    pub actor: Actor,
-    /// The protocol it came through.
-    pub via: String,
-    /// What was known when it was granted, as JSON. The record holds its hash.
-    pub facts_json: String,
-    /// What the clock says.
-    pub now: Time,
+    signed: Signed,
+    /// As it will be once it is released.
+    certificate: Arc<Certificate>,
+    issued: Prepared,
+    /// The device's first certificate makes it an enrolled one.
+    enrolled: Option<Prepared>,
+    facts: String,
+    actor: Actor,
+    now: Time,
+}
+
+impl Completion {
+    /// A certificate for `actor`, who asked through the protocol `via`, to be released at `now`.
+    /// `facts` is what was known when it was granted, as JSON; the record holds its hash.
+    pub fn new(
+        signed: Signed,
+        actor: Actor,
+        via: &str,
+        facts: String,
+        now: Time,
+    ) -> Result<Completion, StoreError> {
+        let device = signed.draft().grant().device();
+        let told = |event| {
+            let entry = entry(&actor, device.tenant, now, event);
+            Prepared::new(&entry.about(device.no, &device.id))
+        };
+        let issued = issued_fields(&signed, via, &facts);
+        let enrolled = match device.standing {
+            Standing::Expected => Some(told(Event::DeviceStandingChanged {
+                from: Standing::Expected,
+                to: Standing::Enrolled,
+                why: "its first certificate was issued".to_owned(),
+            })?),
+            _ => None,
+        };
+        Ok(Completion {
+            certificate: Arc::new(Certificate {
+                row: released_row(&signed, now),
+                cert: signed.cert.clone(),
+            }),
+            issued: told(Event::CertificateIssued(Box::new(issued)))?,
+            enrolled,
+            signed,
+            facts,
+            actor,
+            now,
+        })
+    }
 }
 
 /// What became of a signed certificate.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // Almost every one is the large one.
 pub enum Completed {
     /// It is the device's.
-    Released(Certificate),
+    Released(Arc<Certificate>),
     /// Something changed while it was being signed. It is listed as revoked and never handed out.
     Voided {
         /// What changed.
@@ -52,6 +95,8 @@ struct Hot {
     last_cert: i64,
     last_event: i64,
     forgiven: i64,
+    site: i64,
+    owner: i64,
     class: i64,
 }
 
@@ -69,11 +114,8 @@ const NOW_ENROLLED: &str = "UPDATE device SET version = $2, head = $3, last_cert
 
 /// Releases a signed certificate, or gives it up if its device, its predecessor, its secret or its
 /// reservation is not as it was.
-pub fn complete(
-    tx: &mut Tx<'_>,
-    signed: &Signed,
-    completion: &Completion,
-) -> Result<Completed, StoreError> {
+pub fn complete(tx: &mut Tx<'_>, completion: &Completion) -> Result<Completed, StoreError> {
+    let signed = &completion.signed;
     let no = signed.reserved.no;
     let open = tx.peek(
         Touched::Reservation(no.0),
@@ -88,7 +130,7 @@ pub fn complete(
     let hot = tx
         .peek(
             Touched::Device(device.no.0),
-            "SELECT version, standing, last_cert, last_event, forgiven, class
+            "SELECT version, standing, last_cert, last_event, forgiven, site, owner, class
              FROM device WHERE no = $1",
             &[&device.no.0],
             |row| {
@@ -98,7 +140,9 @@ pub fn complete(
                     last_cert: row.get(2)?,
                     last_event: row.get(3)?,
                     forgiven: row.get(4)?,
-                    class: row.get(5)?,
+                    site: row.get(5)?,
+                    owner: row.get(6)?,
+                    class: row.get(7)?,
                 })
             },
         )?
@@ -116,7 +160,7 @@ pub fn complete(
             )?;
             Ok(Completed::Voided { why })
         }
-        None => release(tx, signed, &hot, completion).map(Completed::Released),
+        None => release(tx, &hot, completion).map(Completed::Released),
     }
 }
 
@@ -125,7 +169,7 @@ pub fn complete(
 fn settled_before(tx: &mut Tx<'_>, no: CertificateNo) -> Result<Completed, StoreError> {
     tx.excuse("the reservation was settled before");
     Ok(match find::by_no(tx, no)? {
-        Some(found) if found.row.status == Status::Issued => Completed::Released(found),
+        Some(found) if found.row.status == Status::Issued => Completed::Released(Arc::new(found)),
         _ => Completed::Voided {
             why: "the reservation was given up",
         },
@@ -136,7 +180,10 @@ fn settled_before(tx: &mut Tx<'_>, no: CertificateNo) -> Result<Completed, Store
 /// record, its standing, its certificates and its secret, so one number stands for all of them.
 fn obstacle(tx: &Tx<'_>, signed: &Signed, hot: &Hot) -> Result<Option<&'static str>, StoreError> {
     let grant = signed.draft().grant();
-    if hot.version != grant.device().version || hot.standing.may_enroll().is_err() {
+    let device = grant.device();
+    if (hot.version, hot.standing) != (device.version, device.standing)
+        || hot.standing.may_enroll().is_err()
+    {
         return Ok(Some(
             "the device changed while the certificate was being signed",
         ));
@@ -181,25 +228,20 @@ fn open_reservation(signed: &Signed) -> OpenReservation {
 
 fn release(
     tx: &mut Tx<'_>,
-    signed: &Signed,
     hot: &Hot,
     completion: &Completion,
-) -> Result<Certificate, StoreError> {
-    let draft = signed.draft();
-    let grant = draft.grant();
-    let (device, tenant, now) = (grant.device(), grant.device().tenant, completion.now);
+) -> Result<Arc<Certificate>, StoreError> {
+    let (row, now) = (&completion.certificate.row, completion.now);
+    let grant = completion.signed.draft().grant();
+    let device = grant.device();
     let mut last_event = EventSeq(hot.last_event);
-    let is_first = hot.standing == Standing::Expected;
-    if is_first {
-        last_event = enroll(tx, signed, completion, last_event)?;
+    if let Some(told) = &completion.enrolled {
+        last_event = tx.append(told, None, last_event)?;
+        let place = (hot.site, hot.owner, hot.class);
+        device::recount(tx, device.tenant, place, hot.standing, Standing::Enrolled);
     }
-    let event = Event::CertificateIssued(Box::new(issued_fields(signed, completion)));
-    let told = entry(&completion.actor, tenant, now, event)
-        .about(device.no, &device.id)
-        .on(signed.reserved.no);
-    last_event = tx.append(&told, last_event)?;
-    let row = released_row(signed, now);
-    write_certificate(tx, signed, &row, hot, completion);
+    last_event = tx.append(&completion.issued, Some(row.no), last_event)?;
+    write_certificate(tx, hot, completion);
     if let Some(predecessor) = &row.predecessor {
         replace(tx, *predecessor, now, Standstill::None)?;
     }
@@ -215,10 +257,12 @@ fn release(
         Value::Integer(last_event.0),
         Value::Integer(forgiven),
     ];
-    if is_first {
+    let mut sql = RENEWED;
+    if completion.enrolled.is_some() {
+        sql = NOW_ENROLLED;
         args.push(Value::Integer(Standing::Enrolled.code()));
     }
-    tx.defer(if is_first { NOW_ENROLLED } else { RENEWED }, args);
+    tx.defer(sql, args);
     tx.touch(Touched::Device(device.no.0));
     if let Some(secret) = grant.spends() {
         tx.defer(
@@ -236,37 +280,16 @@ fn release(
         };
         withdrawal::revoke(tx, former, how, &completion.actor)?;
     }
-    Ok(Certificate {
-        row,
-        cert: signed.cert.clone(),
-    })
+    Ok(Arc::clone(&completion.certificate))
 }
 
-/// The first certificate makes an expected device an enrolled one.
-fn enroll(
-    tx: &mut Tx<'_>,
-    signed: &Signed,
-    completion: &Completion,
-    last_event: EventSeq,
-) -> Result<EventSeq, StoreError> {
-    let device = signed.draft().grant().device();
-    let (from, to) = (Standing::Expected, Standing::Enrolled);
-    let why = "its first certificate was issued".to_owned();
-    let event = Event::DeviceStandingChanged { from, to, why };
-    let told =
-        entry(&completion.actor, device.tenant, completion.now, event).about(device.no, &device.id);
-    let seq = tx.append(&told, last_event)?;
-    device::recount(tx, device.no, from, to)?;
-    Ok(seq)
-}
-
-fn issued_fields(signed: &Signed, completion: &Completion) -> IssuedFields {
+fn issued_fields(signed: &Signed, via: &str, facts: &str) -> IssuedFields {
     let draft = signed.draft();
     let grant = draft.grant();
     IssuedFields {
-        certificate_hash: signed.certificate_hash.clone(),
+        certificate_hash: hex(&sha256(signed.cert.der())),
         evidence: grant.evidence().to_owned(),
-        facts_hash: hex(&sha256(completion.facts_json.as_bytes())),
+        facts_hash: hex(&sha256(facts.as_bytes())),
         issuer: grant.issuer().name().to_string(),
         key: grant.key(),
         not_after: grant.validity().not_after,
@@ -277,7 +300,7 @@ fn issued_fields(signed: &Signed, completion: &Completion) -> IssuedFields {
         rule: grant.rule().rule.clone(),
         serial: draft.serial().clone(),
         shard: draft.shard(),
-        via: completion.via.clone(),
+        via: via.to_owned(),
     }
 }
 
@@ -306,13 +329,8 @@ fn released_row(signed: &Signed, now: Time) -> CertificateRow {
     }
 }
 
-fn write_certificate(
-    tx: &Tx<'_>,
-    signed: &Signed,
-    row: &CertificateRow,
-    hot: &Hot,
-    completion: &Completion,
-) {
+fn write_certificate(tx: &Tx<'_>, hot: &Hot, completion: &Completion) {
+    let (signed, row) = (&completion.signed, &completion.certificate.row);
     let serial = |serial: &tenure_x509::Serial| Value::Blob(serial.as_bytes().to_vec());
     let (na, issued) = (row.validity.not_after.unix(), row.issued.unix());
     tx.defer(
@@ -351,7 +369,7 @@ fn write_certificate(
         "INSERT INTO fact(cert, body) VALUES($1, $2)",
         vec![
             Value::Integer(row.no.0),
-            Value::Blob(completion.facts_json.clone().into_bytes()),
+            Value::Blob(completion.facts.clone().into_bytes()),
         ],
     );
     tx.defer(

@@ -20,7 +20,7 @@ pub use find::{
 pub use fingerprint::{Printed, issued_after, printed_after};
 pub use head::make_head;
 pub use reserve::{
-    BadSignature, Check, OpenReservation, ReserveError, Reserved, Signed, reserve,
+    BadSignature, Check, OpenReservation, Reservation, ReserveError, Reserved, Signed, reserve,
     stale_reservations, void,
 };
 

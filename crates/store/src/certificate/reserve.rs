@@ -13,12 +13,14 @@ use tenure_domain::{Actor, CertificateNo, DeviceNo, EventSeq, IssuerNo, SecretNo
 use tenure_x509::{Cert, KeyHash, PublicKey, Serial, Tbs, Time, Validity, sha256};
 
 use super::{key_prefix, serial_hash};
+use crate::counter::Counter;
 use crate::device::device_id;
 use crate::error::StoreError;
+use crate::event::Prepared;
 use crate::lookup::{By, Known, candidates};
 use crate::probe::is_of_canaries;
 use crate::registry::slug;
-use crate::tx::{Counter, ReadTx, Touched, Tx};
+use crate::tx::{ReadTx, Touched, Tx};
 use crate::{covered, issuer, policy, revocation};
 
 /// Why a draft was not reserved.
@@ -84,7 +86,6 @@ impl std::error::Error for BadSignature {}
 pub struct Signed {
     pub(super) reserved: Reserved,
     pub(super) cert: Cert,
-    pub(super) certificate_hash: String,
 }
 
 impl Reserved {
@@ -125,11 +126,9 @@ impl Reserved {
             .draft
             .with_signature(&signature)
             .map_err(|_| BadSignature)?;
-        let certificate_hash = hex(&sha256(cert.der()));
         Ok(Signed {
             reserved: self,
             cert,
-            certificate_hash,
         })
     }
 }
@@ -144,14 +143,36 @@ impl Signed {
 const INSERT: &str = "INSERT INTO reservation(no, tenant, at, event, device, issuer, shard, nb, na,
      serial, key, profile, tbs) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
+/// A draft that is to be reserved, and what the record will say of it.
+#[derive(Debug)]
+pub struct Reservation {
+    draft: Arc<Draft>,
+    told: Prepared,
+}
+
+impl Reservation {
+    /// A draft that was granted to `actor` at `now`.
+    pub fn new(draft: Arc<Draft>, actor: &Actor, now: Time) -> Result<Reservation, StoreError> {
+        let grant = draft.grant();
+        let device = grant.device();
+        let event = Event::CertificateReserved {
+            issuer: grant.issuer().name().to_string(),
+            key: grant.key(),
+            serial: draft.serial().clone(),
+            tbs_hash: hex(&sha256(draft.tbs().as_der())),
+        };
+        let entry = entry(actor, device.tenant, now, event).about(device.no, &device.id);
+        Ok(Reservation {
+            told: Prepared::new(&entry)?,
+            draft,
+        })
+    }
+}
+
 /// Makes a draft's serial and bytes durable, if the device and the policy are still as they were when
 /// it was granted. Binds the one-time secret the grant rests on to the draft's key.
-pub fn reserve(
-    tx: &mut Tx<'_>,
-    draft: Arc<Draft>,
-    actor: &Actor,
-    now: Time,
-) -> Result<Reserved, ReserveError> {
+pub fn reserve(tx: &mut Tx<'_>, reservation: &Reservation) -> Result<Reserved, ReserveError> {
+    let draft = Arc::clone(&reservation.draft);
     let grant = draft.grant();
     let device = grant.device();
     let version = tx.peek(
@@ -178,26 +199,16 @@ pub fn reserve(
     }
     tx.sequence.certificate += 1;
     let no = CertificateNo(tx.sequence.certificate);
-    let tbs = draft.tbs().as_der();
-    let event = Event::CertificateReserved {
-        issuer: grant.issuer().name().to_string(),
-        key: grant.key(),
-        serial: serial.clone(),
-        tbs_hash: hex(&sha256(tbs)),
-    };
-    let entry = entry(actor, device.tenant, now, event)
-        .about(device.no, &device.id)
-        .on(no);
     // Not in the device's chain: the certificate's row leads to it, and the device's row is left
     // alone until the certificate is complete.
-    let event = tx.append(&entry, EventSeq(0))?;
+    let event = tx.append(&reservation.told, Some(no), EventSeq(0))?;
     let validity = grant.validity();
     tx.defer(
         INSERT,
         vec![
             Value::Integer(no.0),
             Value::Integer(device.tenant.0),
-            Value::Integer(now.unix()),
+            Value::Integer(reservation.told.valid().unix()),
             Value::Integer(event.0),
             Value::Integer(device.no.0),
             Value::Integer(grant.issuer().no().0),
@@ -207,7 +218,7 @@ pub fn reserve(
             Value::Blob(serial.as_bytes().to_vec()),
             Value::Blob(grant.key().0.to_vec()),
             Value::Text(grant.profile().name.to_string()),
-            Value::Blob(tbs.to_vec()),
+            Value::Blob(draft.tbs().as_der().to_vec()),
         ],
     );
     tx.touch(Touched::Reservation(no.0));

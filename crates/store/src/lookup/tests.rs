@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{By, Known, Lookup, candidates};
+use super::{By, Entries, Known, Lookup, candidates};
 use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
 use crate::migrate;
@@ -88,7 +88,11 @@ fn what_was_only_in_memory_is_made_again() {
     let link = Link::new(link.db, Arc::new(Cache::default()), Arc::clone(&again));
     assert_eq!(both(&link, 2), [const { Vec::<i64>::new() }; 2]);
     again.reload(&link, &nobody()).unwrap();
-    assert_eq!(again.read().current.keys.len(), 1, "only the unwritten one");
+    assert_eq!(
+        again.read().current.keys.sorted.len(),
+        1,
+        "only the unwritten one"
+    );
     for no in 1..3 {
         assert_eq!(both(&link, no), [vec![no], vec![no]]);
     }
@@ -113,4 +117,17 @@ fn an_open_reservation_keeps_later_rows_to_be_read_again() {
     for no in 1..3 {
         assert_eq!(both(&link, no), [vec![no], vec![no]]);
     }
+}
+
+#[test]
+fn values_with_one_end_are_told_apart() {
+    let mut entries = Entries::default();
+    let (one, other) = (5, 5 + (1 << Entries::END_BITS));
+    assert_eq!(entries.of(one).count(), 0);
+    for (value, cert) in [(one, 1), (one, 2), (-1, 3), (i64::MIN, 4)] {
+        entries.insert(value, cert);
+    }
+    let of = |value| entries.of(value).collect::<Vec<_>>();
+    assert_eq!([of(one), of(other)], [vec![1, 2], vec![]]);
+    assert_eq!([of(-1), of(i64::MIN), of(0)], [vec![3], vec![4], vec![]]);
 }

@@ -6,10 +6,11 @@ use tenure_domain::device::{Device, Standing};
 use tenure_domain::{SiteNo, TenantId};
 
 use super::{LOOKED_AT, ListError, Page};
+use crate::counter::Property;
 use crate::device::{Raw, raw, select_device};
 use crate::error::StoreError;
 use crate::registry;
-use crate::tx::{Property, ReadTx};
+use crate::tx::ReadTx;
 
 /// Which devices; an empty filter means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -156,6 +156,12 @@ fn the_time_of_recording_never_goes_back_and_operations_can_be_asked_for() {
             .unwrap();
         let times: Vec<_> = events.iter().map(|event| event.at).collect();
         assert_eq!(times, [at(10), at(20), at(20)]);
+        for event in &events {
+            let leaf: serde_json::Value = serde_json::from_slice(&event.leaf).unwrap();
+            assert_eq!(leaf["recorded"], event.at.to_string());
+            let hashed = [&[0], event.leaf.as_slice()].concat();
+            assert_eq!(event.leaf_hash, tenure_x509::sha256(&hashed));
+        }
         for (n, operation) in operations.into_iter().enumerate() {
             let found = store
                 .glance(|tx| event::of_operation(tx, operation, tenure_domain::EventSeq(0)))
