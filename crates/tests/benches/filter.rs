@@ -2,12 +2,18 @@
 //! its size beside the least that information theory allows, the time to build it, the time and
 //! rightness of asking it about every one of them, and the delta after a hundred more revocations.
 //!
-//! `cargo bench -p tenure-tests --bench filter`. No store and no network. It fails if an answer is
-//! wrong or a bound is missed.
+//! `cargo bench -p tenure-tests --bench filter [-- --filled N]`. No store and no network. It fails if
+//! an answer is wrong or a bound is missed. With `--filled N` also the store's part: how long it takes
+//! to read what a full filter covers, of N devices with two certificates each.
+
+mod ground;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use tenure_domain::TenantId;
+use tenure_engine::store::covered::{self, Withdrawal};
+use tenure_engine::store::{Options, Store, StoreError, issuer};
 use tenure_x509::filter::{
     Answer, Body, Coverage, Current, Delta, DeltaSpec, Fewer, Full, FullSpec, Listing, delta_key,
 };
@@ -93,9 +99,46 @@ fn main() {
     let current = held.current(NOW, None).expect("in time");
     ask_all("both", &current, &serials, REVOKED + MORE);
 
+    match ground::argument("--filled", 0) {
+        0 => {}
+        devices => scan(devices),
+    }
+
     assert!(ratio <= RATIO_MAX, "the filter is too large");
     assert!(took <= BUILD_MAX, "building takes too long");
     assert!(octets < DELTA_OCTETS_MAX, "the delta is too large");
+}
+
+/// Reads what a filter over everything would cover, as its two passes do.
+fn scan(devices: usize) {
+    let house = ground::house(devices);
+    let store = Store::open(&house.data(), Options::default()).expect("a store");
+    let all = Coverage {
+        from: Time::from_unix(0),
+        to: NOW.plus(100 * 365 * 86_400),
+        at: Time::from_unix(0),
+    };
+    for pass in ["first", "second"] {
+        let began = Instant::now();
+        let (mut covered, mut withdrawn) = (0_u64, 0_u64);
+        store
+            .glance::<_, StoreError>(|tx| {
+                for issuer in issuer::all(tx, TenantId::DEFAULT)? {
+                    covered::for_each::<StoreError>(tx, issuer.no, all, |found| {
+                        covered += 1;
+                        withdrawn += u64::from(found.standing == Withdrawal::Withdrawn);
+                        Ok(())
+                    })?;
+                }
+                Ok(())
+            })
+            .expect("certificates");
+        println!(
+            "scan    {covered} certificates, {withdrawn} withdrawn, read from the store in {:.2} s \
+             ({pass} pass)",
+            began.elapsed().as_secs_f64()
+        );
+    }
 }
 
 fn build(serials: &[Serial]) -> Body {
