@@ -48,15 +48,17 @@ impl FromStr for VerdictId {
             given: text.chars().take(80).collect(),
         };
         let (facts, at) = text.split_once('-').ok_or_else(bad)?;
-        let is_hex = facts.len() == 32 && facts.bytes().all(|b| b.is_ascii_hexdigit());
+        // Numbers of Rust may have a sign.
+        let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+        if facts.len() != 32 || !is_hex(facts) || !is_hex(at) {
+            return Err(bad());
+        }
         let number = u128::from_str_radix(facts, 16).map_err(|_| bad())?;
         let at = i64::from_str_radix(at, 16).map_err(|_| bad())?;
-        is_hex
-            .then(|| VerdictId {
-                facts: number.to_be_bytes(),
-                at: Time::from_unix(at),
-            })
-            .ok_or_else(bad)
+        Ok(VerdictId {
+            facts: number.to_be_bytes(),
+            at: Time::from_unix(at),
+        })
     }
 }
 

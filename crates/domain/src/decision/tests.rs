@@ -336,6 +336,9 @@ fn a_verdict_is_named_by_what_it_rests_on_and_its_time() {
         "+1-1",
         &"a7".repeat(16),
         &format!("+{}-1", "1".repeat(31)),
+        &format!("{}--5", "a7".repeat(16)),
+        &format!("{}-", "a7".repeat(16)),
+        &format!("{}-{}", "a7".repeat(16), "f".repeat(16)),
     ] {
         assert!(bad.parse::<VerdictId>().is_err(), "{bad:?} was taken");
     }
