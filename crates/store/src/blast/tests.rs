@@ -403,16 +403,7 @@ fn every_statement_has_its_index() {
     Store::open(directory.path(), options).unwrap().close();
     let db = Connection::open(directory.path().join("tenure.db")).unwrap();
     for (name, text) in sql::ALL {
-        let text = crate::driver::numbered(text);
-        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
-        let wanted = statement.parameter_count();
-        let values = rusqlite::params_from_iter(vec![1_i64; wanted]);
-        let plan: Vec<String> = statement
-            .query_map(values, |row| row.get(3))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        let plan = plan.join("; ");
+        let plan = crate::driver::explained(&db, "EXPLAIN QUERY PLAN", text, 3).join("; ");
         assert!(!plan.contains("TEMP B-TREE"), "{name}: {plan}");
         assert!(!plan.contains("SCAN"), "{name}: {plan}");
         if *name == "UNEXPIRED" {

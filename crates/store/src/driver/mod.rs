@@ -34,5 +34,19 @@ pub(crate) fn numbered(sql: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// What SQLite makes of a statement: one column of what `EXPLAIN` or `EXPLAIN QUERY PLAN` answers.
+#[cfg(test)]
+pub(crate) fn explained(
+    db: &rusqlite::Connection,
+    how: &str,
+    sql: &str,
+    column: usize,
+) -> Vec<String> {
+    let mut statement = db.prepare(&format!("{how} {}", numbered(sql))).unwrap();
+    let values = rusqlite::params_from_iter(vec![1_i64; statement.parameter_count()]);
+    let rows = statement.query_map(values, |row| row.get(column)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
 #[cfg(test)]
 mod tests;
