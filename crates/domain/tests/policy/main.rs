@@ -2,6 +2,7 @@
 
 mod decide;
 mod explain;
+mod facts;
 mod fixture;
 mod manual;
 mod manufacturer;

@@ -1,11 +1,10 @@
 //! A one-time secret: what it is good for, and when.
 
-use tenure_domain::ask::Operation;
 use tenure_domain::evidence::{SPENT_SECRET_REPLAY_S, SecretRefusal, SecretRow};
 use tenure_domain::{DeviceNo, SecretNo};
 use tenure_x509::KeyHash;
 
-use crate::fixture::{DAY, House, NOW, ask, csr, key, secret};
+use crate::fixture::{DAY, NOW};
 
 const RIGHT: [u8; 32] = [1; 32];
 const KEY: KeyHash = KeyHash([3; 32]);
@@ -97,22 +96,4 @@ fn a_locked_secret_is_not_even_looked_at() {
         assert_eq!(refusal, Err(SecretRefusal::Locked { until }));
     }
     assert!(locked.judge(&RIGHT, KEY, until).is_ok());
-}
-
-/// The record holds its hash, so that it is written one way only: canonical JSON (RFC 8785).
-#[test]
-fn what_was_known_is_written_in_one_way() {
-    let house = House::new();
-    let (mut subject, _, _) = house.enrolled();
-    for head in [subject.head.clone(), None] {
-        subject.head = head;
-        let ask = ask(Operation::Enroll, csr(&key()));
-        let facts = house.facts(subject.clone(), secret(&ask));
-        let written = facts.to_json();
-        let value: serde_json::Value = serde_json::from_str(&written).unwrap();
-        assert_eq!(value.to_string(), written, "fields out of order");
-        assert_eq!(value["evidence"], serde_json::json!(["secret"]));
-        assert_eq!(value["device"]["id"], subject.device.id.as_str());
-        assert_eq!(value["device"]["head"].is_null(), subject.head.is_none());
-    }
 }
