@@ -38,11 +38,7 @@ fn main() {
         stretch.end(devices)
     });
     let (limit, took) = ground::beside_the_limit(|| runtime.block_on(enrolled));
-    println!(
-        "limit: {:.0}/s (verify one P-256 request, make one P-256 signature, 2 threads; mean of before and \
-         after), {:.0} µs of CPU",
-        limit.per_second, limit.cpu_us
-    );
+    println!("{limit}");
     println!(
         "engine: {:.0} enrollments/s, {:.0} µs of CPU each, {IN_FLIGHT} in flight, fsync and record \
          on, {filled} more devices in the store, {devices} enrollments",

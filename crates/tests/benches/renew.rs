@@ -65,11 +65,7 @@ fn main() {
     }));
     let handshake = stretch.end(with_handshake);
 
-    println!(
-        "limit: {:.0}/s (verify one P-256 request, make one P-256 signature, 2 threads; mean of before and \
-         after), {:.0} µs of CPU",
-        limit.per_second, limit.cpu_us
-    );
+    println!("{limit}");
     println!(
         "EST renewals over mTLS connections opened beforehand: {:.0}/s, {:.0} µs of CPU each in the \
          server and {:.0} in the load generator on the same cores; {devices} devices, one renewal \

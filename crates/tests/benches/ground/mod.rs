@@ -7,6 +7,7 @@
 mod fill;
 pub mod line;
 
+use std::fmt;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write;
@@ -277,6 +278,17 @@ pub struct Limit {
     pub per_second: f64,
     /// Processor time of one.
     pub cpu_us: f64,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "limit: {:.0}/s (verify one P-256 request, make one P-256 signature, 2 threads; mean of \
+             before and after), {:.0} µs of CPU",
+            self.per_second, self.cpu_us
+        )
+    }
 }
 
 /// Does `work`, with the limit measured before and after it: what else the machine does changes in
