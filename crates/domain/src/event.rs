@@ -633,16 +633,17 @@ impl Entry {
                 _ => None,
             },
             valid: self.valid,
-            head: json(&head),
-            tail: json(&tail),
+            head: json(&head, 1024),
+            tail: json(&tail, 64),
         }
     }
 }
 
-fn json(part: &impl Serialize) -> Vec<u8> {
+/// A part of a leaf, with room for so many octets to begin with.
+fn json(part: &impl Serialize, room: usize) -> Vec<u8> {
     // Serialising strings, integers and lists of them into memory cannot fail: every map key is a field
     // name, and no value is a float.
-    let mut bytes = Vec::with_capacity(1024);
+    let mut bytes = Vec::with_capacity(room);
     let _ = serde_json::to_writer(&mut bytes, part);
     bytes
 }

@@ -11,7 +11,8 @@ struct Chance {
 }
 
 impl Chance {
-    const POOL: usize = 1024;
+    /// A multiple of a salt's length, so that the last salt of a pool ends where the pool does.
+    const POOL: usize = 64 * 16;
 
     fn salt(&mut self) -> Result<[u8; 16], StoreError> {
         if self.used == Self::POOL {

@@ -4,7 +4,7 @@ use crate::driver::sqlite::said;
 use crate::error::StoreError;
 use crate::tx::Link;
 
-/// A counter of the dashboard: kept in memory for a group, then added to its row once.
+/// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Counter {
     /// Devices by one of their properties and standing.

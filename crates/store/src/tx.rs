@@ -74,10 +74,10 @@ struct Deferred {
 }
 
 impl Deferred {
-    /// The number of the row it writes, by the custom that this is its first argument.
-    fn row(&self) -> i64 {
+    /// Its place among those of the same text.
+    fn order(&self) -> i64 {
         match self.args.first() {
-            Some(Value::Integer(row)) => *row,
+            Some(Value::Integer(first)) => *first,
             _ => 0,
         }
     }
@@ -384,7 +384,7 @@ fn write_deferred(link: &Link, writes: &mut Vec<Deferred>) -> Result<(), StoreEr
             .collect();
         // Neighbours after each other: fewer pages are touched, and a table that grows at its end is
         // not split in its middle.
-        of_text.sort_by_key(|write| write.row());
+        of_text.sort_by_key(|write| write.order());
         for write in of_text {
             statement
                 .execute(rusqlite::params_from_iter(write.args.iter()))
@@ -478,7 +478,8 @@ impl<'c> Tx<'c> {
     }
 
     /// Writes when the group commits, or before the row is read again. Deferred writes of one group
-    /// must not depend on each other's order.
+    /// must not depend on each other's order: those of one text are sorted by their first argument,
+    /// which is best the number of the row.
     pub(crate) fn defer(&self, sql: &'static str, args: Vec<Value>) {
         self.read
             .pending
