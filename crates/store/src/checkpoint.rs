@@ -1,5 +1,7 @@
 //! Moves pages from the write-ahead log into the database file, away from the path of commits.
 
+use std::fmt::Display;
+use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -128,17 +130,26 @@ impl Mark {
     }
 }
 
-/// Runs until closed.
-pub(crate) fn run(db: &Connection, mark: &Mark, pool: &Pool, fatal: &Fatal) {
+/// Runs until closed. `file` is the database that `db` is connected to.
+pub(crate) fn run(db: &Connection, file: &File, mark: &Mark, pool: &Pool, fatal: &Fatal) {
     while mark.next().is_some() {
-        for _ in 0..TRIES {
-            pool.let_go();
-            let moved = checkpoint(db, fatal);
-            if moved.is_none_or(|moved| mark.pages().saturating_sub(moved) <= FEW) {
-                break;
-            }
-        }
+        move_almost_all(db, file, mark, pool, fatal);
         mark.moved();
+    }
+}
+
+fn move_almost_all(db: &Connection, file: &File, mark: &Mark, pool: &Pool, fatal: &Fatal) {
+    for _ in 0..TRIES {
+        pool.let_go();
+        let moved = checkpoint(db, fatal);
+        // SQLite syncs the file only when nothing is left in the log; while commits go on that is
+        // the writer's last step, which would have to wait for all of these pages.
+        if let Err(error) = file.sync_data() {
+            lost(&error, fatal);
+        }
+        if moved.is_none_or(|moved| mark.pages().saturating_sub(moved) <= FEW) {
+            break;
+        }
     }
 }
 
@@ -153,12 +164,19 @@ pub(crate) fn checkpoint(db: &Connection, fatal: &Fatal) -> Option<u64> {
         Ok(moved) => u64::try_from(moved).ok(),
         Err(error) => {
             if is_fatal(&error) {
-                fatal(&format!(
-                    "the disk could not make a checkpoint durable: {error}"
-                ));
+                lost(&error, fatal);
             }
             tracing::warn!(%error, "a checkpoint failed and will be tried again");
             None
         }
     }
 }
+
+fn lost(error: &dyn Display, fatal: &Fatal) {
+    fatal(&format!(
+        "the disk could not make a checkpoint durable: {error}"
+    ));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The concrete store: opening it, and the ways into it.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,6 +84,9 @@ struct Inside {
     /// When the newest event was recorded, in Unix seconds.
     recorded: Arc<AtomicI64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    // To close any handle of a file gives back the process's locks on it, those of the connections
+    // too: so this one is closed when they are gone.
+    _database: Arc<File>,
     // Given back last, when no thread touches the files any more.
     _lock: DirectoryLock,
 }
@@ -97,6 +102,7 @@ impl Store {
         }
         let lock = DirectoryLock::take(directory)?;
         let db = connect(&file, Purpose::Write, options.write_cache_kib)?;
+        let database = File::open(&file).map(Arc::new).map_err(opening(&file))?;
         let migrated = migrate::forward(&db, directory)?;
         if let Some(pages) = options.page_limit {
             db.pragma_update(None, "max_page_count", pages)
@@ -133,7 +139,7 @@ impl Store {
                 &desk,
             )?;
         }
-        threads.start_checkpointer(&file, &mark, &pool, &options)?;
+        threads.start_checkpointer(&file, &database, &mark, &pool, &options)?;
         Ok(Store {
             inside: Arc::new(Inside {
                 pool,
@@ -145,6 +151,7 @@ impl Store {
                 mark,
                 recorded,
                 threads: Mutex::new(threads.handles),
+                _database: database,
                 _lock: lock,
             }),
         })
@@ -304,6 +311,15 @@ impl Drop for Inside {
     }
 }
 
+fn opening(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |cause| OpenError::Io {
+        doing: "opening",
+        path,
+        cause,
+    }
+}
+
 fn last_numbers(link: &Link) -> Result<Sequence, StoreError> {
     let tx = ReadTx::new(link);
     let event = tx.number("SELECT max(seq) FROM event", &[])?;
@@ -389,11 +405,7 @@ impl Threads {
     ) -> Result<(), OpenError> {
         for number in 0..disk::THREADS {
             // Each opens it anew: of those that share an opened file only one is told of an error.
-            let file = disk::open(log).map_err(|cause| OpenError::Io {
-                doing: "opening",
-                path: log.to_owned(),
-                cause,
-            })?;
+            let file = disk::open(log).map_err(opening(log))?;
             let disk = Arc::clone(disk);
             let (queue, recorded) = (Arc::clone(queue), Arc::clone(recorded));
             let fatal: Fatal = Arc::clone(&options.fatal);
@@ -420,15 +432,17 @@ impl Threads {
     fn start_checkpointer(
         &mut self,
         file: &Path,
+        database: &Arc<File>,
         mark: &Arc<Mark>,
         pool: &Arc<Pool>,
         options: &Options,
     ) -> Result<(), OpenError> {
         let db = connect(file, Purpose::Checkpoint, 256)?;
+        let database = Arc::clone(database);
         let (mark, pool) = (Arc::clone(mark), Arc::clone(pool));
         let fatal: Fatal = Arc::clone(&options.fatal);
         self.spawn("store-checkpoint".to_owned(), move || {
-            checkpoint::run(&db, &mark, &pool, &fatal)
+            checkpoint::run(&db, &database, &mark, &pool, &fatal)
         })
     }
 }
