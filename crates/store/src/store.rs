@@ -278,7 +278,7 @@ impl Store {
         }
         answer
             .await
-            .unwrap_or_else(|_| Err(StoreError::Closed.into()))
+            .map_or_else(|_| Err(StoreError::Closed.into()), |answer| answer.value)
     }
 
     /// Finishes what waits, then closes the files. Later calls answer [`StoreError::Closed`].

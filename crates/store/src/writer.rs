@@ -34,6 +34,16 @@ pub(crate) enum Rule {
     Unrecorded,
 }
 
+/// A closure's value. What it worked on comes back with it, to be dropped by whoever made it and
+/// not by a thread that others wait for; memory is cheapest to give back where it was taken.
+pub(crate) struct Answer<T, E, F> {
+    pub(crate) value: Result<T, E>,
+    _body: F,
+}
+
+/// Where whoever asked waits for it.
+pub(crate) type Answered<T, E, F> = oneshot::Receiver<Answer<T, E, F>>;
+
 /// A closure and where its answer goes.
 pub(crate) trait Job: Send {
     /// Runs the closure; whether its writes are to be kept.
@@ -53,7 +63,7 @@ pub(crate) struct Closure<T, E, F> {
     rule: Rule,
     body: F,
     value: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
+    reply: oneshot::Sender<Answer<T, E, F>>,
 }
 
 impl<T, E, F> Closure<T, E, F>
@@ -66,7 +76,7 @@ where
         operation: OperationId,
         rule: Rule,
         body: F,
-    ) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>) {
+    ) -> (Box<dyn Job>, Answered<T, E, F>) {
         let (reply, answer) = oneshot::channel();
         (
             Box::new(Closure {
@@ -132,8 +142,12 @@ where
             (Err(error), _) => Err(error.into()),
             (Ok(()), None) => Err(StoreError::Closed.into()),
         };
+        let answer = Answer {
+            value,
+            _body: self.body,
+        };
         // Nobody may be waiting any more; the commit stands all the same.
-        let _ = self.reply.send(value);
+        let _ = self.reply.send(answer);
     }
 }
 
