@@ -95,6 +95,7 @@ struct Inner {
     algorithm: KeyAlgorithm,
     /// The key ready to check its usual kind of signature; `None` if it is no valid key.
     ready: OnceLock<Option<ParsedPublicKey>>,
+    hash: OnceLock<KeyHash>,
 }
 
 impl PublicKey {
@@ -153,6 +154,7 @@ impl PublicKey {
             bits_at,
             algorithm,
             ready: OnceLock::new(),
+            hash: OnceLock::new(),
         })))
     }
 
@@ -178,7 +180,7 @@ impl PublicKey {
     /// SHA-256 of the SubjectPublicKeyInfo.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
-        KeyHash(sha256(&self.0.spki))
+        *self.0.hash.get_or_init(|| KeyHash(sha256(&self.0.spki)))
     }
 
     /// The usual key identifier: SHA-1 of the subjectPublicKey bits (RFC 5280 4.2.1.2 (1)).

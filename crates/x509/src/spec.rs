@@ -84,6 +84,7 @@ pub enum Presence {
 pub struct Tbs {
     der: Vec<u8>,
     signature: SignatureAlgorithm,
+    public_key: PublicKey,
 }
 
 impl Tbs {
@@ -103,6 +104,7 @@ impl Tbs {
         Ok(Self {
             der: der.to_vec(),
             signature,
+            public_key: fields.public_key,
         })
     }
 
@@ -116,6 +118,11 @@ impl Tbs {
     #[must_use]
     pub fn signature_algorithm(&self) -> SignatureAlgorithm {
         self.signature
+    }
+
+    /// The key it binds.
+    pub(crate) fn public_key(&self) -> &PublicKey {
+        &self.public_key
     }
 
     /// The certificate: these octets, the algorithm, and this signature.
@@ -162,6 +169,7 @@ impl CertificateSpec {
         Ok(Tbs {
             der: writer.finish(),
             signature: self.signature,
+            public_key: self.public_key.clone(),
         })
     }
 }

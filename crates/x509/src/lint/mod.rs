@@ -113,10 +113,14 @@ pub fn check(
     issuer: Option<&Cert>,
 ) -> Result<Linted, Vec<LintError>> {
     let mut reader = Reader::new(tbs.as_der(), Rules::Der);
-    let fields = reader
+    let mut fields = reader
         .expect(tag::SEQUENCE, "TBSCertificate")
         .and_then(|tlv| TbsFields::read(tlv, Rules::Der))
         .map_err(|error| vec![LintError::Unreadable(error)])?;
+    if fields.public_key == *tbs.public_key() {
+        // The same octets are the same key, and that one is likely to be ready to check with.
+        fields.public_key = tbs.public_key().clone();
+    }
 
     let subject = Subject {
         fields: &fields,
