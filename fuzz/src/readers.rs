@@ -500,6 +500,9 @@ pub fn text(octets: &[u8]) {
     let Ok(text) = std::str::from_utf8(octets) else {
         return;
     };
+    if let Ok(serial) = Serial::parse_number(text) {
+        assert_eq!(Serial::parse_number(&serial.to_string()), Ok(serial));
+    }
     if let Ok(serial) = Serial::parse_hex(text) {
         assert_eq!(Serial::parse_hex(&serial.to_string()), Ok(serial));
     }

@@ -564,7 +564,7 @@ fn resolve(
     let keep = match keep {
         None => None,
         Some(text) => {
-            let serial = Serial::parse_hex(text).map_err(|error| Refusal::BadRequest {
+            let serial = Serial::parse_number(text).map_err(|error| Refusal::BadRequest {
                 what: format!("keep: {error}"),
             })?;
             if !incident.serials.contains(&serial.to_string()) {

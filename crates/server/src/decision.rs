@@ -161,7 +161,7 @@ fn identity(knock: &Knock) -> Result<Identity, Problem> {
             Some(fingerprint) => Ok(Identity::Fingerprint(fingerprint)),
         };
     };
-    let serial = Serial::parse_hex(serial)
+    let serial = Serial::parse_number(serial)
         .map_err(|_| Problem::bad_request(format!("serial: {serial:?} is not hex")))?;
     Ok(Identity::Serial {
         issuer: word::<Slug>("issuer", knock.issuer.as_deref())?,

@@ -14,18 +14,15 @@ const OCTETS_MAX: usize = 256;
 pub struct Serial(Box<[u8]>);
 
 impl Serial {
-    /// From 160 random bits: 159 are kept, so that the number is positive (RFC 5280 4.1.2.2).
+    /// From 160 random bits: 159 are kept, so that the number is positive (RFC 5280 4.1.2.2). It
+    /// always has 20 octets of which the first is not zero, so that all tools write it alike.
     #[must_use]
     pub fn from_random(mut random: [u8; 20]) -> Self {
         random[0] &= 0x7f;
-        if random == [0; 20] {
-            random[19] = 1; // zero is no serial; this happens once in 2^159
+        if random[0] == 0 {
+            random[0] = 0x40;
         }
-        let redundant = random
-            .windows(2)
-            .take_while(|pair| matches!(pair, [0, second] if second & 0x80 == 0))
-            .count();
-        Self(random.get(redundant..).unwrap_or(&random).into())
+        Self(random.into())
     }
 
     /// From the contents octets of an INTEGER, whatever they are: a certificate of another CA
@@ -46,14 +43,33 @@ impl Serial {
     /// # Errors
     /// `Malformed` if it is empty, of odd length, too long, or not hex.
     pub fn parse_hex(text: &str) -> Result<Self, Error> {
-        let fail = Error::malformed("serial number (expected an even number of hex digits)");
-        let digits: Vec<u8> = text.bytes().filter(|octet| *octet != b':').collect();
-        if digits.is_empty() || digits.len() > 2 * OCTETS_MAX {
-            return Err(fail);
-        }
-        from_hex(&digits)
+        let octets = digits(text).and_then(|digits| from_hex(&digits));
+        octets
             .map(|octets| Self(octets.into()))
-            .ok_or(fail)
+            .ok_or(Error::malformed(
+                "serial number (expected an even number of hex digits)",
+            ))
+    }
+
+    /// Reads a positive serial as people and tools write it: like [`Serial::parse_hex`], but zeros in
+    /// front may be missing, also the zero octet that keeps the number positive (OpenSSL writes none),
+    /// or be too many.
+    ///
+    /// # Errors
+    /// `Malformed` if it is empty, too long, or not hex.
+    pub fn parse_number(text: &str) -> Result<Self, Error> {
+        let octets = digits(text).and_then(|mut digits| {
+            if digits.len() % 2 == 1 {
+                digits.insert(0, b'0');
+            }
+            from_hex(&digits)
+        });
+        let octets = octets.ok_or(Error::malformed("serial number (expected hex digits)"))?;
+        let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+        let number = octets.get(zeros..).unwrap_or_default();
+        let is_positive = number.first().is_some_and(|first| first & 0x80 == 0);
+        let sign: &[u8] = if is_positive { &[] } else { &[0] };
+        Ok(Self([sign, number].concat().into()))
     }
 }
 
@@ -67,6 +83,14 @@ impl fmt::Debug for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Serial({self})")
     }
+}
+
+/// The digits without their colons, unless there are none or too many.
+fn digits(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.bytes().filter(|octet| *octet != b':').collect();
+    (1..=2 * OCTETS_MAX)
+        .contains(&digits.len())
+        .then_some(digits)
 }
 
 /// Writes octets as lower-case hex.

@@ -442,7 +442,7 @@ impl Named {
     /// # Errors
     /// 400 if it is no serial.
     pub(crate) fn target(&self) -> Result<Target, Problem> {
-        let serial = Serial::parse_hex(&self.serial)
+        let serial = Serial::parse_number(&self.serial)
             .map_err(|_| Problem::bad_request(format!("serial: {:?} is not hex", self.serial)))?;
         let issuer = some_word("issuer", self.issuer.as_deref())?;
         Ok(Target::Certificate { issuer, serial })

@@ -51,7 +51,7 @@ async fn report(
     caller: Caller,
     Json(sighting): Json<Sighting>,
 ) -> Result<Json<Reported>, Problem> {
-    let serial = Serial::parse_hex(&sighting.serial)
+    let serial = Serial::parse_number(&sighting.serial)
         .map_err(|_| Problem::bad_request(format!("serial: {:?} is not hex", sighting.serial)))?;
     let at = match &sighting.at {
         Some(text) => time("at", text)?,

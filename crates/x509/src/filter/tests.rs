@@ -9,8 +9,10 @@ const AT: Time = Time::from_unix(1_795_305_600);
 const HOUR: i64 = 3600;
 
 fn serial(n: u64) -> Serial {
-    let [octets @ .., _, _, _, _, _, _, _, _, _, _, _, _] = sha256(&n.to_be_bytes());
-    Serial::from_random(octets)
+    let hash = KeyHash(sha256(&n.to_be_bytes())).to_string();
+    // 159 bits, some of them with zeros in front.
+    let first = u8::from_str_radix(&hash[..2], 16).unwrap() & 0x7f;
+    Serial::parse_number(&format!("{first:02x}{}", &hash[2..40])).unwrap()
 }
 
 fn coverage() -> Coverage {

@@ -47,15 +47,31 @@ fn rfc3339_is_read_with_fractions_and_offsets_and_nothing_else() {
 }
 
 #[test]
-fn a_random_serial_is_positive_minimal_and_not_zero() {
+fn a_random_serial_is_positive_and_has_20_octets_of_which_the_first_is_not_zero() {
     let of = |random: [u8; 20]| Serial::from_random(random).to_string();
     assert_eq!(of([0xff; 20]), format!("7f{}", "ff".repeat(19)));
-    assert_eq!(of([0; 20]), "01");
-    let mut small = [0; 20];
-    small[18] = 0x80;
-    assert_eq!(of(small), "008000");
-    small[18] = 0x7f;
-    assert_eq!(of(small), "7f00");
+    assert_eq!(of([0; 20]), format!("40{}", "00".repeat(19)));
+    let mut small = [0x85; 20];
+    small[0] = 0x80;
+    assert_eq!(of(small), format!("40{}", "85".repeat(19)));
+    small[0] = 0x01;
+    assert_eq!(of(small), format!("01{}", "85".repeat(19)));
+}
+
+#[test]
+fn a_serial_is_known_however_its_leading_zeros_are_written() {
+    let of = |text: &str| Serial::parse_number(text).unwrap().to_string();
+    // As OpenSSL writes 00ccd5e7.
+    assert_eq!(of("CCD5E7"), "00ccd5e7");
+    assert_eq!(of("00:cc:d5:e7"), "00ccd5e7");
+    assert_eq!(of("0000ccd5e7"), "00ccd5e7");
+    // As a number without any zero in front.
+    assert_eq!(of("5e7"), "05e7");
+    assert_eq!(of("005e7"), "05e7");
+    assert_eq!(of("0"), "00");
+    for wrong in ["", ":", "0g", "0x01", "1é", &"0".repeat(513)] {
+        assert!(Serial::parse_number(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]
@@ -200,6 +216,9 @@ proptest! {
         prop_assert_eq!(text.len() % 2, 0);
         prop_assert_eq!(&Serial::parse_hex(&text).unwrap(), &serial);
         prop_assert_eq!(&Serial::parse_hex(&text.to_uppercase()).unwrap(), &serial);
+        let number = Serial::parse_number(&text).unwrap();
+        prop_assert_eq!(&Serial::parse_number(&format!("00{text}")).unwrap(), &number);
+        prop_assert_eq!(&Serial::parse_number(&number.to_string()).unwrap(), &number);
     }
 
     #[test]
