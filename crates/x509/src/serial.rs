@@ -64,12 +64,19 @@ impl Serial {
             }
             from_hex(&digits)
         });
-        let octets = octets.ok_or(Error::malformed("serial number (expected hex digits)"))?;
+        let fail = Error::malformed("serial number (expected hex digits)");
+        let Some(octets) = octets else {
+            return Err(fail);
+        };
         let zeros = octets.iter().take_while(|octet| **octet == 0).count();
         let number = octets.get(zeros..).unwrap_or_default();
         let is_positive = number.first().is_some_and(|first| first & 0x80 == 0);
         let sign: &[u8] = if is_positive { &[] } else { &[0] };
-        Ok(Self([sign, number].concat().into()))
+        let octets = [sign, number].concat();
+        match octets.len() <= OCTETS_MAX {
+            true => Ok(Self(octets.into())),
+            false => Err(fail),
+        }
     }
 }
 
