@@ -130,10 +130,7 @@ pub fn restore(from: &Path, directory: &Path) -> Result<Copied, OpenError> {
     let copied = verify(from)?;
     let lock = DirectoryLock::take(directory)?;
     let target = directory.join(FILE);
-    let io = |doing, path: &Path| {
-        let path = path.to_owned();
-        move |cause| OpenError::Io { doing, path, cause }
-    };
+    let io = OpenError::while_doing;
     let fresh = directory.join("tenure.db.restoring");
     fs::copy(from, &fresh).map_err(io("copying to", &fresh))?;
     fs::File::open(&fresh)

@@ -1,7 +1,7 @@
 //! What can go wrong between the product and its database, by what the reader can do about it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a data directory could not be opened.
 #[derive(Debug)]
@@ -42,6 +42,17 @@ pub enum OpenError {
     },
     /// The database said no.
     Store(StoreError),
+}
+
+impl OpenError {
+    /// What the operating system says no with, while something was being done on a file.
+    pub(crate) fn while_doing(
+        doing: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(std::io::Error) -> OpenError + use<> {
+        let path = path.to_owned();
+        move |cause| OpenError::Io { doing, path, cause }
+    }
 }
 
 impl fmt::Display for OpenError {

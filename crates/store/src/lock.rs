@@ -17,10 +17,7 @@ pub(crate) struct DirectoryLock {
 impl DirectoryLock {
     pub(crate) fn take(directory: &Path) -> Result<DirectoryLock, OpenError> {
         let path = directory.join(FILE);
-        let failed = |doing| {
-            let path = path.clone();
-            move |cause| OpenError::Io { doing, path, cause }
-        };
+        let failed = |doing| OpenError::while_doing(doing, &path);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

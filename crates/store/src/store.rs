@@ -1,7 +1,6 @@
 //! The concrete store: opening it, and the ways into it.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,7 +101,9 @@ impl Store {
         }
         let lock = DirectoryLock::take(directory)?;
         let db = connect(&file, Purpose::Write, options.write_cache_kib)?;
-        let database = File::open(&file).map(Arc::new).map_err(opening(&file))?;
+        let database = File::open(&file)
+            .map(Arc::new)
+            .map_err(OpenError::while_doing("opening", &file))?;
         let migrated = migrate::forward(&db, directory)?;
         if let Some(pages) = options.page_limit {
             db.pragma_update(None, "max_page_count", pages)
@@ -311,15 +312,6 @@ impl Drop for Inside {
     }
 }
 
-fn opening(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |cause| OpenError::Io {
-        doing: "opening",
-        path,
-        cause,
-    }
-}
-
 fn last_numbers(link: &Link) -> Result<Sequence, StoreError> {
     let tx = ReadTx::new(link);
     let event = tx.number("SELECT max(seq) FROM event", &[])?;
@@ -346,14 +338,14 @@ impl Threads {
         name: String,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), OpenError> {
-        let handle = std::thread::Builder::new()
-            .name(name)
-            .spawn(body)
-            .map_err(|cause| OpenError::Io {
-                doing: "starting a thread for",
-                path: PathBuf::from(FILE),
-                cause,
-            })?;
+        let handle =
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(body)
+                .map_err(OpenError::while_doing(
+                    "starting a thread for",
+                    Path::new(FILE),
+                ))?;
         self.handles.push(handle);
         Ok(())
     }
@@ -405,7 +397,7 @@ impl Threads {
     ) -> Result<(), OpenError> {
         for number in 0..disk::THREADS {
             // Each opens it anew: of those that share an opened file only one is told of an error.
-            let file = disk::open(log).map_err(opening(log))?;
+            let file = disk::open(log).map_err(OpenError::while_doing("opening", log))?;
             let disk = Arc::clone(disk);
             let (queue, recorded) = (Arc::clone(queue), Arc::clone(recorded));
             let fatal: Fatal = Arc::clone(&options.fatal);
