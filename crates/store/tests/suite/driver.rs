@@ -45,6 +45,33 @@ fn a_change_that_records_nothing_is_not_made() {
     });
 }
 
+/// Tells on which thread it was dropped.
+struct Dropped(std::sync::mpsc::Sender<std::thread::ThreadId>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.send(std::thread::current().id()).unwrap();
+    }
+}
+
+#[test]
+fn what_a_change_works_on_is_dropped_by_whoever_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let store = open(directory.path()).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let on = Dropped(tell);
+        store
+            .record::<_, StoreError, _>(op(), move |tx| {
+                let _ = &on;
+                put(tx, "telemetry").map(|_| ())
+            })
+            .await
+            .unwrap();
+        assert_eq!(told.try_recv(), Ok(std::thread::current().id()));
+    });
+}
+
 #[test]
 fn an_error_or_a_panic_undoes_its_own_writes_only() {
     let directory = tempfile::tempdir().unwrap();
