@@ -11,14 +11,21 @@
 //!
 //! A snapshot older than a spill does not see what that wrote, so entries stay in memory until the
 //! next spill. A snapshot older than that as well looks through the rows themselves.
+//!
+//! What the tables may hold is known in memory too, so that a value that nobody has is not searched
+//! for in vain. After the store was opened it takes a moment until that is gathered.
+
+mod bloom;
 
 use std::collections::BTreeSet;
 use std::mem;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tenure_x509::Serial;
 
+use self::bloom::Bloom;
 use crate::certificate::{key_prefix, serial_hash};
 use crate::driver::sqlite::said;
 use crate::error::StoreError;
@@ -104,6 +111,11 @@ impl Young {
             By::Key => self.keys.insert(known.value, known.cert),
         }
     }
+
+    fn values(&self) -> Vec<i64> {
+        let both = self.serials.sorted.iter().chain(&self.keys.sorted);
+        both.map(|(value, _)| *value).collect()
+    }
 }
 
 #[derive(Default)]
@@ -114,6 +126,18 @@ struct State {
     current: Young,
     /// Written by the latest spill.
     previous: Young,
+    /// What the tables may hold: what the spills have written, and what was gathered of what had been
+    /// there.
+    written: Bloom,
+    gathered: Gathered,
+}
+
+/// Whether all that the tables held when the store was opened has been gathered.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Gathered {
+    #[default]
+    NotYet,
+    Wholly,
 }
 
 impl State {
@@ -125,13 +149,32 @@ impl State {
             Rest::InRows
         }
     }
+
+    /// The same for one value.
+    fn rest_of(&self, value: i64, spills: u64) -> Rest {
+        match self.rest(spills) {
+            Rest::InTables
+                if self.gathered == Gathered::Wholly && !self.written.may_hold(value) =>
+            {
+                Rest::Nowhere
+            }
+            rest => rest,
+        }
+    }
 }
 
 /// The newest entries, shared by everything that reads or writes one store.
 #[derive(Default)]
 pub(crate) struct Lookup {
     state: RwLock<State>,
+    is_closing: AtomicBool,
 }
+
+/// For no more certificates is room made beforehand (32 MiB).
+const EXPECTED_MAX: i64 = 1 << 24;
+
+/// So many values are added under one lock: nobody who looks up should have to sleep for it.
+const AT_ONCE: usize = 64;
 
 impl Lookup {
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -148,22 +191,30 @@ impl Lookup {
         self.read().spills
     }
 
-    /// Adds the entries of rows that are now committed.
+    /// Adds the entries of rows that are now committed. Each alone: whoever looks up meanwhile waits
+    /// for one insertion and need not sleep.
     pub(crate) fn learn(&self, known: impl IntoIterator<Item = Known>) {
-        let mut state = self.write();
-        known
-            .into_iter()
-            .for_each(|known| state.current.insert(known));
+        for known in known {
+            self.write().current.insert(known);
+        }
     }
 
-    /// Candidates that are in memory, and whether a snapshot taken after `spills` spills finds every
-    /// other one in the tables.
+    /// Takes note that the tables hold these values, or are about to.
+    fn note(&self, values: &[i64]) {
+        for some in values.chunks(AT_ONCE) {
+            let mut state = self.write();
+            some.iter().for_each(|value| state.written.insert(*value));
+        }
+    }
+
+    /// Candidates that are in memory, and where a snapshot taken after `spills` spills finds every
+    /// other one.
     fn young(&self, by: By, value: i64, spills: u64, found: &mut Vec<i64>) -> Rest {
         let state = self.read();
         for young in [&state.current, &state.previous] {
             found.extend(young.of(by).of(value));
         }
-        state.rest(spills)
+        state.rest_of(value, spills)
     }
 
     /// The values of serials in memory nearest below and above `value` that are wanted, and where the
@@ -205,13 +256,59 @@ impl Lookup {
 
     /// Writes the current entries, which are those of every row up to `known` that is not written.
     fn spill(&self, link: &Link, known: i64, fatal: &Fatal) -> Result<(), StoreError> {
+        let values = self.read().current.values();
+        self.note(&values);
         link.execute("BEGIN IMMEDIATE")?;
         let written = write(link, &self.read().current, known);
         writer::end(link, written, fatal)?;
         let mut state = self.write();
-        state.previous = mem::take(&mut state.current);
+        let current = mem::take(&mut state.current);
+        let forgotten = mem::replace(&mut state.previous, current);
         state.spills += 1;
+        // Thousands of entries, which nobody should wait for.
+        drop(state);
+        drop(forgotten);
         Ok(())
+    }
+
+    /// Takes note of what the tables held when the store was opened. For a thread of its own; until it
+    /// is done every question goes to the tables, and if it fails that stays so.
+    pub(crate) fn gather(&self, link: &Link) {
+        match self.gather_all(link) {
+            Ok(gathered) => self.write().gathered = gathered,
+            Err(error) => tracing::warn!(
+                %error,
+                "the lookup of serials and keys was not read into memory; it is slower without"
+            ),
+        }
+    }
+
+    fn gather_all(&self, link: &Link) -> Result<Gathered, StoreError> {
+        let tx = ReadTx::new(link);
+        let certificates = tx.number("SELECT cert FROM spilled", &[])?;
+        let values = certificates.clamp(0, EXPECTED_MAX) * 2;
+        // No more than 2^25, which fits everywhere.
+        self.write().written.expect(values as usize);
+        for sql in [
+            "SELECT serial_h FROM serial_lookup WHERE serial_h >= $1 ORDER BY serial_h LIMIT $2",
+            "SELECT key_h FROM key_lookup WHERE key_h >= $1 ORDER BY key_h LIMIT $2",
+        ] {
+            let mut from = Some(i64::MIN);
+            while let Some(first) = from {
+                if self.is_closing.load(Ordering::Relaxed) {
+                    return Ok(Gathered::NotYet);
+                }
+                let values: Vec<i64> = tx.all(sql, &[&first, &PAGE], |row| row.get(0))?;
+                self.note(&values);
+                from = values.last().and_then(|last| last.checked_add(1));
+            }
+        }
+        Ok(Gathered::Wholly)
+    }
+
+    /// Ends a [`Lookup::gather`] that is not done.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
     }
 
     /// Makes the entries again that were only in memory when the store was last open.
@@ -254,7 +351,9 @@ impl Lookup {
 /// How many rows are read at a time when the entries are made again.
 const PAGE: i64 = 8192;
 
+#[derive(Debug, PartialEq, Eq)]
 enum Rest {
+    Nowhere,
     InTables,
     InRows,
 }
@@ -282,6 +381,7 @@ pub(crate) fn candidates(tx: &ReadTx<'_>, by: By, value: i64) -> Result<Vec<i64>
     let mut found = tx.unwritten(by, value);
     let rest = tx.lookup().young(by, value, tx.spills(), &mut found);
     let sql = match (rest, by) {
+        (Rest::Nowhere, _) => return Ok(newest_first(found)),
         (Rest::InTables, By::Serial) => "SELECT cert FROM serial_lookup WHERE serial_h = $1",
         (Rest::InTables, By::Key) => "SELECT cert FROM key_lookup WHERE key_h = $1",
         (Rest::InRows, By::Serial) => {
@@ -297,9 +397,13 @@ pub(crate) fn candidates(tx: &ReadTx<'_>, by: By, value: i64) -> Result<Vec<i64>
         found.push(row.get(0)?);
         Ok(())
     })?;
+    Ok(newest_first(found))
+}
+
+fn newest_first(mut found: Vec<i64>) -> Vec<i64> {
     found.sort_unstable_by_key(|cert| std::cmp::Reverse(*cert));
     found.dedup();
-    Ok(found)
+    found
 }
 
 /// The values of serials nearest below and above `value` for which `is_wanted`.

@@ -75,6 +75,7 @@ pub struct Store {
 struct Inside {
     file: PathBuf,
     migrated: Migrated,
+    lookup: Arc<Lookup>,
     queue: Arc<Queue>,
     disk: Arc<Disk>,
     desk: Arc<Desk>,
@@ -141,11 +142,14 @@ impl Store {
             )?;
         }
         threads.start_checkpointer(&file, &database, &mark, &pool, &options)?;
+        let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
+        threads.start_gathering(Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)))?;
         Ok(Store {
             inside: Arc::new(Inside {
                 pool,
                 file,
                 migrated,
+                lookup,
                 queue,
                 disk,
                 desk,
@@ -293,6 +297,7 @@ impl Inside {
         self.queue.close();
         self.desk.close();
         self.mark.close();
+        self.lookup.close();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -419,6 +424,10 @@ impl Threads {
     ) -> Result<(), OpenError> {
         let desk = Arc::clone(desk);
         self.spawn(format!("store-read-{number}"), move || desk.serve(&link))
+    }
+
+    fn start_gathering(&mut self, link: Link) -> Result<(), OpenError> {
+        self.spawn("store-gather".to_owned(), move || link.lookup.gather(&link))
     }
 
     fn start_checkpointer(

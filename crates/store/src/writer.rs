@@ -196,6 +196,8 @@ enum Gate {
 enum Writer {
     Working,
     Asleep,
+    /// It slept and was woken, but has not come yet.
+    Called,
 }
 
 impl Queue {
@@ -229,8 +231,11 @@ impl Queue {
     }
 
     /// Wakes the writer if it sleeps and has reason not to.
-    fn wake(&self, state: MutexGuard<'_, Waiting>) {
+    fn wake(&self, mut state: MutexGuard<'_, Waiting>) {
         let is_due = state.writer == Writer::Asleep && state.is_ready(self.most);
+        if is_due {
+            state.writer = Writer::Called;
+        }
         drop(state);
         if is_due {
             self.arrived.notify_one();

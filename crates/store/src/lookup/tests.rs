@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{By, Entries, Known, Lookup, candidates};
+use super::{By, Entries, Known, Lookup, Rest, candidates};
 use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
 use crate::migrate;
@@ -96,6 +96,44 @@ fn what_was_only_in_memory_is_made_again() {
     for no in 1..3 {
         assert_eq!(both(&link, no), [vec![no], vec![no]]);
     }
+}
+
+#[test]
+fn what_the_tables_held_is_known_once_it_is_gathered() {
+    let directory = tempfile::tempdir().unwrap();
+    let lookup = Arc::new(Lookup::default());
+    let link = writer(directory.path(), &lookup);
+    issue(&link, i64::MAX);
+    issue(&link, 1);
+    lookup.spill(&link, i64::MAX, &nobody()).unwrap();
+    let again = Arc::new(Lookup::default());
+    let link = Link::new(link.db, Arc::new(Cache::default()), Arc::clone(&again));
+    again.reload(&link, &nobody()).unwrap();
+    let rest_of = |value| again.read().rest_of(value, 0);
+    assert_eq!(rest_of(2), Rest::InTables, "before it is gathered");
+    again.gather(&reader(directory.path(), &again));
+    assert_eq!(rest_of(2), Rest::Nowhere);
+    for no in [1, i64::MAX] {
+        assert_eq!(rest_of(no), Rest::InTables);
+        assert_eq!(both(&link, no), [vec![no], vec![no]]);
+    }
+    // What is written later is known as well, to a snapshot from before it too.
+    issue(&link, 2);
+    for spills in 1..4 {
+        again.spill(&link, i64::MAX, &nobody()).unwrap();
+        assert_eq!(rest_of(3) == Rest::Nowhere, spills < 2);
+        assert_eq!(both(&link, 2), [vec![2], vec![2]]);
+    }
+}
+
+#[test]
+fn what_is_not_gathered_to_its_end_is_not_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let lookup = Arc::new(Lookup::default());
+    let link = writer(directory.path(), &lookup);
+    lookup.close();
+    lookup.gather(&link);
+    assert_eq!(lookup.read().rest_of(2, 0), Rest::InTables);
 }
 
 #[test]
