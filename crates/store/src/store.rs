@@ -142,7 +142,8 @@ impl Store {
             )?;
         }
         threads.start_checkpointer(&file, &database, &mark, &pool, &options)?;
-        let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
+        // It reads each page once.
+        let db = connect(&file, Purpose::Read, 256)?;
         threads.start_gathering(Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)))?;
         Ok(Store {
             inside: Arc::new(Inside {
