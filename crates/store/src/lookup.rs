@@ -292,7 +292,7 @@ impl Lookup {
         let certificates = tx.number("SELECT cert FROM spilled", &[])?;
         let values = certificates.clamp(0, EXPECTED_MAX) * 2;
         // No more than 2^25, which fits everywhere.
-        self.write().written.expect(values as usize);
+        self.write().written.make_room(values as usize);
         for sql in [
             "SELECT serial_h FROM serial_lookup WHERE serial_h >= $1 ORDER BY serial_h LIMIT $2",
             "SELECT key_h FROM key_lookup WHERE key_h >= $1 ORDER BY key_h LIMIT $2",
