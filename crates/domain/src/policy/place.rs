@@ -121,6 +121,11 @@ fn renewed(
     let Some(head) = &subject.head else {
         return Err(no(Refusal::BadCredential));
     };
+    // Who was stopped by withdrawing the head is not let in again through what the head replaced; and
+    // what was withdrawn already says nothing new about a second holder.
+    if !matches!(head.status, Status::Issued | Status::Replaced) {
+        return Err(no(Refusal::BadCredential));
+    }
     // A described renewal is one of the head, and has neither names nor a key to judge.
     let (
         Proof::Current {
@@ -150,10 +155,6 @@ fn renewed(
             return Err(Decision::Replay(certificate));
         }
         Step::Replay(_) => return Err(no(Refusal::BadCredential)),
-        // Certificates that were withdrawn already say nothing new about a second holder.
-        Step::Fork { .. } if !matches!(head.status, Status::Issued | Status::Replaced) => {
-            return Err(no(Refusal::BadCredential));
-        }
         Step::Fork { head } => {
             return Err(no_but(
                 Refusal::Standing(Standing::Quarantined),

@@ -154,6 +154,20 @@ fn a_cloned_device_that_renews_from_an_old_certificate_forks_the_chain() {
     };
     assert_eq!(refused.consequence, Some(fork.clone()));
 
+    // The head that nobody used was withdrawn: what it replaced is no way around that.
+    for status in [Status::Revoked, Status::Held] {
+        let mut facts = facts.clone();
+        let subject = facts.subject.as_mut().unwrap();
+        subject.head.as_mut().unwrap().status = status;
+        for renewal in [&other_key, &renewal] {
+            let Decision::Refuse(refused) = decide(&house.policy, renewal, &facts, NOW) else {
+                panic!("not refused")
+            };
+            let said = (refused.refusal, refused.consequence);
+            assert_eq!(said, (Refusal::BadCredential, None), "{status}");
+        }
+    }
+
     // The new certificate is in use, and someone still holds the old one.
     head.first_used = Some(NOW);
     holder.head = Some(head);
