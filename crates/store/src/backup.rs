@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
-use tenure_x509::{Time, sha256};
+use tenure_x509::Time;
 
 use crate::driver::sqlite::{FILE, Purpose, connect, said};
 use crate::error::{OpenError, StoreError};
+use crate::event::leaf_hash;
 use crate::lock::DirectoryLock;
 use crate::migrate::{SCHEMA, copy, version};
 use crate::store::Store;
@@ -91,7 +92,6 @@ fn leaves(db: &Connection) -> Result<(u64, i64), StoreError> {
         .map_err(said)?;
     let mut rows = statement.query([]).map_err(said)?;
     let (mut last, mut recorded) = (0_i64, 0_i64);
-    let mut hashed = Vec::new();
     while let Some(row) = rows.next().map_err(said)? {
         let seq: i64 = row.get(0).map_err(said)?;
         let at: i64 = row.get(1).map_err(said)?;
@@ -100,9 +100,6 @@ fn leaves(db: &Connection) -> Result<(u64, i64), StoreError> {
         let leaf = leaf
             .as_blob()
             .map_err(|_| StoreError::Unreadable { what: "event.leaf" })?;
-        hashed.clear();
-        hashed.push(0);
-        hashed.extend_from_slice(leaf);
         if seq != last + 1 {
             return Err(StoreError::Corrupt(format!(
                 "event {} is missing",
@@ -114,7 +111,7 @@ fn leaves(db: &Connection) -> Result<(u64, i64), StoreError> {
                 "event {seq} is older than the one before"
             )));
         }
-        if sha256(&hashed) != hash {
+        if leaf_hash(leaf) != hash {
             return Err(StoreError::Corrupt(format!(
                 "event {seq} is not what it was"
             )));

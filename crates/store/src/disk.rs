@@ -19,7 +19,7 @@ use crate::writer::{Fatal, Job, Queue};
 
 /// A group that is committed, or was undone, and waits for the disk.
 pub(crate) struct Group {
-    /// Groups are numbered from 1 in the order in which they were begun.
+    /// The number of its last commit; commits are numbered from 1 as they are begun.
     pub(crate) number: u64,
     /// The numbers given out up to its end.
     pub(crate) sequence: Sequence,
@@ -33,9 +33,9 @@ pub(crate) const THREADS: usize = 2;
 /// Shared by the writer, the threads that call fsync, and whoever must not tell of anything before
 /// it is durable.
 pub(crate) struct Disk {
-    /// The number of the newest group that may be visible.
+    /// The number of the newest commit that may be visible.
     begun: AtomicU64,
-    /// The number of the newest durable group.
+    /// The number of the newest durable commit.
     durable: AtomicU64,
     state: Mutex<State>,
     arrived: Condvar,
@@ -73,9 +73,15 @@ impl Disk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of a group whose commit is about to make it visible. Each is handed over.
-    pub(crate) fn begin(&self) -> u64 {
-        self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    /// Says that a commit is about to make what it holds visible. It is handed over under the number
+    /// of the newest, with whatever was begun and not handed over before it.
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The number of the newest commit that was begun.
+    pub(crate) fn newest(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
     }
 
     pub(crate) fn hand_over(&self, group: Group) {
@@ -91,7 +97,7 @@ impl Disk {
     /// Returns once everything is durable that was visible when it was called: after two fsyncs at
     /// most, and at once if nothing was written lately.
     pub(crate) fn settle(&self) {
-        let seen = self.begun.load(Ordering::SeqCst);
+        let seen = self.newest();
         if self.durable.load(Ordering::SeqCst) >= seen {
             return;
         }
@@ -138,9 +144,11 @@ fn aside(wait: impl FnOnce()) {
     }
 }
 
-/// Opens the write-ahead log for its fsyncs, and makes its name durable.
+/// Opens the write-ahead log for its fsyncs, and makes durable its name and what it holds: a process
+/// that was killed may have left commits there that no fsync has covered, and they are visible now.
 pub(crate) fn open(log: &Path) -> io::Result<File> {
     let file = File::open(log)?;
+    file.sync_data()?;
     if let Some(directory) = log.parent() {
         File::open(directory)?.sync_all()?;
     }

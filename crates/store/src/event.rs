@@ -149,7 +149,8 @@ impl Tx<'_> {
     }
 }
 
-fn leaf_hash(leaf: &[u8]) -> [u8; 32] {
+/// SHA-256 of a zero octet and the leaf (RFC 6962 section 2.1).
+pub(crate) fn leaf_hash(leaf: &[u8]) -> [u8; 32] {
     let mut hashed = Vec::with_capacity(leaf.len() + 1);
     hashed.push(0);
     hashed.extend_from_slice(leaf);

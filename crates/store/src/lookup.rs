@@ -113,10 +113,20 @@ impl Young {
         }
     }
 
-    fn values(&self) -> Vec<i64> {
-        let both = self.serials.sorted.iter().chain(&self.keys.sorted);
-        both.map(|(value, _)| *value).collect()
+    fn listed(&self) -> Listed {
+        let list = |entries: &Entries| entries.sorted.iter().copied().collect();
+        Listed {
+            serials: list(&self.serials),
+            keys: list(&self.keys),
+        }
     }
+}
+
+/// Entries as (value, certificate), in order of value: a copy, so that nobody waits while they are
+/// written.
+struct Listed {
+    serials: Vec<(i64, i64)>,
+    keys: Vec<(i64, i64)>,
 }
 
 #[derive(Default)]
@@ -204,10 +214,12 @@ impl Lookup {
     }
 
     /// Takes note that the tables hold these values, or are about to.
-    fn note(&self, values: &[i64]) {
-        for some in values.chunks(AT_ONCE) {
+    fn note(&self, values: impl ExactSizeIterator<Item = i64>) {
+        let mut values = values;
+        while values.len() > 0 {
             let mut state = self.write();
-            some.iter().for_each(|value| state.written.insert(*value));
+            let some = values.by_ref().take(AT_ONCE);
+            some.for_each(|value| state.written.insert(value));
         }
     }
 
@@ -260,10 +272,12 @@ impl Lookup {
 
     /// Writes the current entries, which are those of every row up to `known` that is not written.
     fn spill(&self, link: &Link, known: i64, fatal: &Fatal) -> Result<(), StoreError> {
-        let values = self.read().current.values();
-        self.note(&values);
+        let listed = self.read().current.listed();
+        for entries in [&listed.serials, &listed.keys] {
+            self.note(entries.iter().map(|(value, _)| *value));
+        }
         link.execute("BEGIN IMMEDIATE")?;
-        let written = write(link, &self.read().current, known);
+        let written = write(link, &listed, known);
         writer::end(link, written, fatal)?;
         let mut state = self.write();
         let current = mem::take(&mut state.current);
@@ -303,7 +317,7 @@ impl Lookup {
                     return Ok(Gathered::NotYet);
                 }
                 let values: Vec<i64> = tx.all(sql, &[&first, &PAGE], |row| row.get(0))?;
-                self.note(&values);
+                self.note(values.iter().copied());
                 from = values.last().and_then(|last| last.checked_add(1));
                 if from.is_some() {
                     std::thread::sleep(BREATH);
@@ -457,14 +471,14 @@ pub(crate) fn neighbours(
     Ok(below.into_iter().chain(above).collect())
 }
 
-fn write(link: &Link, young: &Young, known: i64) -> Result<(), StoreError> {
+fn write(link: &Link, listed: &Listed, known: i64) -> Result<(), StoreError> {
     for (entries, sql) in [
         (
-            &young.serials.sorted,
+            &listed.serials,
             "INSERT INTO serial_lookup(serial_h, cert) VALUES($1, $2) ON CONFLICT DO NOTHING",
         ),
         (
-            &young.keys.sorted,
+            &listed.keys,
             "INSERT INTO key_lookup(key_h, cert) VALUES($1, $2) ON CONFLICT DO NOTHING",
         ),
     ] {

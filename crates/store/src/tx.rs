@@ -520,6 +520,16 @@ impl<'c> Tx<'c> {
         pending.own_known = pending.known.len();
     }
 
+    /// Whether the transaction still stands. Some errors, such as a failing disk, make SQLite undo the
+    /// whole of it; what was written after that would be committed statement by statement.
+    pub(crate) fn is_whole(&self) -> Result<(), StoreError> {
+        if self.read.link.db.is_autocommit() {
+            let what = "an error of one closure undid the whole group";
+            return Err(StoreError::Database(what.to_owned()));
+        }
+        Ok(())
+    }
+
     /// Keeps what the present closure wrote.
     pub(crate) fn keep(&mut self) -> Result<(), StoreError> {
         let mut pending = self.read.pending.borrow_mut();

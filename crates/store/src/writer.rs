@@ -291,11 +291,10 @@ pub(crate) fn run(
 ) {
     let mut group = Vec::new();
     while queue.take(&mut group).is_some() {
-        let number = disk.begin();
         let jobs = std::mem::take(&mut group);
-        let jobs = whole(&link, jobs, &mut sequence, fatal);
+        let jobs = whole(&link, jobs, disk, &mut sequence, fatal);
         disk.hand_over(Group {
-            number,
+            number: disk.newest(),
             sequence,
             jobs,
         });
@@ -309,15 +308,17 @@ pub(crate) fn run(
 fn whole(
     link: &Link,
     mut group: Vec<Box<dyn Job>>,
+    disk: &Disk,
     sequence: &mut Sequence,
     fatal: &Fatal,
 ) -> Vec<Box<dyn Job>> {
-    match commit(link, &mut group, sequence, fatal) {
+    match commit(link, &mut group, disk, sequence, fatal) {
         Ok(()) => group,
-        // One closure's deferred write may have spoilt the group: each gets its own commit.
+        // One closure may have spoilt the group, by a deferred write or by an error that ends a whole
+        // transaction: each gets its own commit.
         Err(StoreError::Taken(_) | StoreError::Database(_)) if group.len() > 1 => group
             .into_iter()
-            .flat_map(|job| whole(link, vec![job], sequence, fatal))
+            .flat_map(|job| whole(link, vec![job], disk, sequence, fatal))
             .collect(),
         Err(error) => {
             tracing::error!(%error, closures = group.len(), "a group was not committed");
@@ -333,6 +334,7 @@ fn whole(
 fn commit(
     link: &Link,
     group: &mut [Box<dyn Job>],
+    disk: &Disk,
     sequence: &mut Sequence,
     fatal: &Fatal,
 ) -> Result<(), StoreError> {
@@ -342,6 +344,7 @@ fn commit(
     let after = tx.sequence;
     let known = tx.take_known();
     drop(tx);
+    disk.begin();
     end(link, written, fatal)?;
     *sequence = after;
     link.lookup.learn(known);
@@ -375,7 +378,9 @@ pub(crate) fn end(
 
 fn run_closures(tx: &mut Tx<'_>, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     for job in group {
-        match job.run(tx) {
+        let verdict = job.run(tx);
+        tx.is_whole()?;
+        match verdict {
             Verdict::Keep => tx.keep()?,
             Verdict::Discard => tx.discard()?,
         }

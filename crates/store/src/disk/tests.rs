@@ -33,12 +33,18 @@ fn group(number: u64, told: &Sender<Result<(), StoreError>>) -> Group {
     }
 }
 
+fn begun(disk: &Disk) -> u64 {
+    disk.begin();
+    disk.newest()
+}
+
 #[test]
 fn what_is_visible_is_settled_once_the_disk_has_it() {
     let disk = Arc::new(Disk::new());
     // Nothing was written, so nothing is waited for.
     disk.settle();
-    let (number, (told, answers)) = (disk.begin(), channel());
+    let number = begun(&disk);
+    let (told, answers) = channel();
     let waiting = std::thread::spawn({
         let disk = Arc::clone(&disk);
         move || {
@@ -59,7 +65,7 @@ fn what_is_visible_is_settled_once_the_disk_has_it() {
 #[test]
 fn an_fsync_that_ends_late_takes_nothing_back() {
     let disk = Disk::new();
-    let (first, second) = (disk.begin(), disk.begin());
+    let (first, second) = (begun(&disk), begun(&disk));
     disk.is_durable(second);
     disk.is_durable(first);
     assert_eq!(disk.durable.load(Ordering::SeqCst), second);
@@ -70,7 +76,7 @@ fn an_fsync_that_ends_late_takes_nothing_back() {
 fn a_disk_that_cannot_promise_is_fatal_and_nobody_is_told_otherwise() {
     let disk = Disk::new();
     let (told, answers) = channel();
-    disk.hand_over(group(disk.begin(), &told));
+    disk.hand_over(group(begun(&disk), &told));
     disk.close();
     let (cried, cries) = channel();
     let fatal: Fatal = Arc::new(move |why| cried.send(why.to_owned()).unwrap());

@@ -335,6 +335,53 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     });
 }
 
+/// Records an entry whose text is `length` long.
+fn say(tx: &mut tenure_store::Tx<'_>, length: usize) -> Result<(), StoreError> {
+    let said = Event::ExportMade {
+        hash: String::new(),
+        what: "x".repeat(length),
+    };
+    tx.log(&Entry::new(actor(), at(1), said)).map(|_| ())
+}
+
+#[test]
+fn a_closure_that_spoils_the_whole_transaction_takes_no_other_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let small = Options {
+            page_limit: Some(90),
+            ..options()
+        };
+        let store = Store::open(directory.path(), small).unwrap();
+        // While this one is at it, the others wait, and then share a commit.
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let gone = std::sync::Mutex::new(gone);
+        let first = store.record::<_, StoreError, _>(op(), move |tx| {
+            let _ = gone.lock().unwrap().recv();
+            say(tx, 10)
+        });
+        let too_much =
+            store.record::<_, StoreError, _>(op(), |tx| (0..400).try_for_each(|_| say(tx, 3000)));
+        // Its read writes what the one before has deferred, outside of any savepoint.
+        let reads = store.record::<_, StoreError, _>(op(), |tx| {
+            registry::services(tx, TenantId::DEFAULT)?;
+            say(tx, 10)
+        });
+        let last = store.record::<_, StoreError, _>(op(), |tx| say(tx, 10));
+        let release = async { drop(go) };
+        let (first, too_much, reads, last, ()) =
+            tokio::join!(first, too_much, reads, last, release);
+        assert_eq!(too_much, Err(StoreError::DiskFull));
+        assert_eq!((first, reads, last), (Ok(()), Ok(()), Ok(())));
+        let (newest, _) = store.glance(event::last).unwrap().unwrap();
+        assert_eq!(newest.0, 3, "each event has its row, and no other is there");
+        store
+            .record::<_, StoreError, _>(op(), |tx| say(tx, 10))
+            .await
+            .unwrap();
+    });
+}
+
 #[test]
 fn a_checkpoint_row_is_changed_by_one_sequencer_only() {
     let directory = tempfile::tempdir().unwrap();
