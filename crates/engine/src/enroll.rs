@@ -49,7 +49,12 @@ impl Engine {
     /// same ask, repeated, is decided afresh. After `complete` the answer is recorded, and the
     /// same ask gets it again.
     pub fn enroll(&self, ask: Ask) -> Promise<'_, Answer> {
-        Box::pin(self.answer(ask))
+        Box::pin(async {
+            let answer = self.answer(ask).await;
+            // A refusal and a hold are recorded too.
+            self.wake_integrate();
+            answer
+        })
     }
 
     async fn answer(&self, ask: Ask) -> Result<Answer, Rejection> {
@@ -118,7 +123,6 @@ impl Engine {
             })
             .await?;
         self.step(Step::Completed);
-        self.wake_integrate();
         match completed {
             Completed::Released(certificate) => {
                 self.counters().issued.inc();

@@ -230,7 +230,8 @@ impl Engine {
         )
     }
 
-    /// Reads policy, issuers, manufacturers and classes anew.
+    /// Reads policy, issuers, manufacturers and classes anew. A newer copy that somebody else has read
+    /// meanwhile stays.
     pub async fn reload(&self) -> Result<(), Rejection> {
         let tenant = self.inside.tenant;
         let snapshot = self
@@ -242,7 +243,9 @@ impl Engine {
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *held = Arc::new(snapshot);
+        if snapshot.as_of >= held.as_of {
+            *held = Arc::new(snapshot);
+        }
         drop(held);
         self.forget_verdicts();
         Ok(())

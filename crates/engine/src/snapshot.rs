@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tenure_domain::exception::{Exception, ExceptionState};
-use tenure_domain::ids::{TenantId, Title};
+use tenure_domain::ids::{EventSeq, TenantId, Title};
 use tenure_domain::issuer::Issuer;
 use tenure_domain::policy::{Policy, document};
 use tenure_domain::registry::{ChainTime, Class};
-use tenure_store::ReadTx;
+use tenure_store::{ReadTx, event};
 use tenure_x509::Cert;
 
 use crate::fault::{FaultCause, Rejection};
@@ -28,6 +28,8 @@ pub struct Maker {
 /// The copy.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// The newest event when it was read; of two copies the one with the later event is newer.
+    pub as_of: EventSeq,
     /// The policy in force.
     pub policy: Policy,
     /// The issuers, oldest first.
@@ -67,6 +69,7 @@ impl Snapshot {
         let mut exceptions = tenure_store::exception::open(tx, tenant)?;
         exceptions.retain(|one| one.kept == ExceptionState::Active);
         Ok(Snapshot {
+            as_of: event::last(tx)?.map_or(EventSeq(0), |(seq, _)| seq),
             policy,
             issuers: Arc::new(issuers.into_iter().map(Arc::new).collect()),
             makers,

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use hyper::Method;
 use tenure_engine::Engine;
 use tenure_engine::store::{ReadTx, StoreError};
@@ -248,6 +251,19 @@ pub fn router(desk: Desk) -> Router {
         .fallback(|| async { Problem::not_found("This path") })
         .with_state(desk.clone())
         .merge(crate::ui::router(desk))
+        .layer(middleware::from_fn(to_the_end))
+}
+
+/// Carries out what changes something even if the caller hangs up: between what is recorded and what
+/// is told of it there must be no gap that a caller can make.
+async fn to_the_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => Problem::internal().into_response(),
+    }
 }
 
 async fn wrong_method(method: Method) -> Problem {

@@ -42,6 +42,18 @@ pub fn kept(
 }
 
 impl Store {
+    /// Forgets that a caller used a key, so that the call may be made again.
+    pub async fn forget_answer(&self, caller: String, key: String) -> Result<(), StoreError> {
+        self.unrecorded(move |tx| {
+            tx.run(
+                "DELETE FROM idempotency WHERE actor = $1 AND key = $2",
+                &[&caller, &key],
+            )
+            .map(|_| ())
+        })
+        .await
+    }
+
     /// Keeps an answer, and forgets those that are too old. It is durable when this answers.
     pub async fn keep_answer(
         &self,

@@ -125,6 +125,7 @@ async fn once(
     if let Some(answer) = idempotency::answered(desk, &asked)? {
         return Ok(answer);
     }
+    idempotency::begin(desk, &asked).await?;
     let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
     idempotency::keep(desk, &asked, rule.keeping, answer).await
 }

@@ -1,5 +1,6 @@
-//! `Idempotency-Key`: the same call twice is done once. Keys are kept in the store for 24 hours, so
-//! a server that was killed after doing and before answering does not do it again.
+//! `Idempotency-Key`: the same call twice is done once. Keys are kept in the store for 24 hours, from
+//! before the call is carried out: one that was cut short by the end of the server is not done again,
+//! since nobody can say how far it came.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +20,9 @@ use crate::problem::Problem;
 
 /// The status kept for an answer that held a secret.
 const SECRET_WAS_SHOWN: u16 = 0;
+
+/// The status kept while a call is carried out.
+const BEGUN: u16 = 1;
 
 /// The header's value.
 ///
@@ -120,6 +124,14 @@ pub(super) fn answered(desk: &Desk, asked: &Asked) -> Result<Option<Response>, P
         )
         .detail("If the answer was lost, ask for a new secret with a fresh Idempotency-Key."));
     }
+    if kept.status == BEGUN {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "cut-short",
+            "The server stopped while it carried this call out, and it may have been done",
+        )
+        .detail("Look whether it was; if not, call again with a fresh Idempotency-Key."));
+    }
     let status = StatusCode::from_u16(kept.status).map_err(|_| Problem::internal())?;
     let mut answer = Response::new(Body::from(kept.answer));
     *answer.status_mut() = status;
@@ -133,6 +145,22 @@ pub(super) fn answered(desk: &Desk, asked: &Asked) -> Result<Option<Response>, P
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
     Ok(Some(answer))
+}
+
+/// Takes note that a call is about to be carried out.
+pub(super) async fn begin(desk: &Desk, asked: &Asked) -> Result<(), Problem> {
+    keep_as(desk, asked, BEGUN, Vec::new()).await
+}
+
+async fn keep_as(desk: &Desk, asked: &Asked, status: u16, answer: Vec<u8>) -> Result<(), Problem> {
+    let kept = Kept {
+        request: asked.request,
+        status,
+        answer,
+    };
+    let (store, now) = (desk.engine().store(), desk.now());
+    let kept = store.keep_answer(asked.actor(), asked.key.clone(), kept, now);
+    Ok(kept.await?)
 }
 
 /// Keeps an answer and gives it. What failed on our side is not kept: it may be tried again.
@@ -155,15 +183,11 @@ pub(super) async fn keep(
             true => (SECRET_WAS_SHOWN, Vec::new()),
             false => (parts.status.as_u16(), body.to_vec()),
         };
-        let kept = Kept {
-            request: asked.request,
-            status,
-            answer: kept,
-        };
-        let (actor, key) = (asked.actor(), asked.key.clone());
-        desk.engine()
-            .store()
-            .keep_answer(actor, key, kept, desk.now())
+        keep_as(desk, asked, status, kept).await?;
+    } else {
+        let store = desk.engine().store();
+        store
+            .forget_answer(asked.actor(), asked.key.clone())
             .await?;
     }
     Ok(Response::from_parts(parts, Body::from(body)))

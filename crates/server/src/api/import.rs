@@ -321,6 +321,8 @@ async fn apply(
         // Classes may have been added.
         desk.engine().reload().await?;
     }
+    // Devices that are known were changed by each part.
+    desk.engine().wake_publish();
     desk.engine().wake_integrate();
     Ok(Json(state.into()))
 }

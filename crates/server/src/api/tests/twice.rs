@@ -1,9 +1,13 @@
 //! The same call twice is done once.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use axum::body::Body;
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 use tenure_domain::operator::Role;
+use tenure_engine::store::idempotency;
 
 use super::house::{House, Reply};
 
@@ -103,4 +107,46 @@ async fn an_endless_key_is_refused() {
     )
     .await;
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_call_that_the_servers_end_cut_short_is_not_done_again() {
+    let house = House::furnished().await;
+    let (key, path) = ("k1", "/devices/pump-1/secret");
+    house.device("pump-1").await;
+    let first = keyed(&house, &house.admin, key, path, &json!({})).await;
+    assert_eq!(first.status, StatusCode::OK);
+    // As it is kept while the call is carried out.
+    let store = house.engine.store();
+    let now = house.clock.now();
+    let caller = "token 1";
+    let mut kept = store
+        .glance(|tx| idempotency::kept(tx, caller, key, now))
+        .unwrap()
+        .unwrap();
+    kept.status = 1;
+    let (caller, named) = (caller.to_owned(), key.to_owned());
+    store.keep_answer(caller, named, kept, now).await.unwrap();
+    let again = keyed(&house, &house.admin, key, path, &json!({})).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    assert_eq!(again.word(), "cut-short");
+}
+
+#[tokio::test]
+async fn a_change_is_carried_out_to_the_end_though_its_caller_hangs_up() {
+    let house = House::furnished().await;
+    let classes = || house.engine.snapshot().classes.len();
+    let before = classes();
+    let valve = json!({ "name": "valve", "profile": "device" });
+    let mut call = Box::pin(house.post("/classes", valve));
+    let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context)));
+    assert!(begun.await.is_pending(), "answered before it was recorded");
+    drop(call);
+    for _ in 0..1000 {
+        if classes() > before {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("recorded or not, the class never came into force");
 }
