@@ -17,8 +17,10 @@ use super::session::Session;
 
 mod past;
 mod seen;
+mod withdrawn;
 
 use past::Renamed;
+use withdrawn::Withdrawn;
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -31,7 +33,8 @@ pub enum Verb {
         #[command(flatten)]
         trust: Key,
     },
-    /// Re-read the whole record and check it against its checkpoint.
+    /// Re-read the whole record and check it against its checkpoint, and the revocations in it against
+    /// the database.
     Verify(Verify),
 }
 
@@ -137,7 +140,8 @@ async fn verify(asked: &Verify, session: &Session, output: &Output) -> Result<()
     };
     let old_size = seen.as_ref().map_or(0, Checkpoint::size);
     let stops = stops(&checkpoint, &lineage, seen)?;
-    rebuild(api, &checkpoint, &stops, &lineage, output).await?;
+    let withdrawn = rebuild(api, &checkpoint, &stops, &lineage, output).await?;
+    withdrawn.still_stand(api).await?;
     if let Some(place) = &place {
         seen::write(
             place,
@@ -248,15 +252,17 @@ fn seen_last(
 }
 
 /// Rebuilds the tree from every entry. Each published hash tile must be the one that follows from
-/// the entries, and the tree must pass through every stop and end at the signed checkpoint.
+/// the entries, and the tree must pass through every stop and end at the signed checkpoint. Answers
+/// what the entries tell of revocations.
 async fn rebuild(
     api: &Api,
     checkpoint: &Checkpoint,
     stops: &[Stop],
     lineage: &[Renamed],
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<Withdrawn, Failure> {
     let mut tree = Frontier::new();
+    let mut withdrawn = Withdrawn::default();
     // The right edge: tiles that are not full yet, by the path they will have.
     let mut edge: BTreeMap<String, Tile> = BTreeMap::new();
     let bar = output.progress(checkpoint.size(), "verifying");
@@ -267,6 +273,7 @@ async fn rebuild(
         let leaves: Vec<Hash> = bundle
             .entries()
             .take(usize::from(path.width()))
+            .inspect(|leaf| withdrawn.read(leaf))
             .map(leaf_hash)
             .collect();
         if leaves.len() != usize::from(path.width()) {
@@ -319,7 +326,8 @@ async fn rebuild(
         &tree,
         checkpoint,
         "the events do not add up to the signed checkpoint",
-    )
+    )?;
+    Ok(withdrawn)
 }
 
 /// A hash tile as published must be the one computed.

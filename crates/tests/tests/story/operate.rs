@@ -243,6 +243,42 @@ fn the_record_is_verified_from_outside_and_a_change_is_found() {
 }
 
 #[test]
+fn a_revocation_that_was_taken_out_of_the_database_is_found_in_the_record() {
+    let mut house = House::serve(TENURE);
+    house.device("pump-17");
+    let serial = enroll(&house, "pump-17");
+    let revoke = [
+        "cert",
+        "revoke",
+        &serial,
+        "--reason",
+        "keyCompromise",
+        "--yes",
+    ];
+    house.tell(&revoke);
+    let size = || house.ask(&["log", "verify"])["size"].as_u64();
+    let before = size();
+    house.tell(&["owner", "add", "Somebody"]);
+    until("the revocation is sealed", || size() > before);
+    house.stop();
+    let database = rusqlite::Connection::open(house.data().join("tenure.db")).unwrap();
+    let changed = database.execute(
+        "UPDATE cert SET status = 3, rev_at = 0, reason = 0 WHERE rev_at <> 0",
+        [],
+    );
+    assert_eq!(changed, Ok(1));
+    drop(database);
+    // What was published before would have it revoked again at the start.
+    for published in ["crl", "filter"] {
+        fs::remove_dir_all(house.data().join(published)).unwrap();
+    }
+    house.start();
+    let said = fails(&house, 1, &["log", "verify"]);
+    assert!(said.contains(&serial), "{said}");
+    assert!(said.contains("Revoke it again"), "{said}");
+}
+
+#[test]
 fn tokens_open_what_their_role_opens() {
     let house = House::serve(TENURE);
     let token = house.tell(&["token", "create", "--name", "wall", "--role", "reader"]);
