@@ -423,7 +423,8 @@ impl SanTemplate {
                 let uri = template.fill_with(device, percent_encode)?;
                 let scheme_ends = uri.find(':').unwrap_or(0);
                 let is_scheme = uri.starts_with(|c: char| c.is_ascii_alphabetic());
-                if scheme_ends > 0 && is_scheme && uri.is_ascii() && !uri.contains(' ') {
+                let is_graphic = uri.bytes().all(|octet| octet.is_ascii_graphic());
+                if scheme_ends > 0 && is_scheme && is_graphic {
                     Ok(SanName::Uri(uri))
                 } else {
                     Err(TemplateError::NotValid {

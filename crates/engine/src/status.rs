@@ -104,9 +104,12 @@ fn failure(failure: Failure) -> OcspAnswer {
 
 impl Engine {
     /// Answers an OCSP request (RFC 6960, RFC 9654, RFC 9919): never `good` for a serial that we
-    /// did not issue, `unauthorized` for another's issuer. Blocks for one signature at most.
+    /// did not issue, `unauthorized` for another's issuer, and `tryLater` while the clock is behind the
+    /// record. Blocks for one signature at most.
     pub fn ocsp(&self, request: &[u8]) -> OcspAnswer {
-        let now = self.clock().now();
+        let Ok(now) = self.now_for_signing() else {
+            return failure(Failure::TryLater);
+        };
         if let Some(answer) = self.responders().kept(request, now) {
             return answer;
         }

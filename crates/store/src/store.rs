@@ -101,6 +101,10 @@ impl Store {
             return Err(OpenError::Missing(directory.to_owned()));
         }
         let lock = DirectoryLock::take(directory)?;
+        // The database would take an empty file for a new one.
+        if options.create == Create::Never && file.metadata().is_ok_and(|found| found.len() == 0) {
+            return Err(StoreError::Corrupt("its file is empty".to_owned()).into());
+        }
         let db = connect(&file, Purpose::Write, options.write_cache_kib)?;
         let database = File::open(&file)
             .map(Arc::new)

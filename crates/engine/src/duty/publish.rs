@@ -126,7 +126,9 @@ impl Engine {
             self.keep_withdrawn(issuer).await?;
             self.lists().compared(issuer.name.clone());
         }
-        let now = self.clock().now();
+        // While the clock is behind the record, what is published stays: a newer list is no good if it
+        // ends earlier.
+        let now = self.now_for_signing()?;
         let no = issuer.no;
         let epochs = self.store().glance(|tx| revocation::epochs(tx, no))?;
         let mut made = 0;

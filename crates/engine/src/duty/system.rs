@@ -13,6 +13,7 @@ use tenure_store::{StoreError, device};
 use tenure_x509::ocsp::Responder;
 use tenure_x509::{Cert, Csr, Name, SanName, Time};
 
+use crate::duty::integrate::LOG_KEY;
 use crate::enroll::Answer;
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::Key;
@@ -215,6 +216,22 @@ impl Engine {
         }
         self.responders().replace(desks);
         Ok(())
+    }
+}
+
+impl Engine {
+    /// The keys without which this house cannot do its work, and which are not at hand: those of its
+    /// issuers, of their responders, and the log's.
+    pub fn missing_keys(&self) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let working = snapshot.issuers.iter().filter(|issuer| {
+            issuer.kind == IssuerKind::Issuing && issuer.state != IssuerState::Removed
+        });
+        working
+            .flat_map(|issuer| [issuer.key.clone(), responder_name(issuer)])
+            .chain([LOG_KEY.to_owned()])
+            .filter(|name| self.key(name).is_none())
+            .collect()
     }
 }
 

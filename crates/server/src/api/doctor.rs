@@ -134,6 +134,7 @@ async fn examined(desk: &Desk) -> Result<Vec<Check>, Problem> {
     checks.extend(restored(desk, now)?);
     checks.push(identity(desk, now)?);
     checks.push(root_key(desk));
+    checks.push(own_keys(desk));
     checks.extend(token_file(desk));
     Ok(checks)
 }
@@ -304,6 +305,17 @@ fn identity(desk: &Desk, now: Time) -> Result<Check, Problem> {
         ),
         false => check,
     })
+}
+
+fn own_keys(desk: &Desk) -> Check {
+    let missing = desk.engine().missing_keys();
+    match missing.as_slice() {
+        [] => good("keys", "all that the server needs are opened"),
+        missing => good("keys", format!("not at hand: {}", missing.join(", "))).but(
+            Verdict::Bad,
+            "What needs them is refused. Put the key files back from a backup, and start the server again.",
+        ),
+    }
 }
 
 fn root_key(desk: &Desk) -> Check {

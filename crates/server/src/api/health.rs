@@ -23,8 +23,7 @@ pub(super) fn mount(router: Router<Desk>, _: &Desk) -> Router<Desk> {
         .route("/metrics", get(figures))
 }
 
-/// Whether the server can do its work: the store answers, the clock is right, our own identity is
-/// there.
+/// Whether the server can do its work: the store answers, the clock is right, our keys are there.
 async fn ready(State(desk): State<Desk>) -> Response {
     let read = desk.read(event::last).await;
     let (newest, now) = (desk.engine().store().last_recorded(), desk.now());
@@ -36,6 +35,11 @@ async fn ready(State(desk): State<Desk>) -> Response {
             "The clock is behind the last recorded event; nothing is signed until it is right.",
         )
         .into_response();
+    }
+    let missing = desk.engine().missing_keys();
+    if !missing.is_empty() {
+        return Problem::unavailable(format!("Keys are missing: {}.", missing.join(", ")))
+            .into_response();
     }
     answer(TEXT, "ready\n")
 }

@@ -182,6 +182,11 @@ fn a_disk_that_fails_behind_the_commits_ends_the_server_too() {
     goes_on(&house, &serial, &next);
 }
 
+/// The full list of the issuing CA as it is published.
+fn newest_list(house: &House) -> Vec<u8> {
+    fs::read(house.data().join("crl/issuing-1/full.crl")).unwrap()
+}
+
 #[test]
 fn nothing_is_signed_while_the_clock_is_set_back() {
     let Some((mut house, shim, serial, next)) = fragile() else {
@@ -207,8 +212,10 @@ fn nothing_is_signed_while_the_clock_is_set_back() {
     goes_on(&house, &serial, &next);
     // A server started with a wrong clock signs nothing either, and comes round with it.
     house.stop();
+    let published = newest_list(&house);
     shim.breaks(Broken::Clock, "-7200");
     house.start();
+    assert_eq!(newest_list(&house), published, "a list was made anew");
     let late = {
         shim.mends(Broken::Clock);
         let late = Asking::of(&house, "pump-3");
@@ -218,6 +225,40 @@ fn nothing_is_signed_while_the_clock_is_set_back() {
     assert_eq!(late.ask(&house).status.as_u16(), 503);
     shim.mends(Broken::Clock);
     late.serial(&house);
+}
+
+#[test]
+fn a_key_that_is_gone_is_missed_at_once() {
+    let mut house = House::serve(TENURE);
+    house.stop();
+    for end in ["key", "toml"] {
+        fs::remove_file(house.data().join(format!("keys/issuing-1.{end}"))).unwrap();
+    }
+    house.start();
+    let output = house.tenure(&["--json", "doctor"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["check"] == "keys");
+    assert_eq!(keys.unwrap()["verdict"], "bad", "{found:#}");
+}
+
+#[test]
+fn an_empty_database_is_not_taken_for_a_new_one() {
+    let mut house = House::serve(TENURE);
+    house.stop();
+    let file = house.data().join("tenure.db");
+    fs::write(&file, "").unwrap();
+    let output = house.tenure(&["serve"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(15), "{said}");
+    assert!(
+        said.contains("empty") && said.contains("tenure backup restore"),
+        "{said}"
+    );
+    assert_eq!(file.metadata().unwrap().len(), 0);
 }
 
 #[test]
