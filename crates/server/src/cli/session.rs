@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenure_field::http::{Client, Settings, Trust, Url};
+use tenure_field::http::{Client, Scheme, Settings, Trust, Url};
 
 use super::api::{self, Api};
 use super::exit::Failure;
@@ -20,6 +20,17 @@ use crate::run_file::{RunFile, reachable};
 pub const ROOT_FILE: &str = "root.pem";
 /// The bootstrap copy of the first admin token in the data directory.
 pub const TOKEN_FILE: &str = "admin.token";
+
+/// What names the server in the command line, and what to do if it is wrong.
+const GIVEN: (&str, &str) = (
+    "--url or TENURE_URL",
+    "Give the operator listener's address",
+);
+/// What names it otherwise.
+const KEPT: (&str, &str) = (
+    "the login that was kept",
+    "Run `tenure login` with --url again",
+);
 
 /// A server to talk to.
 pub struct Session {
@@ -77,6 +88,7 @@ impl Session {
             Some(token) => (token, TokenAt::Caller),
             None => (&kept.token, TokenAt::Login),
         };
+        over_tls(KEPT, &kept.url)?;
         let api = Api::new(&kept.url, trust(&kept.root_pem)?, token)?;
         Ok(Session {
             api,
@@ -86,6 +98,7 @@ impl Session {
     }
 
     fn elsewhere(url: &str, reach: &Reach) -> Result<Session, Failure> {
+        over_tls(GIVEN, url)?;
         let kept = kept().filter(|kept| kept.url == url);
         let (token, token_at) = match (&reach.token, &kept) {
             (Some(token), _) => (token.clone(), TokenAt::Caller),
@@ -214,7 +227,7 @@ pub async fn login(login: &Login, reach: &Reach, output: &Output) -> Result<(), 
         .clone()
         .ok_or_else(|| Failure::Usage("say which server: --url".into()))?;
     let trust = Trust::from_fingerprint(&login.fingerprint).map_err(usage)?;
-    let server = Url::parse(&url).map_err(usage)?;
+    let server = over_tls(GIVEN, &url)?;
     let client = Client::new(Settings::new(Some(trust))).map_err(usage)?;
     let presented = client.connect(&server).await.map_err(|error| {
         Failure::Unreachable(format!("cannot reach {url}: {}", api::chain(&error)))
@@ -269,6 +282,20 @@ fn root_of(presented: &[Vec<u8>], fingerprint: &str) -> Option<Vec<u8>> {
             .collect()
     };
     presented.iter().find(|der| hash(der) == wanted).cloned()
+}
+
+/// The address, if what is sent there goes over TLS.
+fn over_tls((field, mend): (&str, &str), url: &str) -> Result<Url, Failure> {
+    let server = Url::parse(url)
+        .map_err(|error| Failure::Usage(format!("{field}: {url} is no address: {error}")))?;
+    match server.scheme() {
+        Scheme::Https => Ok(server),
+        Scheme::Http => Err(Failure::Usage(format!(
+            "{field}: {url} is not https://, and the token would be sent in clear; nothing was \
+             sent. {mend}, for example https://{}",
+            server.to_string().trim_start_matches("http://")
+        ))),
+    }
 }
 
 fn usage(error: tenure_field::http::Error) -> Failure {

@@ -105,3 +105,21 @@ fn without_a_server_the_message_says_how_to_name_one() {
         "{failure}"
     );
 }
+
+#[test]
+fn a_token_goes_nowhere_in_clear() {
+    for url in ["http://h:9443", "HTTP://h:9443", "ftp://h", "h:9443"] {
+        let reach = Reach {
+            url: Some(url.to_owned()),
+            token: Some("t".to_owned()),
+            ..Reach::default()
+        };
+        let failure = Session::find(&reach).err().unwrap();
+        let said = failure.to_string();
+        assert_eq!(failure.code(), 2, "{said}");
+        assert!(
+            said.contains("--url or TENURE_URL") && said.contains("https://"),
+            "{said}"
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! The operator's command line, against a running server.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -394,4 +395,36 @@ fn keys_are_listed_rewrapped_and_the_roots_list_is_renewed() {
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", text(&done.stderr));
+}
+
+#[test]
+fn a_token_is_sent_to_no_address_in_clear() {
+    let house = House::unfounded(TENURE);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let kept = house.directory().join(".config/tenure/login.json");
+    fs::create_dir_all(kept.parent().unwrap()).unwrap();
+    let login = json!({ "url": url, "root_pem": "", "token": "t" });
+    fs::write(&kept, login.to_string()).unwrap();
+    let with = |arguments: &[&str], name: &str, value: &str| {
+        let mut command = house.command(arguments);
+        command
+            .env_remove("TENURE_DATA")
+            .env_remove("XDG_CONFIG_HOME");
+        let Output { status, stderr, .. } = command.env(name, value).output().unwrap();
+        let said = text(&stderr);
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("in clear") && said.contains("https://127"),
+            "{said}"
+        );
+        said
+    };
+    let list = ["owner", "list"];
+    let login = ["login", "--fingerprint", &"00".repeat(32)];
+    assert!(with(&list, "TENURE_URL", &url).contains("TENURE_URL"));
+    assert!(with(&login, "TENURE_URL", &url).contains("TENURE_URL"));
+    assert!(with(&list, "TENURE_TOKEN", "t").contains("the login that was kept"));
+    assert!(listener.accept().is_err(), "something was sent");
 }
