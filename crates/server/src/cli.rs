@@ -48,6 +48,8 @@ use exit::Failure;
 use output::Output;
 use session::Session;
 
+use crate::limits::PAGE_MAX;
+
 /// Identity control plane for device fleets.
 #[derive(Debug, Parser)]
 #[command(
@@ -118,7 +120,7 @@ enum Noun {
     Log(log::Verb),
     /// Which certificates were active, expired, held or revoked at a time.
     AsOf(record::AsOf),
-    /// Events of the record, newest last.
+    /// Events of the record, oldest first; or the newest of one device, newest last.
     Events(record::Events),
     /// Follow trust changes as they happen: withdrawals, suspensions and their end.
     Stream(stream::Stream),
@@ -319,12 +321,33 @@ async fn carry_out(noun: Noun, reach: &Reach, output: &Output) -> Result<(), Fai
     }
 }
 
+/// Which part of a list to print.
+#[derive(Clone, Debug, Args)]
+pub struct Page {
+    #[command(flatten)]
+    limit: Limit,
+    /// Go on where an earlier list ended: what it said on standard error.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    cursor: Option<String>,
+}
+
 /// How many items a list shows at most.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Limit {
     /// Most items to print; 0 prints all.
     #[arg(long, default_value_t = 1_000)]
     limit: u64,
+}
+
+impl Limit {
+    /// How many to ask for where so many are known; none once that is enough.
+    fn left(self, known: usize) -> Option<u32> {
+        let left = match self.limit {
+            0 => u64::from(PAGE_MAX),
+            limit => limit.saturating_sub(known as u64).min(PAGE_MAX.into()),
+        };
+        u32::try_from(left).ok().filter(|left| *left > 0)
+    }
 }
 
 /// Agreement given beforehand.

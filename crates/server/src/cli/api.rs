@@ -4,11 +4,20 @@ use serde_json::{Map, Value};
 use tenure_field::http::{Client, Followed, Response, Settings, Trust, Url};
 
 use super::exit::Failure;
-use crate::limits::PAGE_MAX;
+use super::{Limit, Page};
 use crate::problem::Problem;
 
 /// Where the API begins on the operator listener.
 pub const PREFIX: &str = "/api/v1";
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its items.
+    pub items: Vec<Value>,
+    /// The cursor that leads on; none at the end.
+    pub next: Option<String>,
+}
 
 /// A server, and who we are there.
 #[derive(Clone)]
@@ -151,7 +160,7 @@ impl Api {
             })
     }
 
-    /// All items of a list, page by page, up to `limit`; 0 for all.
+    /// The wanted part of a list.
     ///
     /// # Errors
     /// No answer, or one that says no.
@@ -159,31 +168,57 @@ impl Api {
         &self,
         path: &str,
         filter: &[(&str, String)],
-        limit: u64,
-    ) -> Result<Vec<Value>, Failure> {
-        let mut items = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let wanted = match limit {
-                0 => PAGE_MAX,
-                limit => {
-                    let left = limit.saturating_sub(items.len() as u64);
-                    u32::try_from(left).unwrap_or(PAGE_MAX).min(PAGE_MAX)
-                }
-            };
-            let mut fields = filter.to_vec();
-            fields.push(("limit", wanted.to_string()));
-            fields.extend(cursor.map(|cursor| ("cursor", cursor)));
-            let mut page = self.get(&format!("{path}{}", query(&fields))).await?;
-            match page.get_mut("items").map(Value::take) {
-                Some(Value::Array(found)) => items.extend(found),
-                _ => return Err(Failure::failed("the server's list is none")),
-            }
-            cursor = page.get("next").and_then(Value::as_str).map(str::to_string);
-            if cursor.is_none() || (limit != 0 && items.len() as u64 >= limit) {
-                return Ok(items);
+        page: &Page,
+    ) -> Result<Listed, Failure> {
+        let mut listed = Listed {
+            items: Vec::new(),
+            next: page.cursor.clone(),
+        };
+        while let Some(wanted) = page.limit.left(listed.items.len()) {
+            let cursor = listed.next.take();
+            let more = self.page(path, filter, wanted, cursor).await?;
+            listed.items.extend(more.items);
+            listed.next = more.next;
+            if listed.next.is_none() {
+                return Ok(listed);
             }
         }
+        // A full page names the next one even where nothing follows.
+        let more = self.page(path, filter, 1, listed.next.clone()).await?;
+        if more.items.is_empty() {
+            listed.next = None;
+        }
+        Ok(listed)
+    }
+
+    /// All items of a list.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn all(&self, path: &str, filter: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
+        let page = Page {
+            limit: Limit { limit: 0 },
+            cursor: None,
+        };
+        Ok(self.list(path, filter, &page).await?.items)
+    }
+
+    async fn page(
+        &self,
+        path: &str,
+        filter: &[(&str, String)],
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Result<Listed, Failure> {
+        let mut fields = filter.to_vec();
+        fields.push(("limit", limit.to_string()));
+        fields.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let mut page = self.get(&format!("{path}{}", query(&fields))).await?;
+        let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else {
+            return Err(Failure::failed("the server's list is none"));
+        };
+        let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        Ok(Listed { items, next })
     }
 
     async fn send(

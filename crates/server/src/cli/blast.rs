@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::Limit;
+use super::Page;
 use super::api::query;
 use super::exit::Failure;
 use super::output::{Column, Form, Output, note};
@@ -67,7 +67,7 @@ pub struct Asked {
     #[arg(long, requires = "devices")]
     criticality: Option<String>,
     #[command(flatten)]
-    limit: Limit,
+    page: Page,
 }
 
 pub async fn run(asked: Asked, session: &Session, output: &Output) -> Result<(), Failure> {
@@ -76,8 +76,8 @@ pub async fn run(asked: Asked, session: &Session, output: &Output) -> Result<(),
     if asked.devices {
         fields.extend(asked.exposure.map(|word| ("exposure", word)));
         fields.extend(asked.criticality.map(|word| ("criticality", word)));
-        let found = api.list("/blast-radius/devices", &fields, asked.limit.limit);
-        return output.list(DEVICES, &found.await?);
+        let found = api.list("/blast-radius/devices", &fields, &asked.page);
+        return output.page(DEVICES, &found.await?);
     }
     let blast = api.get(&format!("/blast-radius{}", query(&fields))).await?;
     match output.form() {

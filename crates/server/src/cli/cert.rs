@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
-use super::{Agreed, Limit, api, device};
+use super::{Agreed, Page, api, device};
 
 const COLUMNS: &[Column] = &[
     ("SERIAL", "serial"),
@@ -65,7 +65,7 @@ pub struct Filter {
     #[arg(long)]
     expires_within_days: Option<u32>,
     #[command(flatten)]
-    limit: Limit,
+    page: Page,
 }
 
 #[derive(Debug, Args)]
@@ -91,9 +91,9 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     match verb {
         Verb::List(filter) => {
             let found = api
-                .list("/certificates", &filter.query(), filter.limit.limit)
+                .list("/certificates", &filter.query(), &filter.page)
                 .await?;
-            output.list(COLUMNS, &found)
+            output.page(COLUMNS, &found)
         }
         Verb::Show { serial, pem } => {
             let certificate = api.get(&path(&serial)).await?;
@@ -135,7 +135,7 @@ async fn revoke(revoke: Revoke, session: &Session, output: &Output) -> Result<()
 }
 
 /// One line for each thing that a withdrawal would touch.
-fn touched(radius: &Value) -> String {
+pub fn touched(radius: &Value) -> String {
     let names = |name: &str| -> Vec<&str> {
         let list = radius.get(name).and_then(Value::as_array);
         list.into_iter()

@@ -12,7 +12,7 @@ use super::api::{self, query};
 use super::exit::Failure;
 use super::output::{Column, Form, Output, note};
 use super::session::Session;
-use super::{Agreed, Limit, device};
+use super::{Agreed, Page, device};
 
 const COLUMNS: &[Column] = &[
     ("NO", "no"),
@@ -60,7 +60,7 @@ pub enum Verb {
         told: Told,
     },
     /// List compromises, newest first.
-    List(Limit),
+    List(Page),
     /// Show a compromise, and how far it is mended.
     Show {
         /// Its number.
@@ -88,7 +88,7 @@ pub enum Verb {
         file: PathBuf,
     },
     /// List lists of known keys.
-    Lists(Limit),
+    Lists(Page),
 }
 
 #[derive(Debug, Args)]
@@ -134,9 +134,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 Form::Text => note(&plan(&api.get(&rollover_of(&name)).await?, &name)),
             }
         }
-        Verb::List(limit) => {
-            output.list(COLUMNS, &api.list("/compromises", &[], limit.limit).await?)
-        }
+        Verb::List(page) => output.page(COLUMNS, &api.list("/compromises", &[], &page).await?),
         Verb::Show { no } => shown(&api.get(&format!("/compromises/{no}")).await?, output),
         Verb::Withdraw {
             no,
@@ -153,7 +151,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             withdraw(no, &criticality, whom, session, output).await
         }
         Verb::Block { list, file } => block(&list, &file, session, output).await,
-        Verb::Lists(limit) => output.list(LISTS, &api.list("/key-lists", &[], limit.limit).await?),
+        Verb::Lists(page) => output.page(LISTS, &api.list("/key-lists", &[], &page).await?),
     }
 }
 

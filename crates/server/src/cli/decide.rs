@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::Limit;
+use super::Page;
 use super::api;
 use super::exit::Failure;
 use super::output::{Column, Output};
@@ -79,7 +79,7 @@ pub enum Trust {
         /// The device.
         device: String,
         #[command(flatten)]
-        limit: Limit,
+        page: Page,
     },
 }
 
@@ -122,9 +122,9 @@ pub async fn trust(verb: Trust, session: &Session, output: &Output) -> Result<()
             let verdict = api.get(&path).await?;
             output.record(&verdict)
         }
-        Trust::Said { device, limit } => {
+        Trust::Said { device, page } => {
             let query = [("device", device)];
-            output.list(SAID, &api.list("/decisions", &query, limit.limit).await?)
+            output.page(SAID, &api.list("/decisions", &query, &page).await?)
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::output::{Column, Form, Output};
 use super::session::Session;
-use super::{Agreed, Limit};
+use super::{Agreed, Page};
 
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
@@ -161,7 +161,7 @@ pub struct Filter {
     #[arg(long, value_parser = ["all"])]
     show: Option<String>,
     #[command(flatten)]
-    limit: Limit,
+    page: Page,
 }
 
 #[derive(Debug, Args)]
@@ -188,10 +188,8 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             output.done(&format!("device {} is changed", edits.id), &device)
         }
         Verb::List(filter) => {
-            let devices = api
-                .list("/devices", &filter.query(), filter.limit.limit)
-                .await?;
-            output.list(COLUMNS, &devices)
+            let devices = api.list("/devices", &filter.query(), &filter.page).await?;
+            output.page(COLUMNS, &devices)
         }
         Verb::Import(import) => super::import::run(import, session, output).await,
         Verb::Export { filter, format } => {

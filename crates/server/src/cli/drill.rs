@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::Limit;
+use super::Page;
 use super::exit::Failure;
 use super::output::{Column, Form, Output, note};
 use super::session::Session;
@@ -56,7 +56,7 @@ pub enum Verb {
         issuer: Option<String>,
     },
     /// List drills, newest first.
-    List(Limit),
+    List(Page),
     /// Show a drill and what it came to.
     Show {
         /// Its number.
@@ -77,8 +77,8 @@ pub struct Which {
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     let body = match verb {
-        Verb::List(limit) => {
-            return output.list(DRILLS, &api.list("/drills", &[], limit.limit).await?);
+        Verb::List(page) => {
+            return output.page(DRILLS, &api.list("/drills", &[], &page).await?);
         }
         Verb::Show { no } => return shown(&api.get(&format!("/drills/{no}")).await?, output),
         Verb::Revoke(which) => json!({

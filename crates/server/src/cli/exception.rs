@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::Limit;
+use super::Page;
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
@@ -34,7 +34,7 @@ pub enum Verb {
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]
-        limit: Limit,
+        page: Page,
     },
     /// Show one exception.
     Show {
@@ -110,12 +110,9 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 .unwrap_or_default();
             done(&answer, &format!("is active until {until}"), output)
         }
-        Verb::List { state, limit } => {
+        Verb::List { state, page } => {
             let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
-            output.list(
-                COLUMNS,
-                &api.list("/exceptions", &query, limit.limit).await?,
-            )
+            output.page(COLUMNS, &api.list("/exceptions", &query, &page).await?)
         }
         Verb::Show { no } => output.record(&api.get(&format!("/exceptions/{no}")).await?),
         Verb::End { no, why } => {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
-use super::{Limit, api};
+use super::{Page, api};
 
 const COLUMNS: &[Column] = &[
     ("NAME", "name"),
@@ -40,7 +40,7 @@ pub enum Verb {
         days: Option<u32>,
     },
     /// List who should hold what, and who applied it.
-    List(Limit),
+    List(Page),
     /// Show one relying party's feed.
     Show {
         /// The relying party.
@@ -68,7 +68,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             );
             output.done(&said, &made)
         }
-        Verb::List(limit) => output.list(COLUMNS, &api.list("/feeds", &[], limit.limit).await?),
+        Verb::List(page) => output.page(COLUMNS, &api.list("/feeds", &[], &page).await?),
         Verb::Show { name } => {
             let path = format!("/feeds/{}", api::segment(&name));
             output.record(&api.get(&path).await?)

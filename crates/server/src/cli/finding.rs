@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::Limit;
+use super::Page;
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
@@ -26,7 +26,7 @@ pub enum Verb {
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]
-        limit: Limit,
+        page: Page,
     },
     /// Show one finding: what is wrong, what to do, and what shows it.
     Show {
@@ -46,9 +46,9 @@ pub enum Verb {
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        Verb::List { state, limit } => {
+        Verb::List { state, page } => {
             let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
-            output.list(COLUMNS, &api.list("/findings", &query, limit.limit).await?)
+            output.page(COLUMNS, &api.list("/findings", &query, &page).await?)
         }
         Verb::Show { no } => output.record(&api.get(&format!("/findings/{no}")).await?),
         Verb::Acknowledge { no, why } => {

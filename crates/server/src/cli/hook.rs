@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::exit::Failure;
 use super::output::{Column, Output, note};
 use super::session::Session;
-use super::{Limit, api, device};
+use super::{Page, api, device};
 
 const PATH: &str = "/hooks";
 
@@ -44,7 +44,7 @@ pub enum Verb {
         fresh_secret: bool,
     },
     /// List hooks, and how far each has come.
-    List(Limit),
+    List(Page),
     /// Show one hook, with what its receiver would not have.
     Show {
         /// Its short name.
@@ -155,7 +155,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let put = api.post(PATH, &fields.over(known)?).await?;
             done(&format!("hook {name} is changed"), &put, output)
         }
-        Verb::List(limit) => output.list(COLUMNS, &api.list(PATH, &[], limit.limit).await?),
+        Verb::List(page) => output.page(COLUMNS, &api.list(PATH, &[], &page).await?),
         Verb::Show { name } => output.record(&api.get(&one(&name)).await?),
         Verb::Redeliver { name, after } => {
             let path = format!("{}/redeliver", one(&name));

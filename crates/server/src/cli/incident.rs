@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::Limit;
+use super::Page;
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
@@ -25,7 +25,7 @@ pub enum Verb {
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]
-        limit: Limit,
+        page: Page,
     },
     /// Show one incident.
     Show {
@@ -48,9 +48,9 @@ pub enum Verb {
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        Verb::List { state, limit } => {
+        Verb::List { state, page } => {
             let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
-            output.list(COLUMNS, &api.list("/incidents", &query, limit.limit).await?)
+            output.page(COLUMNS, &api.list("/incidents", &query, &page).await?)
         }
         Verb::Show { no } => output.record(&api.get(&format!("/incidents/{no}")).await?),
         Verb::Resolve { no, keep, why } => {

@@ -15,10 +15,10 @@ use tenure_engine::signer::{Key, Keyring, Passphrase};
 use tenure_engine::store::{Options, Store};
 use tenure_engine::{Clock, Engine, Settings};
 
-use super::api;
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
+use super::{Page, api};
 use crate::passphrase::{Prompt, ROOT_VARIABLE, VARIABLE, Wanted};
 
 const COLUMNS: &[Column] = &[
@@ -34,7 +34,7 @@ const COLUMNS: &[Column] = &[
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List issuers.
-    List,
+    List(Page),
     /// Show one issuer.
     Show {
         /// Its short name.
@@ -83,7 +83,7 @@ pub struct Refresh {
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        Verb::List => output.list(COLUMNS, &api.list("/issuers", &[], 0).await?),
+        Verb::List(page) => output.page(COLUMNS, &api.list("/issuers", &[], &page).await?),
         Verb::Show { name } => output.record(&api.get(&path(&name)).await?),
         Verb::Export { name, cross } => {
             let issuer = api.get(&path(&name)).await?;

@@ -6,6 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::api::Listed;
 use super::exit::Failure;
 
 /// For whom to print.
@@ -46,6 +47,18 @@ impl Output {
             Form::Json => self.json(&Value::Array(items.to_vec())),
             Form::Text if items.is_empty() => note("nothing found"),
             Form::Text => print(&table(columns, items)),
+        }
+    }
+
+    /// A part of a list; how to go on is said to standard error.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn page(&self, columns: &[Column], listed: &Listed) -> Result<(), Failure> {
+        self.list(columns, &listed.items)?;
+        match &listed.next {
+            Some(next) => note(&format!("there are more: add --cursor {}", shell(next))),
+            None => Ok(()),
         }
     }
 
@@ -127,6 +140,15 @@ pub fn note(line: &str) -> Result<(), Failure> {
 fn print(content: &str) -> Result<(), Failure> {
     writeln!(io::stdout(), "{content}")
         .map_err(|error| Failure::failed(format!("cannot print: {error}")))
+}
+
+/// A word as a shell takes it.
+fn shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:,/@+=".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", text(&json!(word)).replace('\'', r"'\''")),
+    }
 }
 
 fn table(columns: &[Column], items: &[Value]) -> String {
@@ -215,6 +237,13 @@ mod tests {
     #[test]
     fn what_a_device_calls_itself_cannot_move_the_cursor() {
         assert_eq!(text(&json!("\u{1b}[2Jevil")), "?[2Jevil");
+    }
+
+    #[test]
+    fn a_cursor_is_shown_as_a_shell_takes_it() {
+        assert_eq!(shell("pump-1/7"), "pump-1/7");
+        assert_eq!(shell("Hall 3"), "'Hall 3'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::Limit;
+use super::Page;
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
@@ -38,7 +38,7 @@ pub enum Verb {
     /// List permits, newest first.
     List {
         #[command(flatten)]
-        limit: Limit,
+        page: Page,
     },
 }
 
@@ -59,8 +59,6 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let said = format!("operator {operator} may withdraw {revocations} more");
             output.done(&said, &answer)
         }
-        Verb::List { limit } => {
-            output.list(COLUMNS, &api.list("/permits", &[], limit.limit).await?)
-        }
+        Verb::List { page } => output.page(COLUMNS, &api.list("/permits", &[], &page).await?),
     }
 }

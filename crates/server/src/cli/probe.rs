@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use tenure_domain::canary::Canary;
 
-use super::Limit;
+use super::Page;
 use super::api::Api;
 use super::exit::Failure;
-use super::output::{Column, Output, note};
+use super::output::{Column, Form, Output, note};
 use super::session::Session;
 
 const PROBES: &[Column] = &[
@@ -45,14 +45,14 @@ pub enum Verb {
     /// Try every canary at relying parties now, and wait for what comes of it.
     Run(Which),
     /// Show what each relying party did with each canary the last time.
-    Matrix(Limit),
+    Matrix(Page),
     /// List probes, newest first.
     List {
         /// Of this relying party only.
         #[arg(long, value_name = "NAME")]
         relying_party: Option<String>,
         #[command(flatten)]
-        limit: Limit,
+        page: Page,
     },
     /// Show one probe with everything that was tried.
     Show {
@@ -78,24 +78,22 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     let api = session.api();
     match verb {
         Verb::Run(which) => round(which, "matrix", session, output).await,
-        Verb::Matrix(limit) => {
-            let rows = api.list("/enforcement", &[], limit.limit).await?;
-            match output.form() {
-                super::output::Form::Json => output.list(MATRIX, &rows),
-                super::output::Form::Text => {
-                    output.list(MATRIX, &rows.into_iter().map(flat).collect::<Vec<_>>())
-                }
+        Verb::Matrix(page) => {
+            let mut listed = api.list("/enforcement", &[], &page).await?;
+            if output.form() == Form::Text {
+                listed.items = listed.items.into_iter().map(flat).collect();
             }
+            output.page(MATRIX, &listed)
         }
         Verb::List {
             relying_party,
-            limit,
+            page,
         } => {
             let query: Vec<_> = relying_party
                 .into_iter()
                 .map(|name| ("relying_party", name))
                 .collect();
-            output.list(PROBES, &api.list("/probes", &query, limit.limit).await?)
+            output.page(PROBES, &api.list("/probes", &query, &page).await?)
         }
         Verb::Show { no } => output.record(&api.get(&format!("/probes/{no}")).await?),
         Verb::Times { days } => {
@@ -159,9 +157,7 @@ async fn round(
 }
 
 async fn newer(api: &Api, after: &mut i64) -> Result<Vec<Value>, Failure> {
-    let found = api
-        .list("/probes", &[("after", after.to_string())], 0)
-        .await?;
+    let found = api.all("/probes", &[("after", after.to_string())]).await?;
     let last = found.last().and_then(|probe| probe.get("no"));
     *after = last.and_then(Value::as_i64).unwrap_or(*after);
     Ok(found)

@@ -3,11 +3,11 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Limit;
 use super::api::query;
 use super::exit::Failure;
-use super::output::{Column, Output};
+use super::output::{Column, Output, note};
 use super::session::Session;
+use super::{Limit, Page};
 use crate::limits::PAGE_MAX;
 
 /// `tenure as-of`
@@ -31,14 +31,14 @@ pub struct AsOf {
 /// `tenure events`
 #[derive(Debug, Args)]
 pub struct Events {
-    /// Only events of this device: its newest, if there are more than the limit.
+    /// Only events of this device: its newest, and with the cursor those before them.
     #[arg(long)]
     device: Option<String>,
     /// Only events after this number.
     #[arg(long, default_value_t = 0)]
     after: i64,
     #[command(flatten)]
-    limit: Limit,
+    page: Page,
 }
 
 pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<(), Failure> {
@@ -77,11 +77,23 @@ pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<()
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
-    if is_of_some {
-        return output.list(COLUMNS, &items);
-    }
     let counts = past.get("counts").cloned().unwrap_or_default();
     let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
+    if is_of_some {
+        output.list(COLUMNS, &items)?;
+        let all: u64 = ["active", "expired", "held", "revoked"]
+            .map(count)
+            .iter()
+            .sum();
+        return match all > items.len() as u64 {
+            true => note(&format!(
+                "{} of {all} are shown: --limit shows up to {PAGE_MAX}, --device those of one \
+                 device",
+                items.len()
+            )),
+            false => Ok(()),
+        };
+    }
     let sentence = format!(
         "active {}, expired {}, held {}, revoked {}",
         count("active"),
@@ -104,14 +116,11 @@ pub async fn events(asked: Events, session: &Session, output: &Output) -> Result
     // The server lists a device's events newest first.
     let newest_first = asked.device.is_some();
     fields.extend(asked.device.map(|device| ("device", device)));
-    let mut events = session
-        .api()
-        .list("/events", &fields, asked.limit.limit)
-        .await?;
+    let mut events = session.api().list("/events", &fields, &asked.page).await?;
     if newest_first {
-        events.reverse();
+        events.items.reverse();
     }
-    output.list(COLUMNS, &events)
+    output.page(COLUMNS, &events)
 }
 
 /// Every check with its verdict; fails if one of them found something wrong.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
-use super::{Limit, api, device};
+use super::{Page, api, device};
 
 #[derive(Debug, Subcommand)]
 pub enum OwnerVerb {
@@ -21,7 +21,7 @@ pub enum OwnerVerb {
         contact: String,
     },
     /// List owners.
-    List(Limit),
+    List(Page),
     /// Show one owner.
     Show {
         /// Its name.
@@ -40,7 +40,7 @@ pub enum SiteVerb {
         parent: Option<String>,
     },
     /// List sites.
-    List(Limit),
+    List(Page),
     /// Show one site.
     Show {
         /// Its name.
@@ -53,7 +53,7 @@ pub enum ClassVerb {
     /// Add a class, or change it.
     Add(Class),
     /// List classes.
-    List(Limit),
+    List(Page),
     /// Show one class.
     Show {
         /// Its name.
@@ -102,7 +102,7 @@ pub enum ServiceVerb {
         address: String,
     },
     /// List services.
-    List(Limit),
+    List(Page),
     /// Show one service.
     Show {
         /// Its name.
@@ -124,7 +124,7 @@ pub enum ManufacturerVerb {
         chain_time: Option<String>,
     },
     /// List manufacturers.
-    List(Limit),
+    List(Page),
     /// Show one manufacturer.
     Show {
         /// Its short name.
@@ -147,7 +147,7 @@ pub async fn owner(verb: OwnerVerb, session: &Session, output: &Output) -> Resul
             )
             .await
         }
-        OwnerVerb::List(limit) => KIND.list(limit, session, output).await,
+        OwnerVerb::List(page) => KIND.list(page, session, output).await,
         OwnerVerb::Show { name } => KIND.show(&name, session, output).await,
     }
 }
@@ -163,7 +163,7 @@ pub async fn site(verb: SiteVerb, session: &Session, output: &Output) -> Result<
             KIND.put(&json!({ "name": name, "parent": parent }), session, output)
                 .await
         }
-        SiteVerb::List(limit) => KIND.list(limit, session, output).await,
+        SiteVerb::List(page) => KIND.list(page, session, output).await,
         SiteVerb::Show { name } => KIND.show(&name, session, output).await,
     }
 }
@@ -183,7 +183,7 @@ pub async fn class(verb: ClassVerb, session: &Session, output: &Output) -> Resul
     };
     match verb {
         ClassVerb::Add(class) => KIND.put(&class.json(), session, output).await,
-        ClassVerb::List(limit) => KIND.list(limit, session, output).await,
+        ClassVerb::List(page) => KIND.list(page, session, output).await,
         ClassVerb::Show { name } => KIND.show(&name, session, output).await,
     }
 }
@@ -203,7 +203,7 @@ pub async fn service(verb: ServiceVerb, session: &Session, output: &Output) -> R
             )
             .await
         }
-        ServiceVerb::List(limit) => KIND.list(limit, session, output).await,
+        ServiceVerb::List(page) => KIND.list(page, session, output).await,
         ServiceVerb::Show { name } => KIND.show(&name, session, output).await,
     }
 }
@@ -236,7 +236,7 @@ pub async fn manufacturer(
             }
             KIND.put(&body, session, output).await
         }
-        ManufacturerVerb::List(limit) => KIND.list(limit, session, output).await,
+        ManufacturerVerb::List(page) => KIND.list(page, session, output).await,
         ManufacturerVerb::Show { name } => KIND.show(&name, session, output).await,
     }
 }
@@ -255,10 +255,10 @@ impl Kind {
         output.done(&format!("{} {name} is registered", self.one), &put)
     }
 
-    async fn list(&self, limit: Limit, session: &Session, output: &Output) -> Result<(), Failure> {
-        output.list(
+    async fn list(&self, page: Page, session: &Session, output: &Output) -> Result<(), Failure> {
+        output.page(
             self.columns,
-            &session.api().list(self.path, &[], limit.limit).await?,
+            &session.api().list(self.path, &[], &page).await?,
         )
     }
 

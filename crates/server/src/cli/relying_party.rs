@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::exit::Failure;
 use super::output::{Column, Output};
 use super::session::Session;
-use super::{Limit, api, device};
+use super::{Page, api, device};
 
 const PATH: &str = "/relying-parties";
 
@@ -45,7 +45,7 @@ pub enum Verb {
         file: PathBuf,
     },
     /// List relying parties.
-    List(Limit),
+    List(Page),
     /// Show one relying party.
     Show {
         /// Its short name.
@@ -149,7 +149,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             output.done(&format!("relying party {name} is changed"), &put)
         }
         Verb::Import { file } => import(&file, session, output).await,
-        Verb::List(limit) => output.list(COLUMNS, &api.list(PATH, &[], limit.limit).await?),
+        Verb::List(page) => output.page(COLUMNS, &api.list(PATH, &[], &page).await?),
         Verb::Show { name } => output.record(&api.get(&one(&name)).await?),
         Verb::Remove { name } => {
             let gone = api.delete(&one(&name)).await?;

@@ -123,3 +123,23 @@ fn a_token_goes_nowhere_in_clear() {
         );
     }
 }
+
+/// Leaves out: `as-of`, whose list the server ends at the limit.
+#[test]
+fn every_list_goes_on_with_a_cursor() {
+    fn lists(command: &clap::Command, found: &mut usize) {
+        for verb in command.get_subcommands() {
+            lists(verb, found);
+            let has = |name: &str| verb.get_arguments().any(|of| of.get_id() == name);
+            let is_list = verb.get_name() == "list" && command.get_name() != "key";
+            if is_list || has("limit") && verb.get_name() != "as-of" {
+                assert!(has("limit") && has("cursor"), "{}", verb.get_name());
+                *found += 1;
+            }
+        }
+    }
+    let mut found = 0;
+    lists(&Cli::command(), &mut found);
+    assert!(found > 25, "{found}");
+    parse("tenure device list --limit 5 --cursor -1").unwrap();
+}

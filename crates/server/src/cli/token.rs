@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::Page;
 use super::exit::Failure;
 use super::output::{Column, Output, note};
 use super::session::Session;
@@ -35,7 +36,7 @@ pub enum Verb {
         days: Option<u32>,
     },
     /// List tokens. The tokens themselves are known only to their holders.
-    List,
+    List(Page),
     /// Withdraw a token.
     Revoke {
         /// Its number.
@@ -60,7 +61,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let answer = api.post("/tokens", &body).await?;
             output.done(secret(&answer)?, &answer)
         }
-        Verb::List => output.list(COLUMNS, &api.list("/tokens", &[], 0).await?),
+        Verb::List(page) => output.page(COLUMNS, &api.list("/tokens", &[], &page).await?),
         Verb::Revoke { no } => {
             let token = api.delete(&format!("/tokens/{no}")).await?;
             output.done(&format!("token {no} is revoked"), &token)

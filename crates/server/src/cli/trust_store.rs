@@ -10,7 +10,7 @@ use tenure_tlog::{Note, VerifierKey};
 use super::exit::Failure;
 use super::output::{Column, Form, Output};
 use super::session::Session;
-use super::{Limit, api, device};
+use super::{Page, api, device};
 
 const ANCHORS: &[Column] = &[
     ("SHA-256", "fingerprint"),
@@ -93,7 +93,7 @@ pub struct Anchored {
 #[derive(Debug, Subcommand)]
 pub enum AnchorVerb {
     /// List anchors that were observed or registered.
-    List(Limit),
+    List(Page),
     /// Show an anchor: where it was observed, what is under it, its rollover and revocation.
     Show {
         /// SHA-256 of its certificate, in hex.
@@ -261,9 +261,7 @@ fn show(store: &Value, output: &Output) -> Result<(), Failure> {
 pub async fn anchor(verb: AnchorVerb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        AnchorVerb::List(limit) => {
-            output.list(ANCHORS, &api.list("/anchors", &[], limit.limit).await?)
-        }
+        AnchorVerb::List(page) => output.page(ANCHORS, &api.list("/anchors", &[], &page).await?),
         AnchorVerb::Show { fingerprint } => {
             let path = format!("/anchors/{}", api::segment(&fingerprint));
             output.record(&api.get(&path).await?)

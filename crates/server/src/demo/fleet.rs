@@ -373,7 +373,7 @@ impl Fleet {
         self.is_refused(id, service, victim).await?;
         self.is_refused(id, service, &copy).await?;
         let open = operator
-            .list("/incidents", &[("state", "open".to_owned())], 0)
+            .all("/incidents", &[("state", "open".to_owned())])
             .await;
         let open = open.map_err(|error| error.to_string())?;
         let is_it = |incident: &Value| {

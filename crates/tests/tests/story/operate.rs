@@ -428,3 +428,40 @@ fn a_token_is_sent_to_no_address_in_clear() {
     assert!(with(&list, "TENURE_TOKEN", "t").contains("the login that was kept"));
     assert!(listener.accept().is_err(), "something was sent");
 }
+
+#[test]
+fn a_list_says_how_to_go_on() {
+    let house = House::serve(TENURE);
+    let rows: String = (1..=5)
+        .map(|no| format!("pump-{no},Acme,P3,000{no},pump,Hall 3,Hydraulics,telemetry,high\n"))
+        .collect();
+    let file = table(&house, &rows);
+    let import = ["device", "import", file.to_str().unwrap()];
+    house.tell(&[&import[..], &["--create-missing"]].concat());
+
+    let mut ids: Vec<String> = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut list = vec!["device", "list", "--json", "--limit", "2"];
+        list.extend(cursor.iter().flat_map(|cursor| ["--cursor", cursor]));
+        let Output { stdout, stderr, .. } = house.tenure(&list);
+        let page: Value = serde_json::from_slice(&stdout).unwrap();
+        let page = page.as_array().unwrap().iter();
+        ids.extend(page.map(|device| device["id"].as_str().unwrap().to_owned()));
+        let said = text(&stderr);
+        cursor = said
+            .trim()
+            .strip_prefix("there are more: add --cursor ")
+            .map(str::to_owned);
+        if cursor.is_none() {
+            assert_eq!(said, "");
+            break;
+        }
+    }
+    assert_eq!(ids, ["pump-1", "pump-2", "pump-3", "pump-4", "pump-5"]);
+    let oldest = house.ask(&["events", "--limit", "2"]);
+    assert_eq!(
+        (&oldest[0]["seq"], &oldest[1]["seq"]),
+        (&json!(1), &json!(2))
+    );
+}

@@ -74,17 +74,39 @@ fn api(url: &str, token: &str) -> Api {
 async fn a_list_is_read_page_by_page_up_to_the_limit() {
     let (url, _switch) = start(router(7)).await;
     let api = api(&url, "good");
-    assert_eq!(api.list("/list", &[], 0).await.unwrap().len(), 7);
-    assert_eq!(api.list("/list", &[], 5).await.unwrap().len(), 5);
-    assert_eq!(api.list("/list", &[], 100).await.unwrap().len(), 7);
+    let read = async |limit, cursor: Option<&str>| {
+        let page = Page {
+            limit: Limit { limit },
+            cursor: cursor.map(str::to_owned),
+        };
+        let listed = api.list("/list", &[], &page).await.unwrap();
+        (listed.items.len(), listed.next)
+    };
+    assert_eq!(read(0, None).await, (7, None));
+    assert_eq!(read(5, None).await, (5, Some("5".to_owned())));
+    assert_eq!(read(100, None).await, (7, None));
+    assert_eq!(read(5, Some("5")).await, (2, None));
+    assert_eq!(read(3, Some("2")).await, (3, Some("5".to_owned())));
+    assert_eq!(api.all("/list", &[]).await.unwrap().len(), 7);
     let (url, _switch) = start(router(0)).await;
-    assert!(
-        self::api(&url, "good")
-            .list("/list", &[], 0)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let empty = self::api(&url, "good").all("/list", &[]).await.unwrap();
+    assert!(empty.is_empty());
+}
+
+/// A full page of ours names a next one, whether or not anything follows.
+#[tokio::test]
+async fn a_list_that_ends_with_a_full_page_has_no_more() {
+    let full = async |Query(query): Query<HashMap<String, String>>| match query.get("cursor") {
+        None => Json(json!({ "items": [{ "no": 1 }, { "no": 2 }], "next": "2" })),
+        Some(_) => Json(json!({ "items": [], "next": null })),
+    };
+    let (url, _switch) = start(Router::new().route("/api/v1/list", get(full))).await;
+    let page = Page {
+        limit: Limit { limit: 2 },
+        cursor: None,
+    };
+    let listed = api(&url, "good").list("/list", &[], &page).await.unwrap();
+    assert_eq!((listed.items.len(), listed.next), (2, None));
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Withdrawn {
     pub(super) async fn still_stand(mut self, api: &Api) -> Result<(), Failure> {
         let revoked = [("status", "revoked".to_owned())];
         if !self.0.is_empty() {
-            for row in api.list("/certificates", &revoked, 0).await? {
+            for row in api.all("/certificates", &revoked).await? {
                 if let Some(serial) = row.get("serial").and_then(Value::as_str) {
                     self.0.remove(serial);
                 }
