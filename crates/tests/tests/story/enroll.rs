@@ -469,6 +469,18 @@ fn a_clone_is_caught_when_it_renews() {
         .map(|cert| cert["status"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(statuses, ["held", "held"], "{shown:#}");
+    // To keep none revokes both: it is shown first, and nothing is done unasked.
+    let no = open[0]["no"].to_string();
+    let asked = house.tenure(&["incident", "resolve", &no]);
+    let said = text(&asked.stderr);
+    assert_eq!(asked.status.code(), Some(6), "{said}");
+    for word in ["for good", "2 certificate(s)", &serial, device.id, "--yes"] {
+        assert!(said.contains(word), "no {word}: {said}");
+    }
+    let status_of = |serial: &str| house.ask(&["cert", "show", serial])["status"].clone();
+    assert_eq!(status_of(&serial), "held");
+    house.tell(&["incident", "resolve", &no, "--yes", "--why", "stolen"]);
+    assert_eq!(status_of(&serial), "revoked");
 }
 
 /// HTTP/1.0 is answered in its own version, for clients built on libest.

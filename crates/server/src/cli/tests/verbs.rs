@@ -231,7 +231,14 @@ const VERBS: &[(&str, &[&str])] = &[
     ("ask refuse", &["POST /asks/{no}/refuse"]),
     ("incident list", &["GET /incidents"]),
     ("incident show", &["GET /incidents/{no}"]),
-    ("incident resolve", &["POST /incidents/{no}/resolve"]),
+    (
+        "incident resolve",
+        &[
+            "GET /incidents/{no}",
+            "GET /devices/{id}/blast-radius",
+            "POST /incidents/{no}/resolve",
+        ],
+    ),
     ("finding list", &["GET /findings"]),
     ("finding show", &["GET /findings/{no}"]),
     ("finding acknowledge", &["POST /findings/{no}/acknowledge"]),
