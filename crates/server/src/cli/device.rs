@@ -29,7 +29,12 @@ pub enum Verb {
     /// Change a registered device; what is not named stays.
     Edit(Edits),
     /// List devices.
-    List(Filter),
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        page: Page,
+    },
     /// Show one device with its certificates.
     Show {
         /// The device.
@@ -42,13 +47,13 @@ pub enum Verb {
     },
     /// Register many devices from a table.
     Import(super::import::Import),
-    /// Print the registry in the form that `import` takes.
+    /// Print the registry, or what the filters leave of it, whole, in a form that `import` takes.
     Export {
         #[command(flatten)]
         filter: Filter,
-        /// csv or jsonl.
-        #[arg(long, default_value = "csv")]
-        format: String,
+        /// csv or jsonl; without it csv, or one JSON array with --json.
+        #[arg(long)]
+        format: Option<String>,
     },
     /// Make a one-time enrollment secret and print it, alone. It replaces the former one.
     Secret {
@@ -160,8 +165,6 @@ pub struct Filter {
     /// `all` lists the house's own subjects too: servers, responders, authorities.
     #[arg(long, value_parser = ["all"])]
     show: Option<String>,
-    #[command(flatten)]
-    page: Page,
 }
 
 #[derive(Debug, Args)]
@@ -187,16 +190,22 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let device = api.patch(&path(&edits.id), &edits.json()).await?;
             output.done(&format!("device {} is changed", edits.id), &device)
         }
-        Verb::List(filter) => {
-            let devices = api.list("/devices", &filter.query(), &filter.page).await?;
+        Verb::List { filter, page } => {
+            let devices = api.list("/devices", &filter.query(), &page).await?;
             output.page(COLUMNS, &devices)
         }
         Verb::Import(import) => super::import::run(import, session, output).await,
         Verb::Export { filter, format } => {
+            let as_array = format.is_none() && output.form() == Form::Json;
+            let usual = if as_array { "jsonl" } else { "csv" };
             let mut fields = filter.query();
-            fields.push(("format", format));
+            fields.push(("format", format.unwrap_or_else(|| usual.to_owned())));
             let query = super::api::query(&fields);
-            output.raw(&api.get_text(&format!("/export/devices{query}")).await?)
+            let table = api.get_text(&format!("/export/devices{query}")).await?;
+            match as_array {
+                true => output.record(&array(&table)?),
+                false => output.raw(&table),
+            }
         }
         Verb::Show { id } => output.record(&api.get(&path(&id)).await?),
         Verb::History { id } => history(&api.get(&format!("{}/history", path(&id))).await?, output),
@@ -220,6 +229,13 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         Verb::Resume(devices) => stand(devices, "resume", session, output).await,
         Verb::Retire(devices) => stand(devices, "retire", session, output).await,
     }
+}
+
+/// JSON lines as one array.
+fn array(lines: &str) -> Result<Value, Failure> {
+    let rows: Result<Vec<Value>, _> = lines.lines().map(serde_json::from_str).collect();
+    rows.map(Value::Array)
+        .map_err(|error| Failure::failed(format!("the answer is not JSON: {error}")))
 }
 
 /// One line for each value and each certificate's step; with `--json` the whole answer.

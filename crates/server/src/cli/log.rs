@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tenure_tlog::{
-    Checkpoint, EntryBundle, Frontier, Hash, Tile, VerifierKey, bundles_between, leaf_hash,
+    Checkpoint, EntryBundle, Frontier, Hash, Note, Tile, VerifierKey, bundles_between, leaf_hash,
     verify_inclusion,
 };
 
 use super::api::Api;
 use super::exit::Failure;
-use super::output::Output;
+use super::output::{Form, Output};
 use super::session::Session;
 
 mod past;
@@ -21,6 +21,9 @@ mod withdrawn;
 
 use past::Renamed;
 use withdrawn::Withdrawn;
+
+/// How a line of a note begins that holds a signature.
+const SIGNED_BY: &str = "\u{2014} ";
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -67,10 +70,31 @@ pub struct Verify {
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        Verb::Checkpoint => output.raw(&api.get_text("/log/checkpoint").await?),
+        Verb::Checkpoint => {
+            let note = api.get_text("/log/checkpoint").await?;
+            match output.form() {
+                Form::Text => output.raw(&note),
+                Form::Json => output.record(&parsed(&note)?),
+            }
+        }
         Verb::Prove { event, trust } => prove(event, &trust, api, output).await,
         Verb::Verify(asked) => verify(&asked, session, output).await,
     }
+}
+
+/// The lines of a signed checkpoint by name, and the whole of it.
+fn parsed(note: &str) -> Result<Value, Failure> {
+    let unreadable = |error| Failure::failed(format!("the checkpoint cannot be read: {error}"));
+    let signed = Note::parse(note.as_bytes()).map_err(unreadable)?;
+    let checkpoint: Checkpoint = signed.text().parse().map_err(unreadable)?;
+    let signatures = note.lines().filter(|line| line.starts_with(SIGNED_BY));
+    Ok(json!({
+        "origin": checkpoint.origin(),
+        "size": checkpoint.size(),
+        "root": checkpoint.root().to_string(),
+        "signatures": signatures.collect::<Vec<_>>(),
+        "checkpoint": note,
+    }))
 }
 
 async fn prove(event: i64, trust: &Key, api: &Api, output: &Output) -> Result<(), Failure> {
@@ -380,4 +404,23 @@ fn open(note: &[u8], key: &VerifierKey) -> Result<Checkpoint, Failure> {
             .is_ok()
     })
     .map_err(|error| Failure::failed(format!("the checkpoint is not to be trusted: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_has_a_name_for_each_line() {
+        let root = Hash::empty_tree().to_string();
+        let signature = format!("\u{2014} tenure/log {}", "A".repeat(92));
+        let note = format!("tenure/log\n0\n{root}\n\n{signature}\n");
+        let found = parsed(&note).unwrap();
+        let wanted = json!({
+            "origin": "tenure/log", "size": 0, "root": root, "signatures": [signature],
+            "checkpoint": note,
+        });
+        assert_eq!(found, wanted);
+        assert_eq!(parsed("tenure/log\n").unwrap_err().code(), 1);
+    }
 }

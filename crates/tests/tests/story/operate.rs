@@ -222,7 +222,12 @@ fn the_record_is_verified_from_outside_and_a_change_is_found() {
     assert!(grown["grown_from"].as_u64().unwrap() >= first["size"].as_u64().unwrap());
     let proved = house.tell(&["log", "prove", "3"]);
     assert!(proved.contains("event 3 is leaf 2"), "{proved}");
-    assert!(house.tell(&["log", "checkpoint"]).starts_with("tenure"));
+    let checkpoint = house.tell(&["log", "checkpoint"]);
+    assert!(checkpoint.starts_with("tenure"));
+    let named = house.ask(&["log", "checkpoint"]);
+    let size = named["size"].to_string();
+    assert!(checkpoint.lines().any(|line| line == size), "{named:#}");
+    assert_eq!(named["signatures"].as_array().unwrap().len(), 1);
 
     let victim = newest_file(&house.data().join("log/hashes/0"));
     let whole = fs::read(&victim).unwrap();
@@ -430,7 +435,7 @@ fn a_token_is_sent_to_no_address_in_clear() {
 }
 
 #[test]
-fn a_list_says_how_to_go_on() {
+fn a_list_says_how_to_go_on_and_the_registry_is_exported_whole() {
     let house = House::serve(TENURE);
     let rows: String = (1..=5)
         .map(|no| format!("pump-{no},Acme,P3,000{no},pump,Hall 3,Hydraulics,telemetry,high\n"))
@@ -464,4 +469,13 @@ fn a_list_says_how_to_go_on() {
         (&oldest[0]["seq"], &oldest[1]["seq"]),
         (&json!(1), &json!(2))
     );
+
+    let exported = house.ask(&["device", "export"]);
+    assert_eq!(exported.as_array().unwrap().len(), 5);
+    assert_eq!(exported[4]["serial"], "0005");
+    assert_eq!(house.tell(&["device", "export"]).lines().count(), 6);
+    fails(&house, 2, &["device", "export", "--limit", "5"]);
+    let issuer = house.ask(&["issuer", "export", "issuing-1"]);
+    assert_eq!(issuer["name"], "issuing-1");
+    assert!(issuer["pem"].as_str().unwrap().starts_with("-----BEGIN"));
 }
