@@ -1,7 +1,7 @@
 //! `tenure ask …`: the approval queue.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Page;
 use super::exit::Failure;
@@ -55,11 +55,36 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         Verb::Show { no } => output.record(&api.get(&format!("/asks/{no}")).await?),
         Verb::Approve { no } => {
             let ask = api.post(&format!("/asks/{no}/approve"), &json!({})).await?;
-            output.done(&format!("ask {no} is approved"), &ask)
+            ruled(no, "approved", &ask, output)
         }
         Verb::Refuse { no } => {
             let ask = api.post(&format!("/asks/{no}/refuse"), &json!({})).await?;
-            output.done(&format!("ask {no} is refused"), &ask)
+            ruled(no, "refused", &ask, output)
         }
+    }
+}
+
+/// What an ask is after its ruling: an earlier one stands.
+fn ruled(no: i64, wanted: &str, ask: &Value, output: &Output) -> Result<(), Failure> {
+    match ask.get("state").and_then(Value::as_str) {
+        Some(state) if state != wanted => Err(Failure::failed(format!(
+            "ask {no} was {state} before and stays so; it is not {wanted}"
+        ))),
+        _ => output.done(&format!("ask {no} is {wanted}"), ask),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::Form;
+    use super::*;
+
+    #[test]
+    fn an_earlier_ruling_is_no_success() {
+        let output = Output::new(Form::Text);
+        ruled(2, "approved", &json!({ "state": "approved" }), &output).unwrap();
+        let failure = ruled(2, "approved", &json!({ "state": "refused" }), &output).unwrap_err();
+        let said = "ask 2 was refused before and stays so; it is not approved";
+        assert_eq!((failure.code(), failure.to_string().as_str()), (1, said));
     }
 }

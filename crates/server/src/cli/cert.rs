@@ -104,7 +104,15 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         }
         Verb::Revoke(revoke) => self::revoke(revoke, session, output).await,
         Verb::Hold { serial } => act(&serial, "hold", "held", session, output).await,
-        Verb::Release { serial } => act(&serial, "release", "released", session, output).await,
+        Verb::Release { serial } => {
+            let certificate = api.get(&path(&serial)).await?;
+            match certificate.get("status").and_then(Value::as_str) {
+                Some(status @ ("issued" | "replaced")) => Err(Failure::failed(format!(
+                    "certificate {serial} was not held: it is {status}"
+                ))),
+                _ => act(&serial, "release", "released", session, output).await,
+            }
+        }
     }
 }
 

@@ -375,7 +375,10 @@ fn a_key_that_waits_for_a_decision_is_made_after_it_whatever_happens_to_the_serv
     assert_eq!(status(&ask(&house)), 202);
     let waiting = house.ask(&["ask", "list"]);
     assert_eq!(waiting.as_array().unwrap().len(), 1, "{waiting:#}");
-    house.tell(&["ask", "approve", &waiting[0]["no"].to_string()]);
+    let no = waiting[0]["no"].to_string();
+    house.tell(&["ask", "approve", &no]);
+    let refused = house.tenure(&["ask", "refuse", &no]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stdout));
     house.kill();
     house.start();
     let answer = ask(&house);

@@ -122,6 +122,8 @@ fn a_revocation_shows_what_it_touches_and_waits_for_yes() {
         "{said}"
     );
     assert_eq!(house.ask(&["cert", "show", &serial])["status"], "issued");
+    let said = fails(&house, 1, &["cert", "release", &serial]);
+    assert!(said.contains("was not held: it is issued"), "{said}");
     house.tell(&["cert", "hold", &serial]);
     house.tell(&[
         "cert",

@@ -83,7 +83,13 @@ const VERBS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cert hold", &["POST /certificates/{serial}/hold"]),
-    ("cert release", &["POST /certificates/{serial}/release"]),
+    (
+        "cert release",
+        &[
+            "GET /certificates/{serial}",
+            "POST /certificates/{serial}/release",
+        ],
+    ),
     ("issuer list", &["GET /issuers"]),
     ("issuer show", &["GET /issuers/{issuer}"]),
     ("issuer export", &["GET /issuers/{issuer}"]),
