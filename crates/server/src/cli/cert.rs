@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tenure_x509::Reason;
 
 use super::exit::Failure;
 use super::output::{Column, Output};
@@ -76,9 +77,9 @@ pub struct Revoke {
     /// All certificates of this device, instead of serials.
     #[arg(long, conflicts_with = "serials")]
     device: Option<String>,
-    /// keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn, …
-    #[arg(long, default_value = "unspecified")]
-    reason: String,
+    /// An RFC 5280 reason, such as keyCompromise, superseded or cessationOfOperation.
+    #[arg(long, default_value = "unspecified", value_parser = reason)]
+    reason: Reason,
     /// Since when the key must be thought bad (RFC 3339).
     #[arg(long)]
     invalid_since: Option<String>,
@@ -116,6 +117,19 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     }
 }
 
+fn reason(text: &str) -> Result<Reason, String> {
+    text.parse().map_err(|_| {
+        let is_for_good =
+            |reason: &Reason| !matches!(reason, Reason::CertificateHold | Reason::RemoveFromCrl);
+        let names: Vec<_> = Reason::ALL
+            .into_iter()
+            .filter(is_for_good)
+            .map(Reason::name)
+            .collect();
+        format!("use one of {}", names.join(", "))
+    })
+}
+
 /// Says what a revocation would touch, and does it when agreed.
 async fn revoke(revoke: Revoke, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
@@ -129,7 +143,7 @@ async fn revoke(revoke: Revoke, session: &Session, output: &Output) -> Result<()
         effect.push_str(&touched(&radius));
     }
     session.agree(&effect, revoke.agreed)?;
-    let body = json!({ "reason": revoke.reason, "invalid_since": revoke.invalid_since });
+    let body = json!({ "reason": revoke.reason.name(), "invalid_since": revoke.invalid_since });
     let mut done = Vec::new();
     for target in &targets {
         let answer = api.post(&format!("{target}/revoke"), &body).await?;

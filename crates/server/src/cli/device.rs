@@ -59,8 +59,8 @@ pub enum Verb {
     Secret {
         /// The device.
         id: String,
-        /// How many hours it is good.
-        #[arg(long, default_value_t = 168)]
+        /// How many hours it is good: 1 to 2160, which is 90 days.
+        #[arg(long, default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=2_160))]
         hours: u32,
     },
     /// Let a device have another identity for life, once, after a repair that took its key away. The

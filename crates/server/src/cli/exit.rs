@@ -24,6 +24,8 @@ pub enum Failure {
     NotAgreed(String),
     /// Codes 10 to 16: a data directory could not be made or served.
     Start(StartError),
+    /// Code 141, as of a program that SIGPIPE ended: whoever read the output has gone.
+    Unread,
 }
 
 impl Failure {
@@ -42,6 +44,7 @@ impl Failure {
             Failure::Denied(_) => 5,
             Failure::NotAgreed(_) => 6,
             Failure::Start(error) => error.code(),
+            Failure::Unread => 141,
         }
     }
 }
@@ -67,6 +70,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Refused(problem) => problem.fmt(f),
             Failure::Start(error) => error.fmt(f),
+            Failure::Unread => f.write_str("nobody reads the output"),
             Failure::Failed(what)
             | Failure::Usage(what)
             | Failure::NotFound(what)

@@ -101,8 +101,11 @@ impl Output {
         print(content.strip_suffix('\n').unwrap_or(content))
     }
 
-    /// Why the command failed, to standard error.
+    /// Why the command failed, to standard error; nothing if its reader had enough.
     pub fn failure(&self, failure: &Failure) {
+        if matches!(failure, Failure::Unread) {
+            return;
+        }
         let line = match (self.form, failure) {
             (Form::Text, _) => format!("tenure: {failure}"),
             (Form::Json, Failure::Refused(problem)) => json!({ "error": problem }).to_string(),
@@ -138,8 +141,10 @@ pub fn note(line: &str) -> Result<(), Failure> {
 }
 
 fn print(content: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{content}")
-        .map_err(|error| Failure::failed(format!("cannot print: {error}")))
+    writeln!(io::stdout(), "{content}").map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Unread,
+        _ => Failure::failed(format!("cannot print: {error}")),
+    })
 }
 
 /// A word as a shell takes it.

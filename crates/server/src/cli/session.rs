@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustls::CertificateError;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenure_field::http::{Client, Scheme, Settings, Trust, Url};
@@ -229,16 +230,28 @@ pub async fn login(login: &Login, reach: &Reach, output: &Output) -> Result<(), 
     let trust = Trust::from_fingerprint(&login.fingerprint).map_err(usage)?;
     let server = over_tls(GIVEN, &url)?;
     let client = Client::new(Settings::new(Some(trust))).map_err(usage)?;
-    let presented = client.connect(&server).await.map_err(|error| {
-        Failure::Unreachable(format!("cannot reach {url}: {}", api::chain(&error)))
-    })?;
-    let root = root_of(&presented, &login.fingerprint).ok_or_else(|| {
-        Failure::Unreachable("the server did not show a root with this fingerprint".into())
-    })?;
+    let another = || {
+        Failure::Unreachable(format!(
+            "{url} is not the server with the fingerprint {}: its root is another one; compare \
+             --fingerprint with what `tenure init` printed",
+            login.fingerprint
+        ))
+    };
+    let presented = client
+        .connect(&server)
+        .await
+        .map_err(|error| match error.distrust() {
+            Some(CertificateError::UnknownIssuer) => another(),
+            _ => Failure::Unreachable(format!("cannot reach {url}: {}", api::chain(&error))),
+        })?;
+    let root = root_of(&presented, &login.fingerprint).ok_or_else(another)?;
     let token = match &reach.token {
         Some(token) => token.clone(),
-        None => rpassword::prompt_password("Token: ")
-            .map_err(|error| Failure::Usage(format!("cannot read the token: {error}")))?,
+        None => rpassword::prompt_password("Token: ").map_err(|error| {
+            Failure::Denied(format!(
+                "there is no terminal to ask for the token on ({error}): set TENURE_TOKEN"
+            ))
+        })?,
     };
     let root_pem = tenure_x509::pem_encode("CERTIFICATE", &root);
     let who = Api::new(&url, self::trust(&root_pem)?, &token)?

@@ -124,6 +124,26 @@ fn a_token_goes_nowhere_in_clear() {
     }
 }
 
+#[test]
+fn a_wrong_value_is_answered_with_its_flag_and_what_to_use() {
+    let said = |line: &str| parse(line).unwrap_err().to_string();
+    let reason = said("tenure cert revoke 01ab --reason keycompromised --yes");
+    for word in [
+        "--reason",
+        "unspecified, keyCompromise, cACompromise",
+        "aACompromise",
+    ] {
+        assert!(reason.contains(word), "{reason}");
+    }
+    let hours = said("tenure device secret pump-1 --hours 0");
+    assert!(
+        hours.contains("--hours") && hours.contains("1..=2160"),
+        "{hours}"
+    );
+    let limit = said("tenure device export --limit 5");
+    assert!(limit.contains("--limit"), "{limit}");
+}
+
 /// Leaves out: `as-of`, whose list the server ends at the limit.
 #[test]
 fn every_list_goes_on_with_a_cursor() {

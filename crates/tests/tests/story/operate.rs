@@ -3,12 +3,12 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tenure_tests::http::{Caller, certificate, request};
 use tenure_tests::{House, text, until};
-use tenure_x509::{KeyKind, KeyPair};
+use tenure_x509::{KeyKind, KeyPair, pem_certificates};
 
 use super::TENURE;
 
@@ -480,4 +480,41 @@ fn a_list_says_how_to_go_on_and_the_registry_is_exported_whole() {
     let issuer = house.ask(&["issuer", "export", "issuing-1"]);
     assert_eq!(issuer["name"], "issuing-1");
     assert!(issuer["pem"].as_str().unwrap().starts_with("-----BEGIN"));
+
+    // A reader that has had enough ends the command, which says nothing about it.
+    let mut list = house.command(&["device", "list"]);
+    let list = list.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut list = list.spawn().unwrap();
+    drop(list.stdout.take());
+    let Output { status, stderr, .. } = list.wait_with_output().unwrap();
+    assert_eq!((status.code(), text(&stderr).as_str()), (Some(141), ""));
+}
+
+#[test]
+fn a_login_says_what_is_missing_or_wrong() {
+    let house = House::serve(TENURE);
+    let url = format!("https://127.0.0.1:{}", house.ports().operator);
+    let login = |print: &str| ["login", "--url", &url, "--fingerprint", print].map(str::to_owned);
+    let other = login(&"00".repeat(32));
+    let said = fails(&house, 4, &other.each_ref().map(String::as_str));
+    assert!(
+        said.contains("is not the server with the fingerprint 00"),
+        "{said}"
+    );
+    if !tenure_tests::have("setsid") {
+        return;
+    }
+    let root = pem_certificates(&fs::read_to_string(house.root()).unwrap()).unwrap();
+    let print = tenure_domain::text::hex(&root[0].fingerprint());
+    let Output { status, stderr, .. } = Command::new("setsid")
+        .args(["-w", TENURE])
+        .args(login(&print))
+        .env("HOME", house.directory())
+        .env_remove("TENURE_TOKEN")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = text(&stderr);
+    assert_eq!(status.code(), Some(5), "{said}");
+    assert!(said.contains("set TENURE_TOKEN"), "{said}");
 }
