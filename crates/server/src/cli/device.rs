@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
@@ -60,7 +60,8 @@ pub enum Verb {
         /// The device.
         id: String,
         /// How many hours it is good: 1 to 2160, which is 90 days.
-        #[arg(long, default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=2_160))]
+        #[arg(long, default_value_t = 168)]
+        #[arg(value_parser = value_parser!(u32).range(1..=2_160))]
         hours: u32,
     },
     /// Let a device have another identity for life, once, after a repair that took its key away. The
