@@ -73,7 +73,10 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let path = format!("/feeds/{}", api::segment(&name));
             output.record(&api.get(&path).await?)
         }
-        Verb::Key => output.raw(&api.get_text("/feed-key").await?),
+        Verb::Key => {
+            let key = api.get_text("/feed-key").await?;
+            output.document(&key, &json!({ "key": key.trim_end() }))
+        }
     }
 }
 

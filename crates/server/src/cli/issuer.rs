@@ -16,7 +16,7 @@ use tenure_engine::store::{Options, Store};
 use tenure_engine::{Clock, Engine, Settings};
 
 use super::exit::Failure;
-use super::output::{Column, Form, Output};
+use super::output::{Column, Output};
 use super::session::Session;
 use super::{Page, api};
 use crate::passphrase::{Prompt, ROOT_VARIABLE, VARIABLE, Wanted};
@@ -92,10 +92,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 Some("") => Err(Failure::failed(format!(
                     "no other root stands for the root of {name}"
                 ))),
-                Some(pem) => match output.form() {
-                    Form::Text => output.raw(pem),
-                    Form::Json => output.record(&json!({ "name": name, "pem": pem })),
-                },
+                Some(pem) => output.document(pem, &json!({ "name": name, "pem": pem })),
                 None => Err(Failure::failed("the server sent no certificate")),
             }
         }

@@ -93,6 +93,17 @@ impl Output {
         }
     }
 
+    /// A text of its own, such as a key or a certificate: alone, or the JSON that holds it.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn document(&self, content: &str, item: &Value) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => self.json(item),
+            Form::Text => self.raw(content),
+        }
+    }
+
     /// Bytes for another program, alone on standard output in both forms.
     ///
     /// # Errors

@@ -151,9 +151,15 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let bundle = api
                 .get_text(&format!("{}/bundle?kind={kind}", path(&name)))
                 .await?;
-            output.raw(&bundle)
+            output.document(
+                &bundle,
+                &json!({ "name": name, "kind": kind, "pem": bundle }),
+            )
         }
-        Verb::Audit => output.raw(&api.get_text("/trust-stores/audit").await?),
+        Verb::Audit => {
+            let audit = api.get_text("/trust-stores/audit").await?;
+            output.document(&audit, &json!({ "audit": audit }))
+        }
         Verb::Verify { file, key } => {
             let key = match key {
                 Some(key) => key,

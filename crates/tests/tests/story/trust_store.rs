@@ -155,6 +155,8 @@ fn i5_i9_each_anchor_is_reported_and_the_audit_of_all_stores_is_signed() {
         [("anchor-unknown".to_owned(), print.clone())]
     );
     let bundle = house.tell(&["trust-store", "bundle", "broker-3"]);
+    let named = house.ask(&["trust-store", "bundle", "broker-3"]);
+    assert_eq!(named["pem"].as_str().unwrap().trim_end(), bundle.trim_end());
     assert_eq!(pem_certificates(&bundle).unwrap().len(), 1);
     let about = house.ask(&["anchor", "show", &print]);
     assert_eq!(about["relying_parties"][0]["name"], "broker-3", "{about:#}");
@@ -175,6 +177,8 @@ fn i5_i9_each_anchor_is_reported_and_the_audit_of_all_stores_is_signed() {
     assert_eq!(about["relying_parties"][0]["name"], "broker-3", "{about:#}");
 
     let audit = house.tell(&["trust-store", "audit"]) + "\n";
+    assert!(house.ask(&["trust-store", "audit"])["audit"].is_string());
+    assert!(house.ask(&["feed", "key"])["key"].is_string());
     assert!(
         audit.contains(&print) && audit.contains("\"standing\":\"unknown\""),
         "{audit}"
