@@ -472,6 +472,12 @@ fn a_list_says_how_to_go_on_and_the_registry_is_exported_whole() {
         (&json!(1), &json!(2))
     );
 
+    enroll(&house, "pump-1");
+    enroll(&house, "pump-2");
+    let cut = ["as-of", "2099-01-01T00:00:00Z", "--site", "Hall 3"];
+    let cut = house.tenure(&[&cut[..], &["--limit", "1"]].concat());
+    assert!(text(&cut.stderr).starts_with("1 of 2 are shown"));
+
     let exported = house.ask(&["device", "export"]);
     assert_eq!(exported.as_array().unwrap().len(), 5);
     assert_eq!(exported[4]["serial"], "0005");
