@@ -410,6 +410,10 @@ fn plain(
             return exception::end(tx, *exception, why, actor, now);
         }
         Change::RevokeToken(no) => {
+            if token::is_last_admin(tx, *no, now)? {
+                let what = format!("token {no} is the only admin token; make another one first");
+                return Err(Refusal::Conflict { what }.into());
+            }
             let found = token::revoke(tx, *no, actor, now)?;
             found.ok_or_else(|| Refusal::NotFound {
                 what: format!("token {no}"),

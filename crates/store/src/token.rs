@@ -71,6 +71,17 @@ pub fn revoke(
     by_no(tx, no)
 }
 
+/// Whether this token works and no other one does that may administer.
+pub fn is_last_admin(tx: &ReadTx<'_>, no: OperatorNo, now: Time) -> Result<bool, StoreError> {
+    let working = tx.all(
+        "SELECT no FROM token WHERE role = $1 AND revoked = 0 AND (expires = 0 OR expires > $2)
+         ORDER BY no LIMIT 2",
+        &[&Role::Admin.code(), &now.unix()],
+        |row| row.get::<i64>(0),
+    )?;
+    Ok(working == [no.0])
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(

@@ -1,6 +1,7 @@
 mod feed;
 pub(crate) mod house;
 mod life;
+mod mistakes;
 mod relying_party;
 mod resources;
 mod roles;

@@ -1,0 +1,38 @@
+//! What an operator does by mistake is refused with a reason, and loses nothing.
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use tenure_domain::operator::Role;
+
+use super::house::{House, Reply};
+
+fn said(reply: &Reply) -> &str {
+    reply.body["detail"].as_str().unwrap_or_default()
+}
+
+async fn withdraw(house: &House, no: &Value) -> Reply {
+    let path = format!("/tokens/{no}");
+    let admin = Some(house.admin.as_str());
+    house.call(admin, "DELETE", &path, Value::Null).await
+}
+
+#[tokio::test]
+async fn the_last_admin_token_that_works_is_not_withdrawn() {
+    let house = House::found().await;
+    let own = house.get("/me").await.ok()["no"].clone();
+    let refused = withdraw(&house, &own).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert!(said(&refused).contains("make another one first"));
+
+    house.token(Role::Operator).await;
+    let short = json!({ "name": "short", "role": "admin", "days": 1 });
+    house.post("/tokens", short).await.ok();
+    house.clock.move_to(house.clock.now().plus(2 * 86_400));
+    let refused = withdraw(&house, &own).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    house.get("/me").await.ok();
+
+    house.token(Role::Admin).await;
+    withdraw(&house, &own).await.ok();
+    assert_eq!(house.get("/me").await.status, StatusCode::UNAUTHORIZED);
+}
