@@ -43,7 +43,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct BackupAsked {
     /// A directory on the server that does not exist yet, by its absolute path; its parent must
-    /// exist. Left out: one named after the time, below `backups` in the data directory.
+    /// exist. Left out: one named after the time, below `backups` in the data directory, with a
+    /// number if others were made in the same second.
     #[serde(default)]
     to: Option<String>,
 }
@@ -69,10 +70,15 @@ async fn create(
     Json(asked): Json<BackupAsked>,
 ) -> Result<Json<BackupMade>, Problem> {
     let target = match asked.to {
-        Some(to) => elsewhere(desk.data(), &to)?,
+        Some(to) => {
+            let target = elsewhere(desk.data(), &to)?;
+            claim(&target).map_err(|error| cannot(&target, &error))?;
+            target
+        }
         None => {
             let stamp = desk.now().to_string().replace([':', '-'], "");
-            desk.data().join(DIRECTORY).join(stamp)
+            let all = desk.data().join(DIRECTORY);
+            claim_one_of(&all, &stamp).map_err(|error| cannot(&all, &error))?
         }
     };
     let (data, to) = (desk.data().to_owned(), target.clone());
@@ -117,6 +123,10 @@ async fn create(
 }
 
 fn cannot(target: &FilePath, error: &io::Error) -> Problem {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        let target = target.display();
+        return Problem::conflict(format!("{target} exists already; name another directory"));
+    }
     Problem::unavailable(format!(
         "The backup cannot be written to {}: {error}",
         target.display()
@@ -149,10 +159,32 @@ fn elsewhere(data: &FilePath, to: &str) -> Result<PathBuf, Problem> {
     }
 }
 
-fn surroundings(data: &FilePath, to: &FilePath) -> io::Result<()> {
+/// Makes the directory of one backup. One that is there belongs to another: that is an error.
+fn claim(target: &FilePath) -> io::Result<()> {
     // Nobody else reads the keys, encrypted as they are, nor the fleet.
-    let mut directory = fs::DirBuilder::new();
-    directory.recursive(true).mode(0o700).create(to)?;
+    fs::DirBuilder::new().mode(0o700).create(target)
+}
+
+/// Makes a directory named after the time, with a number if others were made in the same second.
+fn claim_one_of(all: &FilePath, stamp: &str) -> io::Result<PathBuf> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(all)?;
+    let mut target = all.join(stamp);
+    let mut number = 1_u64;
+    loop {
+        match claim(&target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                number += 1;
+                target = all.join(format!("{stamp}-{number}"));
+            }
+            made => return made.map(|()| target),
+        }
+    }
+}
+
+fn surroundings(data: &FilePath, to: &FilePath) -> io::Result<()> {
     for name in KEPT {
         let from = data.join(name);
         if from.exists() {

@@ -1,5 +1,7 @@
 //! What an operator does by mistake is refused with a reason, and loses nothing.
 
+use std::collections::BTreeSet;
+
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tenure_domain::operator::Role;
@@ -35,4 +37,33 @@ async fn the_last_admin_token_that_works_is_not_withdrawn() {
     house.token(Role::Admin).await;
     withdraw(&house, &own).await.ok();
     assert_eq!(house.get("/me").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn each_backup_has_a_directory_of_its_own() {
+    let house = House::furnished().await;
+    // The clock of the house stands: all of them are of one second.
+    let [one, two, three] = [
+        house.post("/backups", Value::Null),
+        house.post("/backups", Value::Null),
+        house.post("/backups", Value::Null),
+    ];
+    let (one, two, three) = tokio::join!(one, two, three);
+    let made = [one.ok(), two.ok(), three.ok()];
+    let paths: BTreeSet<_> = made
+        .iter()
+        .map(|made| made["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths.len(), 3);
+    for path in &paths {
+        let database = std::path::Path::new(path).join("tenure.db");
+        tenure_engine::store::backup::verify(&database).unwrap();
+    }
+    let taken = paths.first().unwrap();
+    let refused = house.post("/backups", json!({ "to": taken })).await;
+    assert!(
+        said(&refused).contains("exists already"),
+        "{}",
+        refused.body
+    );
 }
