@@ -416,7 +416,7 @@ fn key_is_acceptable(
 fn has_what_every_certificate_needs(subject: &Subject) -> Result<(), Decision> {
     if subject.device.services.is_empty() {
         let what = format!(
-            "device {} is bound to no service; add one with `tenure device edit {} --services …`",
+            "device {} is bound to no service; add one with `tenure device edit {} --service …`",
             subject.device.id, subject.device.id
         );
         return Err(no(Refusal::Incomplete { what }));

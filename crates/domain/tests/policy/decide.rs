@@ -65,6 +65,7 @@ fn b4_a_device_bound_to_no_service_gets_no_certificate() {
         panic!("not incomplete")
     };
     assert!(what.contains("bound to no service"), "{what}");
+    assert!(what.contains("--service …"), "{what}");
 
     let facts = house.facts(subject(device("pump-17")), secret(&ask));
     let (certificate, row) = house.issue(decide(&house.policy, &ask, &facts, NOW), &ask.csr, 1);
