@@ -1,7 +1,7 @@
 //! A profile: the shape a certificate may have. Who may have which is policy.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tenure_x509::{KeyAlgorithm, KeyKind, Name, NameAttribute, SanName};
 
@@ -388,6 +388,28 @@ fn percent_encode(text: &str) -> String {
 /// The characters of PrintableString (X.680 section 41.4).
 fn is_printable(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
+}
+
+/// Whether this is `HOST` or `HOST:PORT`: a DNS name or an address, and a port from 1 to 65535. An
+/// IPv6 address stands in brackets.
+pub fn is_authority(text: &str) -> bool {
+    let (is_host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((ip, port)) => (ip.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (host.parse::<Ipv4Addr>().is_ok() || is_host_name(host), port)
+        }
+    };
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|no| no > 0)
+    };
+    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// A DNS name that is no address written wrongly: its last label has a letter in it.
+fn is_host_name(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    is_dns_name(text) && last.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Whether text is a DNS name in preferred syntax (RFC 1034 section 3.5, as RFC 5280 section

@@ -12,6 +12,7 @@ use tenure_domain::hook::Hidden;
 use tenure_domain::ids::{AskNo, DeviceId, ExceptionNo, FindingNo, IncidentNo, OperatorNo, Slug};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
+use tenure_domain::profile::is_authority;
 use tenure_domain::text::hex;
 use tenure_domain::{Refusal, Standing, Status};
 use tenure_store::registry::RegistryError;
@@ -620,10 +621,13 @@ fn resolve(
 }
 
 fn is_base_url(url: &str) -> Result<(), Refusal> {
-    let rest = url.strip_prefix("http://");
-    match rest {
-        Some(host) if !host.is_empty() && !host.ends_with('/') && host.is_ascii() => Ok(()),
-        _ => Err(Refusal::BadRequest {
+    let is_fit = |rest: &str| {
+        let is_host = rest.split('/').next().is_some_and(is_authority);
+        is_host && !rest.ends_with('/') && rest.is_ascii()
+    };
+    match url.strip_prefix("http://").is_some_and(is_fit) {
+        true => Ok(()),
+        false => Err(Refusal::BadRequest {
             what: format!(
                 "base_url must be http://HOST[:PORT][/PATH] without a slash at the end, not {url:?}; \
                  status is published over plain HTTP so that checking it needs no certificate"

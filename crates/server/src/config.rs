@@ -5,8 +5,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use tenure_x509::SanName;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::limits::Limits;
 use crate::listen::Listener;
@@ -46,15 +48,30 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
     /// HTTPS for devices: enrollment. Environment: `TENURE_LISTEN_DEVICE`.
+    #[serde(deserialize_with = "address")]
     pub device: SocketAddr,
     /// Plain HTTP for everyone: CRLs, OCSP, CA certificates, the log's checkpoint and hash tiles.
     /// Environment: `TENURE_LISTEN_PUBLIC`.
+    #[serde(deserialize_with = "address")]
     pub public: SocketAddr,
     /// HTTPS for operators: API, dashboard, metrics. Environment: `TENURE_LISTEN_OPERATOR`.
+    #[serde(deserialize_with = "address")]
     pub operator: SocketAddr,
     /// HTTPS for relying parties that ask whether a device may be let in. Closed if left out.
     /// Environment: `TENURE_LISTEN_ACCESS`.
+    #[serde(deserialize_with = "address")]
     pub access: Option<SocketAddr>,
+}
+
+/// How an address to listen on is written.
+const ADDRESS: &str = "write ADDRESS:PORT, for example 0.0.0.0:8443 or [::]:8443";
+
+fn address<'de, D: Deserializer<'de>, T: From<SocketAddr>>(value: D) -> Result<T, D::Error> {
+    let text = String::deserialize(value)?;
+    let address: Result<SocketAddr, _> = text.parse();
+    address
+        .map(T::from)
+        .map_err(|_| D::Error::custom(format!("{text:?} is not an address; {ADDRESS}")))
 }
 
 impl Default for Listen {
@@ -175,7 +192,24 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`, or a `tracing` filter such as
     /// `info,tenure_server=debug`.
+    #[serde(deserialize_with = "filter")]
     pub level: String,
+}
+
+/// Each piece of a filter names a level, alone or for a target.
+fn filter<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    let text = String::deserialize(value)?;
+    let is_level = |piece: &str| {
+        let level = piece.rsplit_once('=').map_or(piece, |(_, level)| level);
+        !level.trim().is_empty() && level.trim().parse::<LevelFilter>().is_ok()
+    };
+    match text.split(',').all(is_level) && text.parse::<Targets>().is_ok() {
+        true => Ok(text),
+        false => Err(D::Error::custom(format!(
+            "{text:?} is not a level; use error, warn, info, debug or trace, or a filter such as \
+             info,tenure_server=debug"
+        ))),
+    }
 }
 
 impl Default for Log {
@@ -312,6 +346,8 @@ pub enum ConfigError {
     Malformed {
         /// Line of the file, from 1.
         line: usize,
+        /// The key whose value it is, if the line has one.
+        key: Option<String>,
         /// What is wrong.
         what: String,
     },
@@ -348,8 +384,13 @@ impl ConfigError {
                 };
             }
         }
+        let written = text
+            .lines()
+            .nth(line - 1)
+            .and_then(|line| line.split_once('='));
         ConfigError::Malformed {
             line,
+            key: written.map(|(key, _)| key.trim().to_owned()),
             what: error.message().to_string(),
         }
     }
@@ -378,19 +419,21 @@ impl fmt::Display for ConfigError {
                     None => write!(f, "; remove it"),
                 }
             }
-            ConfigError::Malformed { line, what } => {
-                write!(f, "{FILE_NAME} line {line}: {what}")
+            ConfigError::Malformed { line, key, what } => {
+                write!(f, "{FILE_NAME} line {line}: ")?;
+                match key {
+                    Some(key) => write!(f, "`{key}`: {what}"),
+                    None => f.write_str(what),
+                }
             }
             ConfigError::BadHost { value } => write!(
                 f,
                 "{FILE_NAME}: {value:?} under `hosts` is neither a DNS name nor an IP address; \
                  write it without scheme and port, for example \"pki.example\""
             ),
-            ConfigError::BadAddress { name, value } => write!(
-                f,
-                "{name}={value} is not an address; write ADDRESS:PORT, for example 0.0.0.0:8443 \
-                 or [::]:8443"
-            ),
+            ConfigError::BadAddress { name, value } => {
+                write!(f, "{name}={value} is not an address; {ADDRESS}")
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 use tenure_domain::policy::DEFAULT_DOCUMENT;
+use tenure_domain::profile::is_authority;
 use tenure_domain::text::hex;
 use tenure_engine::Clock;
 use tenure_engine::ceremony::{self, Founded, Founding, FoundingKeys};
@@ -291,11 +292,11 @@ fn public_url(init: &Init) -> Result<String, StartError> {
         (None, None) => format!("http://127.0.0.1:{PUBLIC_PORT}"),
     };
     let authority = given.strip_prefix("http://").unwrap_or_default();
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
-    match !authority.is_empty() && authority.chars().all(plain) {
+    match is_authority(authority) {
         true => Ok(given),
         false => Err(StartError::Configuration(format!(
-            "--public-url {given:?} is not http://HOST or http://HOST:PORT. (Status is served over \
+            "--public-url {given:?} is not http://HOST or http://HOST:PORT with a DNS name or \
+             an address, and a port up to 65535. (Status is served over \
              plain HTTP: it is signed, and a checker could not verify https without status)"
         ))),
     }

@@ -11,10 +11,10 @@ use tenure_domain::operator::Permission::{ReadFleet, Withdraw};
 use tenure_domain::{Device, DeviceNo, Status};
 use tenure_engine::store::{self, StoreError, certificate, sighting, view};
 use tenure_engine::{RevokeAsk, Snapshot, Target};
-use tenure_x509::{Serial, Time};
+use tenure_x509::{Reason, Serial, Time};
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{Json, Path, Query, some_word, time, word};
+use super::body::{Json, Path, Query, some_word, time};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route, device};
 use crate::problem::Problem;
@@ -546,6 +546,18 @@ async fn device_radius(
     shown(&desk, &Target::Device(device::known(&desk, &id)?.id))
 }
 
+/// Why a certificate may be revoked for good.
+const REASONS: [Reason; 8] = [
+    Reason::Unspecified,
+    Reason::KeyCompromise,
+    Reason::CaCompromise,
+    Reason::AffiliationChanged,
+    Reason::Superseded,
+    Reason::CessationOfOperation,
+    Reason::PrivilegeWithdrawn,
+    Reason::AaCompromise,
+];
+
 /// How to revoke.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -558,15 +570,21 @@ pub(super) struct Revoke {
 }
 
 impl Revoke {
-    fn change(&self) -> Result<StatusChange, Problem> {
+    fn change(&self, now: Time) -> Result<StatusChange, Problem> {
         let reason = self.reason.as_deref().unwrap_or("unspecified");
+        let reason = reason.parse().map_err(|_| {
+            let names: Vec<_> = REASONS.iter().map(|reason| reason.name()).collect();
+            let names = names.join(", ");
+            Problem::bad_request(format!("reason: {reason:?} is none; use one of {names}"))
+        })?;
         let invalidity = self.invalid_since.as_deref();
-        Ok(StatusChange::Revoke {
-            reason: word("reason", reason)?,
-            invalidity: invalidity
-                .map(|text| time("invalid_since", text))
-                .transpose()?,
-        })
+        let invalidity = invalidity
+            .map(|text| time("invalid_since", text))
+            .transpose()?;
+        if invalidity.is_some_and(|since| since > now) {
+            return Err(Problem::bad_request("invalid_since: this is in the future"));
+        }
+        Ok(StatusChange::Revoke { reason, invalidity })
     }
 }
 
@@ -616,7 +634,7 @@ async fn revoke(
     Path(named): Path<Named>,
     Json(how): Json<Revoke>,
 ) -> Result<Json<CertificateItem>, Problem> {
-    one(&desk, &caller, &named, how.change()?).await
+    one(&desk, &caller, &named, how.change(desk.now())?).await
 }
 
 async fn revoke_device(
@@ -626,7 +644,7 @@ async fn revoke_device(
     Json(how): Json<Revoke>,
 ) -> Result<Json<Withdrawn>, Problem> {
     let target = Target::Device(device::known(&desk, &id)?.id);
-    withdrawn(&desk, &caller, target, how.change()?)
+    withdrawn(&desk, &caller, target, how.change(desk.now())?)
         .await
         .map(Json)
 }

@@ -3,7 +3,9 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tenure_domain::change::Change;
+use tenure_domain::ids::Slug;
 use tenure_domain::operator::Permission::{ChangeFleet, ReadFleet};
+use tenure_domain::profile::Profile;
 use tenure_domain::registry::Class;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
@@ -69,6 +71,8 @@ impl From<Class> for ClassItem {
 #[serde(deny_unknown_fields)]
 struct ClassPut {
     name: String,
+    /// `device` if left out.
+    #[serde(default = "for_devices")]
     profile: String,
     #[serde(default)]
     connectivity: Option<String>,
@@ -84,6 +88,31 @@ struct ClassPut {
     replaced: Option<String>,
     #[serde(default)]
     fork_allowance: Option<u8>,
+}
+
+fn for_devices() -> String {
+    "device".to_owned()
+}
+
+/// A profile that a class may name: one of the policy in force, for devices.
+pub(super) fn offered(desk: &Desk, name: &Slug) -> Result<(), Problem> {
+    let policy = &desk.engine().snapshot().policy;
+    let is_offered = |profile: &Profile| profile.kind.is_for_devices();
+    if policy
+        .profile(name)
+        .is_some_and(|profile| is_offered(profile))
+    {
+        return Ok(());
+    }
+    let all = policy.profiles.values();
+    let names: Vec<_> = all
+        .filter(|profile| is_offered(profile))
+        .map(|profile| profile.name.as_str())
+        .collect();
+    let names = names.join(", ");
+    Err(Problem::bad_request(format!(
+        "profile: the policy in force has no profile {name} for devices; it has {names}"
+    )))
 }
 
 impl ClassPut {
@@ -138,6 +167,7 @@ async fn put(
     Json(class): Json<ClassPut>,
 ) -> Result<Json<ClassItem>, Problem> {
     let class = class.read()?;
+    offered(&desk, &class.profile)?;
     let name = class.name.to_string();
     desk.engine()
         .change(&caller.actor(), Change::PutClass(class))

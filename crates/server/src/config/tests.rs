@@ -64,6 +64,22 @@ fn a_wrong_value_is_named_with_its_line() {
     assert!(refused("[listen]\npublic = \"nowhere\"\n").starts_with("tenure.toml line 2: "));
     assert!(refused("[listen\n").starts_with("tenure.toml line 1: "));
     assert!(refused("[log]\nformat = \"xml\"\n").contains("`text` or `json`"));
+    assert_eq!(
+        refused("[listen]\ndevice = \"8443\"\n"),
+        "tenure.toml line 2: `device`: \"8443\" is not an address; write ADDRESS:PORT, for example \
+         0.0.0.0:8443 or [::]:8443"
+    );
+    for level in ["loud", "info,tenure_server=loud", "tenure_server", ""] {
+        let said = refused(&format!("[log]\nlevel = \"{level}\"\n"));
+        let named = "tenure.toml line 2: `level`: ";
+        assert!(
+            said.starts_with(named) && said.contains("use error, warn, info"),
+            "{said}"
+        );
+    }
+    for level in ["debug", "WARN", "info,tenure_server=debug"] {
+        Config::parse(&format!("[log]\nlevel = \"{level}\"\n")).unwrap();
+    }
 }
 
 #[test]

@@ -37,6 +37,15 @@ fn a_public_url_that_cannot_stand_in_a_certificate_is_refused() {
         "http://a/path",
         "http://a b",
         "http://u@a",
+        "http://x:99999",
+        "http://x:0",
+        "http://x:",
+        "http://x:+80",
+        "http://-x",
+        "http://10.0.0.256",
+        "http://::1",
+        "http://[::1",
+        "http://[::g]:80",
     ] {
         let error = public_url(&asked(&[], Some(url))).unwrap_err();
         assert_eq!(error.code(), 2, "{url}");

@@ -67,3 +67,52 @@ async fn each_backup_has_a_directory_of_its_own() {
         refused.body
     );
 }
+
+const ALL: &str = "id,manufacturer,model,serial,class,site,owner,services,criticality\n\
+    pump-1,Acme,P1,SN-1,pump,Hall 3,Hydraulics,broker;broker,high\n";
+
+async fn imported(house: &House, query: &str, table: &str) {
+    let path = format!("/imports{query}");
+    let staged = house.post(&path, json!(table)).await.ok();
+    let path = format!("/imports/{}/apply", staged["import"].as_str().unwrap());
+    assert_eq!(house.post(&path, Value::Null).await.ok()["state"], "done");
+}
+
+#[tokio::test]
+async fn a_profile_that_the_policy_does_not_have_is_refused() {
+    let house = House::furnished().await;
+    for profile in ["nosuch", "tenure-server"] {
+        let class = json!({ "name": "c9", "profile": profile });
+        let refused = house.post("/classes", class).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert!(said(&refused).contains("it has device"), "{}", refused.body);
+        let path = format!("/imports?create_missing=yes&profile={profile}");
+        let refused = house.post(&path, json!(ALL)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    }
+    let class = house.post("/classes", json!({ "name": "c9" })).await.ok();
+    assert_eq!(class["profile"], "device");
+}
+
+#[tokio::test]
+async fn a_reason_that_is_none_and_a_time_to_come_are_refused() {
+    let house = House::furnished().await;
+    let made = house.enrolled("pump-1").await;
+    let path = format!("/certificates/{}/revoke", made.row.serial);
+    let refused = house.post(&path, json!({ "reason": "bad" })).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let names = "unspecified, keyCompromise, cACompromise";
+    assert!(said(&refused).contains(names), "{}", refused.body);
+    let later = house.clock.now().plus(60).to_string();
+    let body = json!({ "reason": "keyCompromise", "invalid_since": later });
+    let refused = house.post(&path, body).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(
+        said(&refused).starts_with("invalid_since"),
+        "{}",
+        refused.body
+    );
+    let now = house.clock.now().to_string();
+    let body = json!({ "reason": "keyCompromise", "invalid_since": now });
+    house.post(&path, body).await.ok();
+}
