@@ -72,6 +72,74 @@ pub struct DeviceSpec {
     pub criticality: Criticality,
 }
 
+/// What a row of a table says of a device. What it does not speak of stays as it is registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRow {
+    /// The device's registered name.
+    pub id: DeviceId,
+    /// The class.
+    pub class: Title,
+    /// Where it stands.
+    pub site: Title,
+    /// Who answers for it.
+    pub owner: Title,
+    /// Who made it.
+    pub manufacturer: Option<String>,
+    /// The maker's model name.
+    pub model: Option<String>,
+    /// The maker's serial number.
+    pub serial: Option<String>,
+    /// The services it talks to.
+    pub services: Option<Vec<Title>>,
+    /// How bad its failure would be.
+    pub criticality: Option<Criticality>,
+}
+
+impl DeviceRow {
+    /// The row laid over what is registered, if anything is.
+    pub fn over(&self, registered: Option<DeviceSpec>) -> DeviceSpec {
+        let was = registered.unwrap_or_else(|| DeviceSpec {
+            id: self.id.clone(),
+            manufacturer: String::new(),
+            model: String::new(),
+            serial: String::new(),
+            class: self.class.clone(),
+            site: self.site.clone(),
+            owner: self.owner.clone(),
+            services: Vec::new(),
+            criticality: Criticality::default(),
+        });
+        DeviceSpec {
+            id: self.id.clone(),
+            manufacturer: self.manufacturer.clone().unwrap_or(was.manufacturer),
+            model: self.model.clone().unwrap_or(was.model),
+            serial: self.serial.clone().unwrap_or(was.serial),
+            class: self.class.clone(),
+            site: self.site.clone(),
+            owner: self.owner.clone(),
+            services: self.services.clone().unwrap_or(was.services),
+            criticality: self.criticality.unwrap_or(was.criticality),
+        }
+    }
+}
+
+impl From<DeviceSpec> for DeviceRow {
+    fn from(spec: DeviceSpec) -> DeviceRow {
+        DeviceRow {
+            id: spec.id,
+            class: spec.class,
+            site: spec.site,
+            owner: spec.owner,
+            manufacturer: Some(spec.manufacturer),
+            model: Some(spec.model),
+            serial: Some(spec.serial),
+            services: Some(spec.services),
+            criticality: Some(spec.criticality),
+        }
+    }
+}
+
 /// A piece of a manufacturer's proof by which a device is recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

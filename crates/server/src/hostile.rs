@@ -3,18 +3,18 @@
 
 use std::path::{Path, PathBuf};
 
-use tenure_domain::device::DeviceSpec;
+use tenure_domain::device::DeviceRow;
 
 use crate::api::import;
 use crate::status::{ocsp, public};
 
 /// The devices in a CSV table as an operator uploads it; none if there is a mistake in it.
-pub fn import_table(text: &str) -> Option<Vec<DeviceSpec>> {
+pub fn import_table(text: &str) -> Option<Vec<DeviceRow>> {
     import::read_table(text)
 }
 
 /// The devices in JSON lines; none if there is a mistake in them.
-pub fn import_lines(text: &str) -> Option<Vec<DeviceSpec>> {
+pub fn import_lines(text: &str) -> Option<Vec<DeviceRow>> {
     import::read_lines(text)
 }
 

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use tenure_domain::device::DeviceSpec;
+use tenure_domain::device::{DeviceRow, DeviceSpec};
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::registry::{Class, Owner, Service, Site};
 use tenure_domain::{Actor, DeviceId, Slug, TenantId, Title};
@@ -96,7 +96,7 @@ pub struct Plan {
 }
 
 /// A row to be imported, with the number the caller knows it by.
-pub type NumberedRow = (u64, DeviceSpec);
+pub type NumberedRow = (u64, DeviceRow);
 
 struct Names {
     known: HashMap<&'static str, HashSet<String>>,
@@ -167,9 +167,15 @@ pub fn plan(
     let mut plan = Plan::default();
     let mut names = Names::of(tx, tenant, missing)?;
     let mut seen: HashMap<&DeviceId, u64> = HashMap::with_capacity(rows.len());
-    for (row, spec) in rows {
-        if let Some(first) = seen.insert(&spec.id, *row) {
-            let what = format!("{} stands in row {first} already", spec.id);
+    for (row, said) in rows {
+        names.check(*row, "class", &said.class, &mut plan.errors);
+        names.check(*row, "site", &said.site, &mut plan.errors);
+        names.check(*row, "owner", &said.owner, &mut plan.errors);
+        for service in said.services.iter().flatten() {
+            names.check(*row, "services", service, &mut plan.errors);
+        }
+        if let Some(first) = seen.insert(&said.id, *row) {
+            let what = format!("{} stands in row {first} already", said.id);
             plan.errors.push(RowError {
                 row: *row,
                 column: "id",
@@ -177,30 +183,27 @@ pub fn plan(
             });
             continue;
         }
-        names.check(*row, "class", &spec.class, &mut plan.errors);
-        names.check(*row, "site", &spec.site, &mut plan.errors);
-        names.check(*row, "owner", &spec.owner, &mut plan.errors);
-        for service in &spec.services {
-            names.check(*row, "services", service, &mut plan.errors);
-        }
-        let change = match device::by_id(tx, tenant, &spec.id)? {
+        let change = match device::by_id(tx, tenant, &said.id)? {
             None => {
                 plan.added += 1;
                 RowChange::Add
             }
-            Some(found) => match differences(&device::spec(&found), spec) {
-                none if none.is_empty() => {
-                    plan.unchanged += 1;
-                    continue;
+            Some(found) => {
+                let was = device::spec(&found);
+                match differences(&was, &said.over(Some(was.clone()))) {
+                    none if none.is_empty() => {
+                        plan.unchanged += 1;
+                        continue;
+                    }
+                    changes => {
+                        plan.changed += 1;
+                        RowChange::Change(changes)
+                    }
                 }
-                changes => {
-                    plan.changed += 1;
-                    RowChange::Change(changes)
-                }
-            },
+            }
         };
         if plan.rows.len() < LISTED {
-            plan.rows.push((*row, spec.id.clone(), change));
+            plan.rows.push((*row, said.id.clone(), change));
         }
     }
     plan.creates = names.creates;
@@ -474,10 +477,10 @@ fn keep_rows(
     chunk: usize,
 ) -> Result<(), StoreError> {
     let first = chunk * CHUNK;
-    for (place, (_, spec)) in rows.iter().enumerate().skip(first).take(CHUNK) {
+    for (place, (_, said)) in rows.iter().enumerate().skip(first).take(CHUNK) {
         let place = i64::try_from(place).unwrap_or(i64::MAX);
         let document =
-            serde_json::to_string(spec).map_err(|error| StoreError::Database(error.to_string()))?;
+            serde_json::to_string(said).map_err(|error| StoreError::Database(error.to_string()))?;
         tx.run(
             "INSERT INTO import_row(import, row, document) VALUES($1, $2, $3)",
             &[&import, &place, &document],
@@ -534,14 +537,14 @@ fn apply_chunk(
         "SELECT document FROM import_row WHERE import = $1 AND row >= $2 ORDER BY row LIMIT $3",
         &[&import.no, &import.applied, &most],
         |row| {
-            serde_json::from_str::<DeviceSpec>(row.text(0)?).map_err(|_| StoreError::Unreadable {
+            serde_json::from_str::<DeviceRow>(row.text(0)?).map_err(|_| StoreError::Unreadable {
                 what: "import_row.document",
             })
         },
     )?;
     let (mut added, mut changed, mut unchanged) = (0_i64, 0_i64, 0_i64);
-    for spec in &rows {
-        match apply_row(tx, tenant, spec, &import, now)? {
+    for said in &rows {
+        match apply_row(tx, tenant, said, &import, now)? {
             Applied::Added => added += 1,
             Applied::Changed => changed += 1,
             Applied::Unchanged => unchanged += 1,
@@ -577,23 +580,30 @@ enum Applied {
 fn apply_row(
     tx: &mut Tx<'_>,
     tenant: TenantId,
-    spec: &DeviceSpec,
+    said: &DeviceRow,
     import: &Staged,
     now: Time,
 ) -> Result<Applied, ImportError> {
-    if let Missing::Create { profile } = &import.missing {
-        create_missing(tx, tenant, spec, profile, &import.actor, now)?;
-    }
-    let numbers = Numbers::of(tx, tenant, spec)?;
-    let Some(found) = device::by_id(tx, tenant, &spec.id)? else {
-        device::insert(tx, tenant, spec, &numbers, &import.actor, now)?;
-        return Ok(Applied::Added);
-    };
-    if device::spec(&found) == *spec {
+    let found = device::by_id(tx, tenant, &said.id)?;
+    let was = found.as_ref().map(device::spec);
+    let spec = said.over(was.clone());
+    if was.as_ref() == Some(&spec) {
         return Ok(Applied::Unchanged);
     }
-    device::change(tx, &found, spec, &numbers, &import.actor, now)?;
-    Ok(Applied::Changed)
+    if let Missing::Create { profile } = &import.missing {
+        create_missing(tx, tenant, &spec, profile, &import.actor, now)?;
+    }
+    let numbers = Numbers::of(tx, tenant, &spec)?;
+    match found {
+        None => {
+            device::insert(tx, tenant, &spec, &numbers, &import.actor, now)?;
+            Ok(Applied::Added)
+        }
+        Some(found) => {
+            device::change(tx, &found, &spec, &numbers, &import.actor, now)?;
+            Ok(Applied::Changed)
+        }
+    }
 }
 
 fn create_missing(

@@ -207,8 +207,16 @@ impl NewDevice {
     }
 }
 
+/// The names in their order, each once.
 fn titles(field: &str, names: &[String]) -> Result<Vec<tenure_domain::Title>, Problem> {
-    names.iter().map(|name| word(field, name)).collect()
+    let mut titles = Vec::with_capacity(names.len());
+    for name in names {
+        let title = word(field, name)?;
+        if !titles.contains(&title) {
+            titles.push(title);
+        }
+    }
+    Ok(titles)
 }
 
 /// What is to change of a device; what is left out stays.

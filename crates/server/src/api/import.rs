@@ -3,7 +3,7 @@
 
 use axum::extract::{FromRequest, Request, State};
 use serde::{Deserialize, Serialize};
-use tenure_domain::device::DeviceSpec;
+use tenure_domain::device::DeviceRow;
 use tenure_domain::ids::Slug;
 use tenure_domain::operator::Permission::ChangeFleet;
 use tenure_engine::store::import::{
@@ -23,18 +23,18 @@ mod parse;
 use parse::{Form, Mistake, Row, rows};
 
 /// The devices in a CSV table, if there is no mistake in it.
-pub(crate) fn read_table(text: &str) -> Option<Vec<DeviceSpec>> {
-    specs(rows(Form::Csv, text, 1))
+pub(crate) fn read_table(text: &str) -> Option<Vec<DeviceRow>> {
+    sound(rows(Form::Csv, text, 1))
 }
 
 /// The devices in JSON lines, if there is no mistake in them.
-pub(crate) fn read_lines(text: &str) -> Option<Vec<DeviceSpec>> {
-    specs(rows(Form::JsonLines, text, 1))
+pub(crate) fn read_lines(text: &str) -> Option<Vec<DeviceRow>> {
+    sound(rows(Form::JsonLines, text, 1))
 }
 
-fn specs(read: Result<Vec<Row>, Vec<Mistake>>) -> Option<Vec<DeviceSpec>> {
-    let rows = read.ok()?;
-    Some(rows.into_iter().map(|(_, spec)| spec).collect())
+fn sound((rows, mistakes): (Vec<Row>, Vec<Mistake>)) -> Option<Vec<DeviceRow>> {
+    let devices = rows.into_iter().map(|(_, said)| said).collect();
+    mistakes.is_empty().then_some(devices)
 }
 
 /// Changes listed by a dry run; the counts are whole.
@@ -103,7 +103,7 @@ impl How {
         }
     }
 
-    fn missing(&self) -> Result<Missing, Problem> {
+    fn missing(&self, desk: &Desk) -> Result<Missing, Problem> {
         let profile: Option<Slug> = some_word("profile", self.profile.as_deref())?;
         match self.create_missing.as_deref() {
             None | Some("" | "no") => Ok(Missing::Refuse),
@@ -112,6 +112,7 @@ impl How {
                     Some(profile) => profile,
                     None => super::body::word("profile", "device")?,
                 };
+                super::class::offered(desk, &profile)?;
                 Ok(Missing::Create { profile })
             }
             Some(_) => Err(Problem::bad_request("create_missing: use yes or no")),
@@ -200,28 +201,36 @@ struct RowPlan {
     fields: Vec<String>,
 }
 
-fn wrong(lines: Vec<String>) -> Problem {
-    Problem::bad_request("The table has mistakes; nothing was imported.").errors(lines)
+/// What is wrong with the rows that could not be read and with those that could, in their order.
+fn mistaken(mistakes: &[Mistake], errors: &[RowError]) -> Problem {
+    let unread = mistakes.iter().map(|found| (found.row, found.to_string()));
+    let unfit = errors.iter().map(|found| (found.row, found.to_string()));
+    let mut all: Vec<_> = unread.chain(unfit).collect();
+    all.sort_by_key(|(row, _)| *row);
+    let lines = all.into_iter().map(|(_, line)| line);
+    Problem::bad_request("The table has mistakes; nothing was imported.")
+        .errors(lines.take(parse::MISTAKES_MAX).collect())
 }
 
-fn mistaken(mistakes: Vec<Mistake>) -> Problem {
-    wrong(mistakes.iter().map(ToString::to_string).collect())
-}
-
-fn unfit(errors: &[RowError]) -> Problem {
-    wrong(
-        errors
-            .iter()
-            .take(parse::MISTAKES_MAX)
-            .map(ToString::to_string)
-            .collect(),
-    )
+/// The rows of a table that can all be read. What is wrong is named whole: the rows that can be read
+/// are held against the registry too.
+async fn readable(desk: &Desk, how: &How, text: &str) -> Result<(Vec<Row>, Missing), Problem> {
+    let (rows, mistakes) = rows(how.form()?, text, 1);
+    let missing = how.missing(desk)?;
+    if mistakes.is_empty() {
+        return Ok((rows, missing));
+    }
+    let tenant = desk.engine().tenant();
+    let plan = desk
+        .read(move |tx| import::plan(tx, tenant, &rows, &missing))
+        .await?;
+    Err(mistaken(&mistakes, &plan.errors))
 }
 
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Problem {
         match error {
-            ImportError::Invalid(errors) => unfit(&errors),
+            ImportError::Invalid(errors) => mistaken(&[], &errors),
             ImportError::Unknown(id) => Problem::not_found(format!("Import {id}")),
             ImportError::Registry(error) => Problem::conflict(error),
             ImportError::Store(error) => error.into(),
@@ -234,16 +243,13 @@ async fn plan(
     Query(how): Query<How>,
     Table(text): Table,
 ) -> Result<Json<Planned>, Problem> {
-    let (rows, missing) = (
-        rows(how.form()?, &text, 1).map_err(mistaken)?,
-        how.missing()?,
-    );
+    let (rows, missing) = readable(&desk, &how, &text).await?;
     let (tenant, count) = (desk.engine().tenant(), rows.len() as u64);
     let plan = desk
         .read(move |tx| import::plan(tx, tenant, &rows, &missing))
         .await?;
     if !plan.errors.is_empty() {
-        return Err(unfit(&plan.errors));
+        return Err(mistaken(&[], &plan.errors));
     }
     let shown = |(row, device, change): (u64, tenure_domain::DeviceId, RowChange)| RowPlan {
         row,
@@ -282,10 +288,7 @@ async fn stage(
     Query(how): Query<How>,
     Table(text): Table,
 ) -> Result<Json<Imported>, Problem> {
-    let (rows, missing) = (
-        rows(how.form()?, &text, 1).map_err(mistaken)?,
-        how.missing()?,
-    );
+    let (rows, missing) = readable(&desk, &how, &text).await?;
     let hash = tenure_domain::text::hex(&tenure_x509::sha256(text.as_bytes()));
     let content = hash.get(..16).unwrap_or(&hash).to_owned();
     let (tenant, now) = (desk.engine().tenant(), desk.now());

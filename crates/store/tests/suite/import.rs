@@ -8,7 +8,7 @@ use crate::fixture::{House, actor, at, id, runtime, slug, title};
 
 fn rows(house: &House, count: usize) -> Vec<NumberedRow> {
     (0..count)
-        .map(|n| (n as u64 + 2, house.spec(&format!("imported-{n}"))))
+        .map(|n| (n as u64 + 2, house.spec(&format!("imported-{n}")).into()))
         .collect()
 }
 
@@ -36,7 +36,7 @@ fn wrong_rows_are_named_by_row_and_column_and_nothing_is_kept() {
         let house = House::new(directory.path()).await;
         let mut rows = rows(&house, 5);
         rows[1].1.owner = title("Nobody");
-        rows[2].1.services.push(title("no service"));
+        rows[2].1.services = Some(vec![title("no service")]);
         rows[4].1.id = id("imported-0");
         let events = house.store.glance(event::last).unwrap();
         let refused = house.store.stage_import(new("a", rows), at(5)).await;
@@ -123,7 +123,7 @@ fn a_dry_run_says_what_would_change_and_missing_names_are_made_when_asked() {
         let mut changed = house.spec("pump-1");
         changed.model = "P-200".to_owned();
         changed.site = title("Hall 9");
-        let rows = vec![(2, changed), (3, house.spec("pump-2"))];
+        let rows = vec![(2, changed.into()), (3, house.spec("pump-2").into())];
         let missing = Missing::Create {
             profile: slug("ldevid"),
         };

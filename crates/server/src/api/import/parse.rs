@@ -4,7 +4,8 @@
 use std::fmt;
 
 use serde_json::Value;
-use tenure_domain::device::DeviceSpec;
+use tenure_domain::Title;
+use tenure_domain::device::{Criticality, DeviceRow};
 
 use crate::api::device::HEADER;
 
@@ -59,19 +60,14 @@ impl Mistake {
 }
 
 /// A device with the row it stands in.
-pub(super) type Row = (u64, DeviceSpec);
+pub(super) type Row = (u64, DeviceRow);
 
-/// Reads all rows. `first_row` is the number of the first line of `text` in the whole file.
-pub(super) fn rows(form: Form, text: &str, first_row: u64) -> Result<Vec<Row>, Vec<Mistake>> {
-    let (rows, mut mistakes) = match form {
+/// Reads all rows: those that can be taken, and what is wrong with the others. `first_row` is the
+/// number of the first line of `text` in the whole file.
+pub(super) fn rows(form: Form, text: &str, first_row: u64) -> (Vec<Row>, Vec<Mistake>) {
+    match form {
         Form::Csv => table(text, first_row),
         Form::JsonLines => lines(text, first_row),
-    };
-    mistakes.truncate(MISTAKES_MAX);
-    if mistakes.is_empty() {
-        Ok(rows)
-    } else {
-        Err(mistakes)
     }
 }
 
@@ -115,23 +111,24 @@ fn table(text: &str, first_row: u64) -> (Vec<Row>, Vec<Mistake>) {
             continue;
         }
         let cell = |name: &str| {
-            let place = columns.iter().position(|column| column == name);
-            place
-                .and_then(|place| record.get(place))
-                .unwrap_or_default()
-                .trim()
+            let place = columns.iter().position(|column| column == name)?;
+            record.get(place).map(|text| text.trim().to_owned())
         };
-        let services = cell("services")
-            .split(';')
-            .map(str::trim)
-            .filter(|name| !name.is_empty());
-        let services: Vec<String> = services.map(str::to_owned).collect();
-        match device(row, |name| cell(name).to_owned(), &services) {
-            Ok(spec) => rows.push((row, spec)),
+        match device(row, cell, cell("services").as_deref().map(listed)) {
+            Ok(said) => rows.push((row, said)),
             Err(found) => mistakes.extend(found),
         }
     }
     (rows, mistakes)
+}
+
+/// The names in a text that are separated by semicolons.
+fn listed(text: &str) -> Vec<String> {
+    let names = text.split(';').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The line a record stands in. Its position is where the one before ended: empty lines in between
@@ -183,70 +180,50 @@ fn lines(text: &str, first_row: u64) -> (Vec<Row>, Vec<Mistake>) {
     (rows, mistakes)
 }
 
-fn object(row: u64, line: &str) -> Result<DeviceSpec, Vec<Mistake>> {
+fn object(row: u64, line: &str) -> Result<DeviceRow, Vec<Mistake>> {
     let parsed: Value = serde_json::from_str(line)
         .map_err(|error| vec![Mistake::in_row(row, format!("not JSON: {error}"))])?;
     let Value::Object(fields) = parsed else {
         return Err(vec![Mistake::in_row(row, "not a JSON object")]);
     };
     let mut mistakes = Vec::new();
-    for name in fields
-        .keys()
-        .filter(|name| !HEADER.contains(&name.as_str()))
-    {
-        mistakes.push(Mistake::in_column(row, name, "no such column"));
+    let mut texts: Vec<(&str, String)> = Vec::new();
+    let mut services = None;
+    for (name, value) in &fields {
+        match value {
+            _ if !HEADER.contains(&name.as_str()) => {
+                mistakes.push(Mistake::in_column(row, name, "no such column"));
+            }
+            Value::Null => {}
+            Value::String(text) if name == "services" => services = Some(listed(text)),
+            Value::String(text) => texts.push((name, text.clone())),
+            Value::Array(names) if name == "services" && names.iter().all(Value::is_string) => {
+                let names = names.iter().filter_map(Value::as_str);
+                services = Some(names.map(str::to_owned).collect());
+            }
+            _ if name == "services" => {
+                let what = "neither a text nor a list of texts";
+                mistakes.push(Mistake::in_column(row, name, what));
+            }
+            _ => mistakes.push(Mistake::in_column(row, name, "not a text")),
+        }
     }
-    let mut text = |name: &str| match fields.get(name) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(_) => {
-            mistakes.push(Mistake::in_column(row, name, "not a text"));
-            String::new()
-        }
-    };
-    let texts: Vec<(&str, String)> = HEADER
-        .into_iter()
-        .filter(|name| *name != "services")
-        .map(|name| (name, text(name)))
-        .collect();
-    let services = match fields.get("services") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(text)) => {
-            let names = text
-                .split(';')
-                .map(str::trim)
-                .filter(|name| !name.is_empty());
-            names.map(str::to_owned).collect()
-        }
-        Some(Value::Array(names)) => names
-            .iter()
-            .filter_map(|name| name.as_str())
-            .map(str::to_owned)
-            .collect(),
-        Some(_) => {
-            mistakes.push(Mistake::in_column(
-                row,
-                "services",
-                "neither a text nor a list",
-            ));
-            Vec::new()
-        }
-    };
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
     let cell = |name: &str| {
         let found = texts.iter().find(|(column, _)| *column == name);
-        found.map(|(_, text)| text.clone()).unwrap_or_default()
+        found.map(|(_, text)| text.clone())
     };
-    device(row, cell, &services)
+    device(row, cell, services)
 }
 
+/// A device of the cells of a row; there is none for a column that the row does not have.
 fn device(
     row: u64,
-    cell: impl Fn(&str) -> String,
-    services: &[String],
-) -> Result<DeviceSpec, Vec<Mistake>> {
+    cell: impl Fn(&str) -> Option<String>,
+    services: Option<Vec<String>>,
+) -> Result<DeviceRow, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     macro_rules! read {
         ($column:literal, $text:expr) => {
@@ -259,39 +236,44 @@ fn device(
             }
         };
     }
-    let id = read!("id", cell("id"));
-    let class = read!("class", cell("class"));
-    let site = read!("site", cell("site"));
-    let owner = read!("owner", cell("owner"));
-    let criticality = match cell("criticality").as_str() {
-        "" => Some(tenure_domain::device::Criticality::default()),
-        word => read!("criticality", word),
+    let id = read!("id", cell("id").unwrap_or_default());
+    let class = read!("class", cell("class").unwrap_or_default());
+    let site = read!("site", cell("site").unwrap_or_default());
+    let owner = read!("owner", cell("owner").unwrap_or_default());
+    let criticality = match cell("criticality").as_deref() {
+        None => None,
+        Some("") => Some(Criticality::default()),
+        Some(word) => read!("criticality", word),
     };
-    let bound: Vec<tenure_domain::Title> = services
-        .iter()
-        .filter_map(|name| read!("services", name))
-        .collect();
+    let services = services.map(|names| {
+        let mut bound: Vec<Title> = Vec::with_capacity(names.len());
+        for name in names {
+            match read!("services", name) {
+                Some(title) if !bound.contains(&title) => bound.push(title),
+                _ => {}
+            }
+        }
+        bound
+    });
     for column in ["manufacturer", "model", "serial"] {
-        let text = cell(column);
+        let text = cell(column).unwrap_or_default();
         if text.chars().count() > TEXT_MAX || text.chars().any(char::is_control) {
             let what = format!("at most {TEXT_MAX} characters, no control characters");
             mistakes.push(Mistake::in_column(row, column, what));
         }
     }
-    match (id, class, site, owner, criticality, mistakes.is_empty()) {
-        (Some(id), Some(class), Some(site), Some(owner), Some(criticality), true) => {
-            Ok(DeviceSpec {
-                id,
-                class,
-                site,
-                owner,
-                criticality,
-                services: bound,
-                manufacturer: cell("manufacturer"),
-                model: cell("model"),
-                serial: cell("serial"),
-            })
-        }
+    match (id, class, site, owner, mistakes.is_empty()) {
+        (Some(id), Some(class), Some(site), Some(owner), true) => Ok(DeviceRow {
+            id,
+            class,
+            site,
+            owner,
+            criticality,
+            services,
+            manufacturer: cell("manufacturer"),
+            model: cell("model"),
+            serial: cell("serial"),
+        }),
         _ => Err(mistakes),
     }
 }
@@ -302,16 +284,35 @@ mod tests {
 
     const HEAD: &str = "id,manufacturer,model,serial,class,site,owner,services,criticality\n";
 
+    fn sound(form: Form, text: &str, first_row: u64) -> Vec<Row> {
+        let (rows, mistakes) = rows(form, text, first_row);
+        assert_eq!(mistakes, []);
+        rows
+    }
+
+    #[test]
+    fn what_a_row_does_not_speak_of_is_not_said() {
+        let table = "id,class,site,owner,services\npump-1,pump,Hall,Water,a;b;a\n";
+        let said = &sound(Form::Csv, table, 1)[0].1;
+        let names: Vec<_> = said.services.iter().flatten().map(Title::as_str).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!((&said.model, said.criticality), (&None, None));
+        let line = r#"{"id":"pump-1","class":"pump","site":"Hall","owner":"Water","model":""}"#;
+        let said = &sound(Form::JsonLines, line, 1)[0].1;
+        assert_eq!(said.services, None);
+        assert_eq!(said.model.as_deref(), Some(""));
+    }
+
     #[test]
     fn a_table_and_json_lines_say_the_same() {
         let table = format!("{HEAD}pump-1,Acme,P3,0001,pump,Hall 1,Water,mqtt;scada,high\n");
         let line = r#"{"id":"pump-1","manufacturer":"Acme","model":"P3","serial":"0001","class":"pump","site":"Hall 1","owner":"Water","services":["mqtt","scada"],"criticality":"high"}"#;
-        let of_table = rows(Form::Csv, &table, 1).unwrap();
-        let of_line = rows(Form::JsonLines, line, 2).unwrap();
+        let of_table = sound(Form::Csv, &table, 1);
+        let of_line = sound(Form::JsonLines, line, 2);
         assert_eq!(of_table, of_line);
         assert_eq!(of_table[0].0, 2);
-        assert_eq!(of_table[0].1.serial, "0001");
-        assert_eq!(of_table[0].1.services.len(), 2);
+        assert_eq!(of_table[0].1.serial.as_deref(), Some("0001"));
+        assert_eq!(of_table[0].1.services.as_ref().unwrap().len(), 2);
     }
 
     #[test]
@@ -319,7 +320,7 @@ mod tests {
         let table = format!(
             "{HEAD}pump:1,,,,pump,Hall,Water,,\npump-2,,,,pump,Hall,Water,,huge\n\npump-3,,,,,Hall,Water,,\nshort,1\n"
         );
-        let found = rows(Form::Csv, &table, 1).unwrap_err();
+        let (_, found) = rows(Form::Csv, &table, 1);
         let places: Vec<_> = found
             .iter()
             .map(|m| (m.row, m.column.as_deref().unwrap_or("-")))
@@ -338,7 +339,7 @@ mod tests {
             ("id,id,class,site,owner\n", "twice"),
             ("", "lacks"),
         ] {
-            let found = rows(Form::Csv, table, 1).unwrap_err();
+            let (_, found) = rows(Form::Csv, table, 1);
             assert!(found[0].what.contains(says), "{table:?}: {found:?}");
         }
     }
@@ -346,14 +347,23 @@ mod tests {
     #[test]
     fn a_byte_order_mark_quotes_and_crlf_are_taken() {
         let table = "\u{feff}id,class,site,owner\r\n\"pump-1\",pump,\"Hall, 1\",Water\r\n";
-        let found = rows(Form::Csv, table, 1).unwrap();
+        let found = sound(Form::Csv, table, 1);
         assert_eq!(found[0].1.site.as_str(), "Hall, 1");
     }
 
     #[test]
     fn json_that_is_no_device_is_refused() {
-        for line in ["[]", "{", r#"{"id":7}"#, r#"{"id":"a","colour":"red"}"#] {
-            assert!(rows(Form::JsonLines, line, 1).is_err(), "{line} was taken");
+        for line in [
+            "[]",
+            "{",
+            r#"{"id":7}"#,
+            r#"{"id":"a","colour":"red"}"#,
+            r#"{"id":"a","class":"c","site":"s","owner":"o","services":["b",7]}"#,
+        ] {
+            assert!(
+                !rows(Form::JsonLines, line, 1).1.is_empty(),
+                "{line} was taken"
+            );
         }
     }
 }

@@ -79,6 +79,53 @@ async fn imported(house: &House, query: &str, table: &str) {
 }
 
 #[tokio::test]
+async fn a_table_leaves_alone_what_it_has_no_column_for() {
+    let house = House::furnished().await;
+    imported(&house, "", ALL).await;
+    let before = house.get("/devices/pump-1").await.ok();
+    assert_eq!(before["services"], json!(["broker"]));
+    let short = "id,class,site,owner\npump-1,pump,Hall 3,Hydraulics\n";
+    let plan = house.post("/import-plan", json!(short)).await.ok();
+    assert_eq!(plan["unchanged"], 1, "{plan}");
+    imported(&house, "", short).await;
+    let line = r#"{"id":"pump-1","class":"pump","site":"Hall 3","owner":"Hydraulics","model":""}"#;
+    imported(&house, "?format=jsonl", line).await;
+    let after = house.get("/devices/pump-1").await.ok();
+    for field in ["manufacturer", "serial", "services", "criticality"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert_eq!(after["model"], "");
+}
+
+#[tokio::test]
+async fn every_mistake_of_a_table_is_named_at_once() {
+    let house = House::furnished().await;
+    let table = "id,class,site,owner,services,criticality\n\
+        a,pump,Hall 3,Hydraulics,broker,huge\n\
+        b,nothing,Nowhere,Hydraulics,none,low\n\
+        c,pump,Hall 3,Hydraulics,broker,low\n\
+        c,pump,Hall 3,Nobody,broker,low\n";
+    for path in ["/imports", "/import-plan"] {
+        let refused = house.post(path, json!(table)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        let lines = refused.body["errors"].as_array().unwrap();
+        let places: Vec<_> = lines
+            .iter()
+            .map(|line| line.as_str().unwrap().split(':').next().unwrap())
+            .collect();
+        let expected = [
+            "row 2, column criticality",
+            "row 3, column class",
+            "row 3, column site",
+            "row 3, column services",
+            "row 5, column owner",
+            "row 5, column id",
+        ];
+        assert_eq!(places, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_profile_that_the_policy_does_not_have_is_refused() {
     let house = House::furnished().await;
     for profile in ["nosuch", "tenure-server"] {
