@@ -12,13 +12,13 @@ use super::{Page, api, device};
 
 #[derive(Debug, Subcommand)]
 pub enum OwnerVerb {
-    /// Add an owner, or change how to reach it.
+    /// Add an owner, or change how to reach it; what is not named stays.
     Add {
         /// Its name.
         name: String,
         /// How to reach the team.
-        #[arg(long, default_value = "")]
-        contact: String,
+        #[arg(long)]
+        contact: Option<String>,
     },
     /// List owners.
     List(Page),
@@ -31,11 +31,11 @@ pub enum OwnerVerb {
 
 #[derive(Debug, Subcommand)]
 pub enum SiteVerb {
-    /// Add a site, or move it in the tree.
+    /// Add a site, or move it in the tree; what is not named stays.
     Add {
         /// Its name.
         name: String,
-        /// The site around it.
+        /// The site around it; an empty name takes it out of any.
         #[arg(long)]
         parent: Option<String>,
     },
@@ -50,7 +50,7 @@ pub enum SiteVerb {
 
 #[derive(Debug, Subcommand)]
 pub enum ClassVerb {
-    /// Add a class, or change it.
+    /// Add a class, or change it; what is not named stays.
     Add(Class),
     /// List classes.
     List(Page),
@@ -65,9 +65,9 @@ pub enum ClassVerb {
 pub struct Class {
     /// Its name.
     name: String,
-    /// The profile its devices get when they do not name one.
-    #[arg(long, default_value = "device")]
-    profile: String,
+    /// The profile its devices get when they do not name one; `device` for a new class.
+    #[arg(long)]
+    profile: Option<String>,
     /// always, intermittent or offline.
     #[arg(long)]
     connectivity: Option<String>,
@@ -93,13 +93,13 @@ pub struct Class {
 
 #[derive(Debug, Subcommand)]
 pub enum ServiceVerb {
-    /// Add a service, or change its address.
+    /// Add a service, or change its address; what is not named stays.
     Add {
         /// Its name.
         name: String,
         /// Where it is, for people.
-        #[arg(long, default_value = "")]
-        address: String,
+        #[arg(long)]
+        address: Option<String>,
     },
     /// List services.
     List(Page),
@@ -140,12 +140,8 @@ pub async fn owner(verb: OwnerVerb, session: &Session, output: &Output) -> Resul
     };
     match verb {
         OwnerVerb::Add { name, contact } => {
-            KIND.put(
-                &json!({ "name": name, "contact": contact }),
-                session,
-                output,
-            )
-            .await
+            let named = json!({ "name": name, "contact": contact });
+            KIND.put(named, session, output).await
         }
         OwnerVerb::List(page) => KIND.list(page, session, output).await,
         OwnerVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -160,8 +156,8 @@ pub async fn site(verb: SiteVerb, session: &Session, output: &Output) -> Result<
     };
     match verb {
         SiteVerb::Add { name, parent } => {
-            KIND.put(&json!({ "name": name, "parent": parent }), session, output)
-                .await
+            let named = json!({ "name": name, "parent": parent });
+            KIND.put(named, session, output).await
         }
         SiteVerb::List(page) => KIND.list(page, session, output).await,
         SiteVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -182,7 +178,7 @@ pub async fn class(verb: ClassVerb, session: &Session, output: &Output) -> Resul
         ],
     };
     match verb {
-        ClassVerb::Add(class) => KIND.put(&class.json(), session, output).await,
+        ClassVerb::Add(class) => KIND.put(class.json(), session, output).await,
         ClassVerb::List(page) => KIND.list(page, session, output).await,
         ClassVerb::Show { name } => KIND.show(&name, session, output).await,
     }
@@ -196,12 +192,8 @@ pub async fn service(verb: ServiceVerb, session: &Session, output: &Output) -> R
     };
     match verb {
         ServiceVerb::Add { name, address } => {
-            KIND.put(
-                &json!({ "name": name, "address": address }),
-                session,
-                output,
-            )
-            .await
+            let named = json!({ "name": name, "address": address });
+            KIND.put(named, session, output).await
         }
         ServiceVerb::List(page) => KIND.list(page, session, output).await,
         ServiceVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -230,11 +222,8 @@ pub async fn manufacturer(
         } => {
             let pem = String::from_utf8(device::read_input(&roots)?)
                 .map_err(|_| Failure::Usage(format!("{} is not PEM", roots.display())))?;
-            let mut body = json!({ "name": name, "roots_pem": pem });
-            if let (Some(time), Some(fields)) = (chain_time, body.as_object_mut()) {
-                fields.insert("chain_time".to_string(), json!(time));
-            }
-            KIND.put(&body, session, output).await
+            let named = json!({ "name": name, "roots_pem": pem, "chain_time": chain_time });
+            KIND.put(named, session, output).await
         }
         ManufacturerVerb::List(page) => KIND.list(page, session, output).await,
         ManufacturerVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -249,9 +238,19 @@ struct Kind {
 }
 
 impl Kind {
-    async fn put(&self, body: &Value, session: &Session, output: &Output) -> Result<(), Failure> {
-        let put = session.api().post(self.path, body).await?;
-        let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+    /// Puts what is named over what is registered. A put replaces the whole, so what is not named
+    /// is sent as it is.
+    async fn put(&self, named: Value, session: &Session, output: &Output) -> Result<(), Failure> {
+        let name = named.get("name").and_then(Value::as_str);
+        let name = name.unwrap_or_default().to_owned();
+        let known = match session.api().get(&self.at(&name)).await {
+            Err(Failure::NotFound(_)) => Value::Null,
+            answer => answer?,
+        };
+        let put = session
+            .api()
+            .post(self.path, &laid_over(named, &known))
+            .await?;
         output.done(&format!("{} {name} is registered", self.one), &put)
     }
 
@@ -263,30 +262,60 @@ impl Kind {
     }
 
     async fn show(&self, name: &str, session: &Session, output: &Output) -> Result<(), Failure> {
-        let path = format!("{}/{}", self.path, api::segment(name));
-        output.record(&session.api().get(&path).await?)
+        output.record(&session.api().get(&self.at(name)).await?)
     }
+
+    fn at(&self, name: &str) -> String {
+        format!("{}/{}", self.path, api::segment(name))
+    }
+}
+
+/// The fields of `named`; those that are null as they are in `known`, and left out if not there.
+fn laid_over(named: Value, known: &Value) -> Value {
+    let Value::Object(fields) = named else {
+        return named;
+    };
+    let said = fields.into_iter().filter_map(|(field, value)| {
+        let value = match value {
+            Value::Null => known.get(&field)?.clone(),
+            value => value,
+        };
+        (!value.is_null()).then_some((field, value))
+    });
+    Value::Object(said.collect())
 }
 
 impl Class {
     fn json(&self) -> Value {
-        let words = [
-            ("connectivity", &self.connectivity),
-            ("exposure", &self.exposure),
-            ("impact", &self.impact),
-            ("renewability", &self.renewability),
-            ("server_keygen", &self.server_keygen),
-            ("replaced", &self.replaced),
-        ];
-        let mut fields: serde_json::Map<String, Value> = words
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_string(), json!(value.as_ref()?))))
-            .collect();
-        fields.insert("name".to_string(), json!(self.name));
-        fields.insert("profile".to_string(), json!(self.profile));
-        if let Some(allowance) = self.fork_allowance {
-            fields.insert("fork_allowance".to_string(), json!(allowance));
-        }
-        Value::Object(fields)
+        json!({
+            "name": self.name,
+            "profile": self.profile,
+            "connectivity": self.connectivity,
+            "exposure": self.exposure,
+            "impact": self.impact,
+            "renewability": self.renewability,
+            "server_keygen": self.server_keygen,
+            "replaced": self.replaced,
+            "fork_allowance": self.fork_allowance,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let named = json!({ "name": "pump", "profile": null, "impact": "high", "exposure": null });
+        let known = json!({ "name": "pump", "profile": "gateway", "impact": "low", "parent": "x" });
+        assert_eq!(
+            laid_over(named.clone(), &known),
+            json!({ "name": "pump", "profile": "gateway", "impact": "high" })
+        );
+        assert_eq!(
+            laid_over(named, &Value::Null),
+            json!({ "name": "pump", "impact": "high" })
+        );
     }
 }
