@@ -18,6 +18,19 @@ words! {
         /// A first certificate for a key the server makes.
         ServerKeygen = "server-keygen" = 3,
     }
+    /// How an ask that was held stands.
+    AskState ("state") {
+        /// It waits for a decision.
+        Waiting = "waiting" = 1,
+        /// It waits, and nobody registered the device.
+        Quarantined = "quarantined" = 5,
+        /// It gets its certificate when it comes again.
+        Approved = "approved" = 2,
+        /// It was refused.
+        Refused = "refused" = 3,
+        /// It has its certificate.
+        Answered = "answered" = 4,
+    }
     /// How an ask reached us.
     Protocol ("protocol") {
         /// RFC 7030.
@@ -153,6 +166,15 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// What a stranger is known by: the fingerprint of the certificate that was shown.
+    pub fn stranger(&self) -> Option<String> {
+        let leaf = self.presented.chain.first()?;
+        Some(format!(
+            "certificate {}",
+            crate::text::hex(&leaf.fingerprint())
+        ))
+    }
+
     /// The key by which the same ask is known again, and to which a secret binds.
     pub fn asker(&self) -> KeyHash {
         self.presented

@@ -85,11 +85,7 @@ fn is_for_life(ask: &Ask, class: Option<&Class>, snapshot: &Snapshot) -> bool {
 /// The name by which the queue knows someone who proved nothing: the fingerprint of its
 /// certificate.
 pub fn stranger(ask: &Ask) -> Option<String> {
-    let leaf = ask.presented.chain.first()?;
-    Some(format!(
-        "certificate {}",
-        tenure_domain::text::hex(&leaf.fingerprint())
-    ))
+    ask.stranger()
 }
 
 fn prove(

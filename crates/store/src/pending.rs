@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tenure_domain::ask::{Operation, Via};
+use tenure_domain::ask::{AskState, Operation, Via};
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::facts::{ReplayKey, Ruling};
 use tenure_domain::{Actor, AskNo, DeviceId, DeviceNo, SecretNo, TenantId};
@@ -84,6 +84,19 @@ pub struct HeldAsk {
     pub decided: Option<Time>,
     /// Who decided, as JSON of the actor; empty before.
     pub decided_by: String,
+}
+
+impl HeldAsk {
+    /// How it stands.
+    pub fn state(&self) -> AskState {
+        match (self.ruling, &self.device) {
+            (Some(Ruling::Waiting), Some(_)) => AskState::Waiting,
+            (Some(Ruling::Waiting), None) => AskState::Quarantined,
+            (Some(Ruling::Approved), _) => AskState::Approved,
+            (Some(Ruling::Refused), _) => AskState::Refused,
+            (None, _) => AskState::Answered,
+        }
+    }
 }
 
 /// Why an ask was not put into the queue.
@@ -307,28 +320,45 @@ pub fn by_no(tx: &ReadTx<'_>, no: AskNo) -> Result<Option<HeldAsk>, StoreError> 
     tx.one(select!("WHERE ask.no = $1"), &[&no.0], read)
 }
 
-/// Asks with this ruling (or all), newest first, before row `before`; at most `limit`.
+/// Asks of this state (or all), newest first, before row `before`; at most `limit`. Those that wait
+/// are listed with those in quarantine.
 pub fn list(
     tx: &ReadTx<'_>,
     tenant: TenantId,
-    ruling: Option<Ruling>,
+    state: Option<AskState>,
     before: Option<AskNo>,
     limit: u32,
 ) -> Result<Vec<HeldAsk>, StoreError> {
     let before = before.map_or(i64::MAX, |no| no.0);
-    match ruling {
-        Some(ruling) => tx.all(
-            select!(
-                "WHERE ask.tenant = $1 AND ask.state = $2 AND ask.no < $3
-                 ORDER BY ask.no DESC LIMIT $4"
-            ),
-            &[&tenant.0, &state_of(ruling), &before, &limit],
-            read,
+    let code = match state {
+        None => {
+            return tx.all(
+                select!("WHERE ask.tenant = $1 AND ask.no < $2 ORDER BY ask.no DESC LIMIT $3"),
+                &[&tenant.0, &before, &limit],
+                read,
+            );
+        }
+        Some(AskState::Quarantined) => {
+            return tx.all(
+                select!(
+                    "WHERE ask.tenant = $1 AND ask.state = $2 AND ask.device = 0 AND ask.no < $3
+                     ORDER BY ask.no DESC LIMIT $4"
+                ),
+                &[&tenant.0, &WAITING, &before, &limit],
+                read,
+            );
+        }
+        Some(AskState::Waiting) => WAITING,
+        Some(AskState::Approved) => APPROVED,
+        Some(AskState::Refused) => REFUSED,
+        Some(AskState::Answered) => ANSWERED,
+    };
+    tx.all(
+        select!(
+            "WHERE ask.tenant = $1 AND ask.state = $2 AND ask.no < $3
+             ORDER BY ask.no DESC LIMIT $4"
         ),
-        None => tx.all(
-            select!("WHERE ask.tenant = $1 AND ask.no < $2 ORDER BY ask.no DESC LIMIT $3"),
-            &[&tenant.0, &before, &limit],
-            read,
-        ),
-    }
+        &[&tenant.0, &code, &before, &limit],
+        read,
+    )
 }

@@ -295,6 +295,10 @@ fn decide_for(
         key: ask.csr.public_key().hash(),
         asker: ask.asker(),
         replay: ReplayKey::of(ask, subject.device.id.as_str()),
+        as_stranger: match evidence {
+            Evidence::Manufacturer(_) => ask.stranger().map(|who| ReplayKey::of(ask, &who)),
+            Evidence::Secret(_) | Evidence::Current(_) | Evidence::System(_) => None,
+        },
         predecessor: place.predecessor,
         displaced: place.displaced,
         spends: match evidence {

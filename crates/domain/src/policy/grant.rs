@@ -75,6 +75,7 @@ pub struct Grant {
     pub(super) displaced: Option<CertificateNo>,
     pub(super) spends: Option<SecretNo>,
     pub(super) replay: ReplayKey,
+    pub(super) as_stranger: Option<ReplayKey>,
     pub(super) evidence: &'static str,
 }
 
@@ -147,6 +148,11 @@ impl Grant {
     /// What makes another ask the same ask.
     pub fn replay(&self) -> ReplayKey {
         self.replay
+    }
+
+    /// The same while nobody had registered the device: such an ask may still wait in quarantine.
+    pub fn as_stranger(&self) -> Option<ReplayKey> {
+        self.as_stranger
     }
 
     /// What kind of evidence it rests on, for the record.

@@ -2,15 +2,15 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tenure_domain::ask::AskState;
 use tenure_domain::change::Change;
-use tenure_domain::facts::Ruling;
 use tenure_domain::ids::AskNo;
 use tenure_domain::operator::Permission::{Approve, ReadFleet};
 use tenure_engine::store::pending::{self, HeldAsk};
 use tenure_x509::Csr;
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{Json, Path, Query};
+use super::body::{Json, Path, Query, some_word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -76,13 +76,7 @@ impl From<HeldAsk> for AskItem {
         let subject = Csr::from_der(&ask.csr).map(|csr| csr.subject().to_string());
         AskItem {
             no: ask.no.0,
-            state: match (ask.ruling, &ask.device) {
-                (Some(Ruling::Waiting), Some(_)) => "waiting",
-                (Some(Ruling::Waiting), None) => "quarantined",
-                (Some(Ruling::Approved), _) => "approved",
-                (Some(Ruling::Refused), _) => "refused",
-                (None, _) => "answered",
-            },
+            state: ask.state().word(),
             device: ask.device.map(|id| id.to_string()),
             identity: ask.identity,
             subject: subject.unwrap_or_default(),
@@ -104,7 +98,8 @@ impl From<HeldAsk> for AskItem {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    /// waiting (with those in quarantine), approved or refused; all if left out.
+    /// waiting (with those in quarantine), quarantined, approved, refused or answered; all if left
+    /// out.
     state: Option<String>,
 }
 
@@ -113,29 +108,19 @@ async fn list(
     Query(filter): Query<Filter>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<AskItem>>, Problem> {
-    let ruling = match filter.state.as_deref() {
-        None | Some("") => None,
-        Some("waiting" | "quarantined") => Some(Ruling::Waiting),
-        Some("approved") => Some(Ruling::Approved),
-        Some("refused") => Some(Ruling::Refused),
-        Some(_) => {
-            return Err(Problem::bad_request(
-                "state: use waiting, approved or refused",
-            ));
-        }
-    };
-    Ok(Json(page(&desk, ruling, &paging).await?.map(AskItem::from)))
+    let state = some_word("state", filter.state.as_deref())?;
+    Ok(Json(page(&desk, state, &paging).await?.map(AskItem::from)))
 }
 
 /// One page of held requests, newest first.
 pub(crate) async fn page(
     desk: &Desk,
-    ruling: Option<Ruling>,
+    state: Option<AskState>,
     paging: &Paging,
 ) -> Result<Page<HeldAsk>, Problem> {
     let (tenant, before, limit) = (desk.engine().tenant(), paging.number()?, paging.limit());
     let items = desk
-        .read(move |tx| pending::list(tx, tenant, ruling, before.map(AskNo), limit))
+        .read(move |tx| pending::list(tx, tenant, state, before.map(AskNo), limit))
         .await?;
     Ok(Page::up_to(limit, items, |ask| ask.no.0))
 }

@@ -9,8 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tenure_domain::ask::AskState;
 use tenure_domain::drill::DrillKind;
-use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
 use tenure_domain::incident::IncidentState;
 use tenure_domain::issuer::IssuerKind;
@@ -193,7 +193,7 @@ impl Figures {
                     .map(|feed| (feed.party, feed.behind))
                     .collect(),
                 last: event::last(tx)?.map_or(0, |(seq, _)| seq.0),
-                asks: pending::list(tx, tenant, Some(Ruling::Waiting), None, COUNTED_MAX)?.len(),
+                asks: pending::list(tx, tenant, Some(AskState::Waiting), None, COUNTED_MAX)?.len(),
                 incidents: incident::list(
                     tx,
                     tenant,

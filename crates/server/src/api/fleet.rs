@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::facts::Ruling;
+use tenure_domain::ask::AskState;
 use tenure_domain::finding::FindingState;
 use tenure_domain::incident::IncidentState;
 use tenure_domain::operator::Permission::ReadFleet;
@@ -123,7 +123,7 @@ pub(crate) async fn count(desk: &Desk) -> Result<Fleet, Problem> {
         limit: Some(COUNTED_MAX),
         cursor: None,
     };
-    fleet.asks_waiting = ask::page(desk, Some(Ruling::Waiting), &most)
+    fleet.asks_waiting = ask::page(desk, Some(AskState::Waiting), &most)
         .await?
         .items
         .len() as u64;

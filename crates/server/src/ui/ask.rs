@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::Redirect;
 use maud::{Markup, html};
+use tenure_domain::ask::AskState;
 use tenure_domain::change::Change;
-use tenure_domain::facts::Ruling;
 use tenure_domain::ids::AskNo;
 use tenure_domain::operator::Permission::Approve;
 use tenure_engine::store::pending;
@@ -21,10 +21,10 @@ use crate::api::ask::{self, AskItem};
 use crate::problem::Problem;
 
 /// The states by which the list is divided, the first one first.
-const STATES: [(&str, Option<Ruling>); 4] = [
-    ("waiting", Some(Ruling::Waiting)),
-    ("approved", Some(Ruling::Approved)),
-    ("refused", Some(Ruling::Refused)),
+const STATES: [(&str, Option<AskState>); 4] = [
+    ("waiting", Some(AskState::Waiting)),
+    ("approved", Some(AskState::Approved)),
+    ("refused", Some(AskState::Refused)),
     ("all", None),
 ];
 
@@ -33,8 +33,8 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
     who: SignedIn,
 ) -> Result<Shown, Fault> {
-    let (state, ruling) = asked.state(&STATES)?;
-    let found = ask::page(&desk, ruling, &paging(asked.cursor.clone())).await?;
+    let (state, which) = asked.state(&STATES)?;
+    let found = ask::page(&desk, which, &paging(asked.cursor.clone())).await?;
     let found = found.map(AskItem::from);
     let cursor = asked.cursor.unwrap_or_default();
     let content = html! {

@@ -272,6 +272,9 @@ fn release(
         tx.touch(Touched::Secret(secret.0));
     }
     pending::answered(tx, grant.replay())?;
+    if let Some(stranger) = grant.as_stranger() {
+        pending::answered(tx, stranger)?;
+    }
     if let Some(former) = identity::given(tx, grant, row.no)? {
         let how = Revocation {
             reason: Reason::Superseded,

@@ -1,5 +1,6 @@
 //! What people decide: secrets, held asks, incidents, tokens, kept answers.
 
+use tenure_domain::ask::AskState;
 use tenure_domain::ask::{Operation, Protocol, Via};
 use tenure_domain::facts::{ReplayKey, Ruling};
 use tenure_domain::incident::{IncidentKind, IncidentState};
@@ -112,7 +113,7 @@ fn an_ask_is_held_once_and_decided_once() {
                 .glance(|tx| pending::list(tx, TenantId::DEFAULT, ruling, None, 10))
                 .unwrap()
         };
-        assert_eq!(list(Some(Ruling::Waiting)).len(), 1);
+        assert_eq!(list(Some(AskState::Waiting)).len(), 1);
         for _ in 0..2 {
             let decided = house
                 .store
@@ -126,7 +127,7 @@ fn an_ask_is_held_once_and_decided_once() {
             assert_eq!(decided.decided, Some(at(7)));
         }
         assert_eq!(ruling(), Some(Ruling::Approved));
-        assert!(list(Some(Ruling::Waiting)).is_empty());
+        assert!(list(Some(AskState::Waiting)).is_empty());
         // A decision changes the facts: who decided without it is stale.
         assert_eq!(house.find("pump-1").version, device.version + 1);
     });

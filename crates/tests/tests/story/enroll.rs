@@ -446,6 +446,12 @@ fn d4_a_strangers_device_waits_and_nothing_is_issued_to_it() {
     ]);
     let cert = certificate(&caller.enroll(&url, &asked, None));
     assert_eq!(cert.subject().common_name().as_deref(), Some("pump-417"));
+
+    // What waited in quarantine is answered: nobody has to decide it.
+    let waiting = house.ask(&["ask", "list", "--state", "waiting"]);
+    assert_eq!(waiting, serde_json::json!([]));
+    let answered = house.ask(&["ask", "list", "--state", "answered"]);
+    assert_eq!(answered[0]["no"], held[0]["no"], "{answered:#}");
 }
 
 /// Operations 4.7: a clone is caught when it renews after its victim's new certificate was used.

@@ -163,3 +163,15 @@ async fn a_reason_that_is_none_and_a_time_to_come_are_refused() {
     let body = json!({ "reason": "keyCompromise", "invalid_since": now });
     house.post(&path, body).await.ok();
 }
+
+#[tokio::test]
+async fn asks_are_listed_by_every_state_that_is_shown() {
+    let house = House::found().await;
+    for state in ["waiting", "quarantined", "approved", "refused", "answered"] {
+        house.get(&format!("/asks?state={state}")).await.ok();
+    }
+    let refused = house.get("/asks?state=asleep").await;
+    for state in ["waiting", "quarantined", "approved", "refused", "answered"] {
+        assert!(said(&refused).contains(state), "{}", refused.body);
+    }
+}
