@@ -1,7 +1,8 @@
 //! Lists: `{items, next}`, asked for with `?limit` and `?cursor`. A cursor names the last item seen,
 //! so a list that grows meanwhile neither repeats nor skips what was there.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::IntoParams;
 
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
@@ -43,9 +44,20 @@ impl<T> Page<T> {
 #[into_params(parameter_in = Query)]
 pub struct Paging {
     /// Most items on the page, 1 to 1000; 100 if not given.
+    #[serde(deserialize_with = "within")]
     pub limit: Option<u32>,
     /// The `next` of the page before.
     pub cursor: Option<String>,
+}
+
+fn within<'de, D: Deserializer<'de>>(number: D) -> Result<Option<u32>, D::Error> {
+    let limit = Option::deserialize(number)?;
+    match limit {
+        Some(number) if !(1..=PAGE_MAX).contains(&number) => Err(D::Error::custom(format!(
+            "limit: use a number from 1 to {PAGE_MAX}"
+        ))),
+        other => Ok(other),
+    }
 }
 
 impl Paging {

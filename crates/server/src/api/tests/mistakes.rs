@@ -165,6 +165,21 @@ async fn a_reason_that_is_none_and_a_time_to_come_are_refused() {
 }
 
 #[tokio::test]
+async fn a_limit_beyond_its_bounds_is_refused() {
+    let house = House::found().await;
+    for path in ["/devices", "/events", "/asks", "/tokens"] {
+        for limit in ["0", "1001", "5000", "-1"] {
+            let refused = house.get(&format!("{path}?limit={limit}")).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path} {limit}");
+            assert!(said(&refused).contains("limit"), "{}", refused.body);
+        }
+        for limit in ["1", "1000"] {
+            house.get(&format!("{path}?limit={limit}")).await.ok();
+        }
+    }
+}
+
+#[tokio::test]
 async fn asks_are_listed_by_every_state_that_is_shown() {
     let house = House::found().await;
     for state in ["waiting", "quarantined", "approved", "refused", "answered"] {
