@@ -15,7 +15,8 @@ use tenure_domain::{Evidence, Refusal, Standing};
 use tenure_store::certificate::{
     self, Certificate, Completed, Completion, Reservation, ReserveError, Reserved,
 };
-use tenure_store::{ReadTx, StoreError, Tx, device, incident, pending, secret};
+use tenure_store::incident::{self, NewIncident, Opened};
+use tenure_store::{ReadTx, StoreError, Tx, device, pending, secret};
 use tenure_x509::Time;
 
 use crate::fault::{FaultCause, Rejection};
@@ -257,7 +258,7 @@ impl Engine {
                         );
                         incident::open(
                             tx,
-                            &incident::NewIncident {
+                            &NewIncident {
                                 kind: IncidentKind::SharedKey,
                                 device: Some((device.no, device.id.clone())),
                                 serials: Vec::new(),
@@ -282,7 +283,8 @@ impl Engine {
     }
 
     /// Refuses someone who proved nothing: a wrong secret is counted against its device, a forged
-    /// certificate opens an incident, and the rest is coalesced by the minute.
+    /// certificate opens an incident, and the rest is coalesced by the minute, with the forged
+    /// certificates that open none.
     async fn refuse_stranger(
         &self,
         ask: &Ask,
@@ -299,28 +301,12 @@ impl Engine {
                 }
             }
             Some(Consequence::NotOurs { serial }) => {
-                self.store()
-                    .record::<(), StoreError, _>(self.operation()?, move |tx| {
-                        let opened = incident::open(
-                            tx,
-                            &incident::NewIncident {
-                                kind: IncidentKind::NotOurs,
-                                device: None,
-                                serials: vec![serial.clone()],
-                                summary: format!(
-                                    "a certificate in our name with serial {serial}, which we did \
-                                     not issue, was presented"
-                                ),
-                            },
-                            &Actor::system("enroll"),
-                            now,
-                        )?;
-                        if opened.is_known() {
-                            tx.excuse("the incident is open and says the same");
-                        }
-                        Ok(())
-                    })
-                    .await?;
+                let opened = self.record_not_ours(&serial, now).await?;
+                if !opened.is_new() {
+                    let reason = IncidentKind::NotOurs.word();
+                    self.strangers()
+                        .count("device", ask.via.source, reason, now);
+                }
             }
             Some(Consequence::Fork { .. } | Consequence::SharedKey { .. }) | None => {
                 self.strangers()
@@ -328,6 +314,27 @@ impl Engine {
             }
         }
         Err(no.refusal.into())
+    }
+
+    /// Opens an incident, unless the same one is open or too many are. The writer is not troubled
+    /// with what a read can tell: whoever makes certificates in our name can make any number.
+    async fn record_not_ours(&self, serial: &str, now: Time) -> Result<Opened, Rejection> {
+        let new = NewIncident::not_ours(serial, "presented");
+        // A refusal promises nothing of the incidents that it saw, so they need not be durable.
+        if let Some(opened) = self.store().glimpse(|tx| incident::foreseen(tx, &new))? {
+            return Ok(opened);
+        }
+        let opened = self
+            .store()
+            .record::<_, StoreError, _>(self.operation()?, move |tx| {
+                let opened = incident::open(tx, &new, &Actor::system("enroll"), now)?;
+                if !opened.is_new() {
+                    tx.excuse("the incident is open and says the same, or too many are open");
+                }
+                Ok(opened)
+            })
+            .await?;
+        Ok(opened)
     }
 
     async fn record_secret_refused(
@@ -431,7 +438,7 @@ fn freeze(
     );
     incident::open(
         tx,
-        &incident::NewIncident {
+        &NewIncident {
             kind: IncidentKind::Fork,
             device: Some((device.no, device.id.clone())),
             serials,

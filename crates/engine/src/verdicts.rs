@@ -15,10 +15,10 @@ use tenure_domain::decision::{Access, Alarm, DecisionFacts, Ground, Question, Sh
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::finding::{FindingKind, FindingState, Matter, NewFinding, Subject};
 use tenure_domain::ids::{DeviceId, DeviceNo, Slug, TenantId, Title};
-use tenure_domain::incident::IncidentKind;
 use tenure_domain::operator::Actor;
+use tenure_store::incident::{self, NewIncident};
 use tenure_store::verdict::{self, Kept, KeptVerdict, NewVerdict};
-use tenure_store::{StoreError, Tx, finding, incident};
+use tenure_store::{ReadTx, StoreError, Tx, finding};
 use tenure_x509::{Time, sha256};
 use tokio::sync::Notify;
 
@@ -256,7 +256,11 @@ impl Verdicts {
             // What is forgotten is queued once more and found to be recorded.
             waiting.queued.clear();
         }
-        if waiting.queue.len() < WAITING_MAX && (waiting.queued.insert(name) || fresh.has_news()) {
+        // Whether a forged certificate opens an incident turns on which are open, so it is asked
+        // each time; and what strangers make up crowds out no name of a known state.
+        if waiting.queue.len() < WAITING_MAX
+            && (is_forged(&fresh) || waiting.queued.insert(name) || fresh.has_news())
+        {
             waiting.queue.push_back(fresh);
             self.queued.notify_one();
         }
@@ -354,26 +358,11 @@ impl Engine {
             if batch.is_empty() {
                 break;
             }
-            let jobs: Arc<Vec<Job>> = Arc::new(batch.iter().map(Job::of).collect());
-            let (tenant, work) = (self.tenant(), Arc::clone(&jobs));
-            let recorded = self
-                .store()
-                .record::<usize, StoreError, _>(self.operation()?, move |tx| {
-                    let mut new = 0;
-                    for job in work.iter() {
-                        new += job.record(tx, tenant)?;
-                    }
-                    if new == 0 {
-                        tx.excuse("these verdicts are on record");
-                    }
-                    Ok(new)
-                })
-                .await;
-            match recorded {
+            match self.record_batch(&batch).await {
                 Ok(more) => new += more,
                 Err(error) => {
                     self.verdicts().give_back(batch);
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }
@@ -381,6 +370,29 @@ impl Engine {
             self.wake_integrate();
         }
         Ok(new)
+    }
+
+    async fn record_batch(&self, batch: &[Fresh]) -> Result<usize, Rejection> {
+        let mut jobs: Vec<Job> = batch.iter().map(Job::of).collect();
+        self.store().glimpse(|tx| forget_known(tx, &mut jobs))?;
+        if jobs.is_empty() {
+            return Ok(0);
+        }
+        let tenant = self.tenant();
+        let recorded = self
+            .store()
+            .record::<usize, StoreError, _>(self.operation()?, move |tx| {
+                let mut new = 0;
+                for job in &jobs {
+                    new += job.record(tx, tenant)?;
+                }
+                if new == 0 {
+                    tx.excuse("these verdicts are on record");
+                }
+                Ok(new)
+            })
+            .await?;
+        Ok(recorded)
     }
 
     /// Records the denials of the minutes that are over; with `at` at the end of time, all of them.
@@ -419,13 +431,23 @@ enum Job {
     /// Keep it, and say or unsay that the device goes on unknown.
     Keep(Box<NewVerdict>, Alert),
     /// Somebody shows a certificate that we did not issue.
-    Forged {
-        serial: String,
-        party: String,
-        at: Time,
-    },
+    Forged(NewIncident, Time),
     /// Nothing.
     Nothing,
+}
+
+/// Drops the jobs that would write nothing, as far as a read can tell: whoever makes certificates
+/// in our name can make any number, and each is counted among the denials of its minute.
+fn forget_known(tx: &ReadTx<'_>, jobs: &mut Vec<Job>) -> Result<(), StoreError> {
+    for job in jobs.iter_mut() {
+        if let Job::Forged(new, _) = job
+            && incident::foreseen(tx, new)?.is_some()
+        {
+            *job = Job::Nothing;
+        }
+    }
+    jobs.retain(|job| !matches!(job, Job::Nothing));
+    Ok(())
 }
 
 /// Whether a device goes on although it is not known to be trusted.
@@ -440,11 +462,10 @@ impl Job {
         let verdict = &fresh.decided.verdict;
         let Some(device) = &fresh.facts.device else {
             return match (&fresh.facts.shown, &fresh.question.party) {
-                (Shown::NotOurs { serial }, Some(party)) => Job::Forged {
-                    serial: serial.clone(),
-                    party: party.to_string(),
-                    at: verdict.decided,
-                },
+                (Shown::NotOurs { serial }, Some(party)) => Job::Forged(
+                    NewIncident::not_ours(serial, &format!("shown to {party}")),
+                    verdict.decided,
+                ),
                 _ => Job::Nothing,
             };
         };
@@ -509,22 +530,9 @@ impl Job {
                 };
                 Ok(told + usize::from(kept == Kept::New))
             }
-            Job::Forged { serial, party, at } => {
-                let opened = incident::open(
-                    tx,
-                    &incident::NewIncident {
-                        kind: IncidentKind::NotOurs,
-                        device: None,
-                        serials: vec![serial.clone()],
-                        summary: format!(
-                            "a certificate in our name with serial {serial}, which we did not \
-                             issue, was shown to {party}"
-                        ),
-                    },
-                    &us,
-                    *at,
-                )?;
-                Ok(usize::from(!opened.is_known()))
+            Job::Forged(new, at) => {
+                let opened = incident::open(tx, new, &us, *at)?;
+                Ok(usize::from(opened.is_new()))
             }
             Job::Nothing => Ok(0),
         }

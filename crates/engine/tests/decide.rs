@@ -319,6 +319,40 @@ async fn p1_every_verdict_can_be_made_again() {
     assert_eq!(decided, 3, "the last one waits");
 }
 
+/// A relying party may be shown any number of certificates that somebody made up in our name.
+#[tokio::test]
+async fn forged_certificates_open_so_many_incidents_and_each_is_counted() {
+    let house = ready().await;
+    let certificate = house.look_alike().await;
+    let mut forged = ask(Identity::Certificate(certificate.clone()));
+    forged.question.party = Some("broker-3".parse().unwrap());
+    house.fill_with_look_alikes().await;
+    let before = house.look_alikes();
+    assert_eq!(first(&verdict(&house, &forged)), Ground::NotOurs);
+    assert_eq!(house.engine.record_verdicts().await.unwrap(), 0);
+    assert_eq!(house.look_alikes(), before);
+    let denied = house.engine.record_denials(tenure_x509::Time::NEVER);
+    denied.await.unwrap();
+    let [counted] = <[_; 1]>::try_from(house.leaves("access-denied")).unwrap();
+    for part in [r#""party":"broker-3""#, r#""reason":"not-ours""#] {
+        assert!(counted.contains(part), "{counted}");
+    }
+
+    let decided = Change::ResolveIncident {
+        incident: before[0].no,
+        keep: None,
+        why: "a test".into(),
+    };
+    house.change(decided).await.unwrap();
+    for new in [1, 0] {
+        house.pass(100);
+        verdict(&house, &forged);
+        assert_eq!(house.engine.record_verdicts().await.unwrap(), new);
+    }
+    let newest = house.look_alikes().swap_remove(0);
+    assert_eq!(newest.serials, [certificate.serial().to_string()]);
+}
+
 /// Denials are counted by the minute, whoever they are about.
 #[tokio::test]
 async fn denials_become_one_event_a_minute() {

@@ -212,6 +212,57 @@ async fn d4_a_stranger_without_anything_is_refused_and_recorded_by_the_minute() 
 }
 
 #[tokio::test]
+async fn a_forged_certificate_presented_twice_is_one_incident_and_counted_besides() {
+    let house = House::found().await;
+    let forged = house.look_alike().await;
+    for _ in 0..3 {
+        let refused = refusal(house.renew(&forged, &pair()).await);
+        assert_eq!(refused, Refusal::BadCredential);
+    }
+    let [open] = <[_; 1]>::try_from(house.look_alikes()).unwrap();
+    assert_eq!(open.serials, [forged.serial().to_string()]);
+    let strangers = house.engine.record_strangers(tenure_x509::Time::NEVER);
+    strangers.await.unwrap();
+    let [counted] = <[_; 1]>::try_from(house.leaves("strangers-refused")).unwrap();
+    for part in [r#""count":2"#, r#""reason":"not-ours""#] {
+        assert!(counted.contains(part), "{counted}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_open_so_many_incidents_and_the_rest_is_counted_by_the_minute() {
+    let house = House::found().await;
+    house.fill_with_look_alikes().await;
+    let before = house.look_alikes();
+    assert_eq!(before.len(), incident::NOT_OURS_MAX as usize);
+    let findings = house.leaves("finding-opened").len();
+    for _ in 0..3 {
+        let forged = house.look_alike().await;
+        let refused = refusal(house.renew(&forged, &pair()).await);
+        assert_eq!(refused, Refusal::BadCredential);
+    }
+    assert_eq!(house.look_alikes(), before);
+    assert_eq!(house.leaves("finding-opened").len(), findings);
+    let strangers = house.engine.record_strangers(tenure_x509::Time::NEVER);
+    strangers.await.unwrap();
+    let [counted] = <[_; 1]>::try_from(house.leaves("strangers-refused")).unwrap();
+    for part in [r#""count":3"#, r#""reason":"not-ours""#] {
+        assert!(counted.contains(part), "{counted}");
+    }
+
+    let decided = Change::ResolveIncident {
+        incident: before[0].no,
+        keep: None,
+        why: "a test".into(),
+    };
+    house.change(decided).await.unwrap();
+    let forged = house.look_alike().await;
+    refusal(house.renew(&forged, &pair()).await);
+    let newest = house.look_alikes().swap_remove(0);
+    assert_eq!(newest.serials, [forged.serial().to_string()]);
+}
+
+#[tokio::test]
 async fn a_device_that_may_not_change_anything_is_told_so() {
     let house = House::found().await;
     house.device("pump-17").await;

@@ -25,6 +25,29 @@ pub struct NewIncident {
     pub summary: String,
 }
 
+impl NewIncident {
+    /// A certificate in the name of one of our issuers, which we did not issue. `how` says what was
+    /// done with it: that it was presented, or shown to a relying party.
+    pub fn not_ours(serial: &str, how: &str) -> NewIncident {
+        NewIncident {
+            kind: IncidentKind::NotOurs,
+            device: None,
+            serials: vec![serial.to_owned()],
+            summary: format!(
+                "a certificate in our name with serial {serial}, which we did not issue, was {how}"
+            ),
+        }
+    }
+
+    fn device_no(&self) -> i64 {
+        self.device.as_ref().map_or(0, |(no, _)| no.0)
+    }
+
+    fn serials_json(&self) -> String {
+        serde_json::to_string(&self.serials).unwrap_or_default()
+    }
+}
+
 /// Whether an incident is news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
@@ -32,56 +55,80 @@ pub enum Opened {
     New(IncidentNo),
     /// The same one is open already; nothing was written.
     Known(IncidentNo),
+    /// [`NOT_OURS_MAX`] of its kind are open; nothing was written.
+    Full,
 }
 
 impl Opened {
-    /// Whether the same incident was open already.
-    pub fn is_known(self) -> bool {
-        matches!(self, Opened::Known(_))
+    /// Whether it was opened.
+    pub fn is_new(self) -> bool {
+        matches!(self, Opened::New(_))
     }
 
-    /// Its row.
-    pub fn no(self) -> IncidentNo {
+    /// Its row, if it has one.
+    pub fn no(self) -> Option<IncidentNo> {
         match self {
-            Opened::New(no) | Opened::Known(no) => no,
+            Opened::New(no) | Opened::Known(no) => Some(no),
+            Opened::Full => None,
         }
     }
 }
+
+/// At most so many incidents about certificates that we did not issue are open at a time: anyone
+/// can make such certificates, each with a serial of its own, and must not fill the disk.
+pub const NOT_OURS_MAX: u32 = 1_000;
 
 /// At most so many of an incident's serials are in its leaf, which must not grow too long for the
 /// record (43 octets each). Its row has them all, and each that is held has an event of its own.
 const NAMED_MAX: usize = 1_000;
 
-/// Opens an incident in the default tenant and records it, unless the same one is open: the same
-/// kind, device and serials.
+const SAME: &str = "SELECT no FROM incident WHERE tenant = $1 AND state = $2 AND kind = $3
+    AND device = $4 AND serials = $5";
+
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM incident WHERE tenant = $1 AND state = $2
+    AND kind = $3 LIMIT $4)";
+
+/// What [`open`] would come to, if it would write nothing: a question that takes no turn of the
+/// writer.
+pub fn foreseen(tx: &ReadTx<'_>, new: &NewIncident) -> Result<Option<Opened>, StoreError> {
+    let tenant = TenantId::DEFAULT;
+    let (kind, state) = (new.kind.code(), IncidentState::Open.code());
+    let (device, serials) = (new.device_no(), new.serials_json());
+    let known = tx.one(
+        SAME,
+        &[&tenant.0, &state, &kind, &device, &serials],
+        |row| row.get(0).map(IncidentNo),
+    )?;
+    if let Some(no) = known {
+        return Ok(Some(Opened::Known(no)));
+    }
+    if new.kind != IncidentKind::NotOurs {
+        return Ok(None);
+    }
+    let open = tx.number(COUNT, &[&tenant.0, &state, &kind, &NOT_OURS_MAX])?;
+    Ok((open >= i64::from(NOT_OURS_MAX)).then_some(Opened::Full))
+}
+
+/// Opens an incident in the default tenant and records it, unless the same one is open, the same
+/// kind, device and serials, or there is no room for one more of its kind.
 pub fn open(
     tx: &mut Tx<'_>,
     new: &NewIncident,
     actor: &Actor,
     now: Time,
 ) -> Result<Opened, StoreError> {
-    let tenant = TenantId::DEFAULT;
-    let device = new.device.as_ref().map_or(0, |(no, _)| no.0);
-    let serials = serde_json::to_string(&new.serials).unwrap_or_default();
-    let (kind, state) = (new.kind.code(), IncidentState::Open.code());
-    let known = tx.one(
-        "SELECT no FROM incident WHERE tenant = $1 AND state = $2 AND kind = $3 AND device = $4
-         AND serials = $5",
-        &[&tenant.0, &state, &kind, &device, &serials],
-        |row| row.get(0).map(IncidentNo),
-    )?;
-    if let Some(no) = known {
-        return Ok(Opened::Known(no));
+    if let Some(opened) = foreseen(tx, new)? {
+        return Ok(opened);
     }
     let no = tx.insert(
         "INSERT INTO incident(tenant, kind, state, device, serials, summary, opened, resolved,
            outcome) VALUES($1, $2, $3, $4, $5, $6, $7, 0, '') RETURNING no",
         &[
-            &tenant.0,
-            &kind,
-            &state,
-            &device,
-            &serials,
+            &TenantId::DEFAULT.0,
+            &new.kind.code(),
+            &IncidentState::Open.code(),
+            &new.device_no(),
+            &new.serials_json(),
             &new.summary,
             &now.unix(),
         ],
@@ -268,3 +315,6 @@ pub fn of_device(tx: &ReadTx<'_>, device: DeviceNo) -> Result<Vec<Incident>, Sto
         read,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0020_exception.sql"),
     include_str!("../schema/sqlite/0021_permit.sql"),
     include_str!("../schema/sqlite/0022_event_trust_again.sql"),
+    include_str!("../schema/sqlite/0023_incident_same.sql"),
 ];
 
 /// The schema this release reads and writes.

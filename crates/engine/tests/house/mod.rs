@@ -6,15 +6,18 @@ mod outside;
 use std::sync::Arc;
 
 use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, Via};
+use tenure_domain::canary::{Canary, ProbeScope};
 use tenure_domain::change::Change;
 use tenure_domain::device::{Criticality, DeviceSpec};
+use tenure_domain::incident::{Incident, IncidentKind, IncidentState};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::registry::{Class, Owner, Service, Site};
 use tenure_domain::{OperatorNo, TenantId};
 use tenure_engine::ceremony::{self, Founding, FoundingKeys};
 use tenure_engine::signer::{Doors, Key};
 use tenure_engine::store::certificate::Certificate;
-use tenure_engine::store::{Create, Options, Store};
+use tenure_engine::store::incident::{self, NewIncident};
+use tenure_engine::store::{Create, OperationId, Options, Store, StoreError, event};
 use tenure_engine::{Answer, Changed, Clock, Engine, Rejection};
 use tenure_x509::{Cert, Csr, KeyKind, KeyPair, Name, SanName, Time};
 
@@ -152,6 +155,58 @@ impl House {
 
     pub async fn renew(&self, current: &Cert, key: &KeyPair) -> Result<Answer, Rejection> {
         self.engine.enroll(renewal(current, key)).await
+    }
+
+    /// A certificate in the name of our issuer, which our issuer did not sign.
+    pub async fn look_alike(&self) -> Cert {
+        let issuer = "issuing-1".parse().unwrap();
+        let made = self.engine.make_canaries(&issuer, ProbeScope::Matrix).await;
+        let made = made.unwrap();
+        let alike = made.iter().find(|made| made.canary == Canary::LookAlike);
+        Cert::from_der(&alike.unwrap().chain[0]).unwrap()
+    }
+
+    /// Opens incidents about such certificates until there is room for no more.
+    pub async fn fill_with_look_alikes(&self) {
+        let now = self.clock.now();
+        let filled =
+            self.engine
+                .store()
+                .record::<_, StoreError, _>(OperationId([1; 16]), move |tx| {
+                    for no in 0..incident::NOT_OURS_MAX {
+                        let new = NewIncident::not_ours(&format!("{no:040x}"), "presented");
+                        incident::open(tx, &new, &Actor::Anonymous, now)?;
+                    }
+                    Ok(())
+                });
+        filled.await.unwrap();
+    }
+
+    /// The open incidents about such certificates.
+    pub fn look_alikes(&self) -> Vec<Incident> {
+        let (fleet, open) = (TenantId::DEFAULT, Some(IncidentState::Open));
+        let open = self
+            .engine
+            .store()
+            .glance(|tx| incident::list(tx, fleet, open, None, 2_000));
+        let mut open = open.unwrap();
+        open.retain(|incident| incident.kind == IncidentKind::NotOurs);
+        open
+    }
+
+    /// The leaves of the events of this kind, newest first.
+    pub fn leaves(&self, kind: &str) -> Vec<String> {
+        let events = self
+            .engine
+            .store()
+            .glance(|tx| event::before(tx, None, 10_000));
+        let events = events
+            .unwrap()
+            .into_iter()
+            .filter(|event| event.kind == kind);
+        events
+            .map(|event| String::from_utf8(event.leaf).unwrap())
+            .collect()
     }
 
     /// A registered device with its first certificate.

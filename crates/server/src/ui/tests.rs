@@ -151,7 +151,7 @@ async fn fork(house: &House, id: &str, serials: Vec<String>) -> IncidentNo {
         .record(OperationId([2; 16]), move |tx| {
             incident::open(tx, &new, &Actor::Anonymous, now)
         });
-    opened.await.map(incident::Opened::no).unwrap()
+    opened.await.unwrap().no().unwrap()
 }
 
 #[tokio::test]

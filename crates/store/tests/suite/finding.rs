@@ -133,7 +133,7 @@ fn incidents_of_one_kind_about_one_device_are_one_finding_until_the_last_is_deci
             let record = house
                 .store
                 .record(op(), move |tx| incident::open(tx, &new, &actor(), at(5)));
-            opened.push(record.await.unwrap().no());
+            opened.push(record.await.unwrap().no().unwrap());
         }
         let subject = Subject::device(&device.id);
         let about = || {
@@ -174,7 +174,7 @@ fn an_incident_about_thousands_of_certificates_is_opened_all_the_same() {
         let record = house
             .store
             .record::<_, StoreError, _>(op(), move |tx| incident::open(tx, &new, &actor(), at(5)));
-        let no = record.await.unwrap().no();
+        let no = record.await.unwrap().no().unwrap();
         let found = house.store.glance(|tx| incident::by_no(tx, no)).unwrap();
         assert_eq!(found.unwrap().serials, serials);
         let events = house

@@ -6,9 +6,9 @@ use tenure_domain::facts::{ReplayKey, Ruling};
 use tenure_domain::incident::{IncidentKind, IncidentState};
 use tenure_domain::{Role, TenantId};
 use tenure_store::idempotency::{self, Kept};
-use tenure_store::incident::NewIncident;
+use tenure_store::incident::{NOT_OURS_MAX, NewIncident, Opened};
 use tenure_store::pending::{self, HoldError, NewAsk};
-use tenure_store::{StoreError, incident, secret, token};
+use tenure_store::{StoreError, event, incident, secret, token};
 use tenure_x509::KeyHash;
 
 use crate::fixture::{House, actor, at, op, runtime};
@@ -148,26 +148,28 @@ fn the_same_incident_is_opened_once_until_it_is_resolved() {
             };
             house.store.record::<_, StoreError, _>(op(), move |tx| {
                 let opened = incident::open(tx, &new, &actor(), at(5))?;
-                if opened.is_known() {
+                if !opened.is_new() {
                     tx.excuse("it is open");
                 }
                 Ok(opened)
             })
         };
         let first = open().await.unwrap();
-        assert!(!first.is_known());
-        assert_eq!(open().await.unwrap(), incident::Opened::Known(first.no()));
+        let Opened::New(no) = first else {
+            panic!("{first:?}")
+        };
+        assert_eq!(open().await.unwrap(), Opened::Known(no));
         let resolved = house
             .store
             .record::<_, StoreError, _>(op(), move |tx| {
-                incident::resolve(tx, first.no(), "kept 0a", &actor(), at(6))
+                incident::resolve(tx, no, "kept 0a", &actor(), at(6))
             })
             .await
             .unwrap()
             .unwrap();
         assert_eq!(resolved.state, IncidentState::Resolved);
         assert_eq!(resolved.outcome.as_deref(), Some("kept 0a"));
-        assert!(!open().await.unwrap().is_known());
+        assert!(open().await.unwrap().is_new());
         let all = house
             .store
             .glance(|tx| incident::list(tx, TenantId::DEFAULT, None, None, 10))
@@ -178,6 +180,63 @@ fn the_same_incident_is_opened_once_until_it_is_resolved() {
             .glance(|tx| incident::of_device(tx, device.no))
             .unwrap();
         assert_eq!(of, all);
+    });
+}
+
+/// Anyone can make certificates in our name, and each has a serial of its own.
+#[test]
+fn so_many_incidents_about_forged_certificates_are_open_and_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let house = House::new(directory.path()).await;
+        let device = house.device("pump-1").await;
+        let open = |new: NewIncident| {
+            house.store.record::<_, StoreError, _>(op(), move |tx| {
+                let opened = incident::open(tx, &new, &actor(), at(5))?;
+                if !opened.is_new() {
+                    tx.excuse("nothing is opened");
+                }
+                Ok(opened)
+            })
+        };
+        let forged = |no: u32| NewIncident::not_ours(&format!("{no:040x}"), "presented");
+        let opened = house.store.record::<_, StoreError, _>(op(), move |tx| {
+            (0..NOT_OURS_MAX)
+                .map(|no| incident::open(tx, &forged(no), &actor(), at(4)))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let opened = opened.await.unwrap();
+        assert!(opened.iter().all(|one| one.is_new()));
+        let first = opened[0].no().unwrap();
+        let events = || {
+            let newest = house.store.glance(|tx| event::before(tx, None, 1));
+            newest.unwrap()[0].seq
+        };
+
+        let before = events();
+        for (new, expected) in [
+            (forged(NOT_OURS_MAX), Opened::Full),
+            (forged(0), Opened::Known(first)),
+        ] {
+            let foreseen = house.store.glance(|tx| incident::foreseen(tx, &new));
+            assert_eq!(foreseen.unwrap(), Some(expected));
+            assert_eq!(open(new).await.unwrap(), expected);
+        }
+        assert_eq!(events(), before, "nothing is recorded of either");
+
+        let fork = NewIncident {
+            kind: IncidentKind::Fork,
+            device: Some((device.no, device.id.clone())),
+            serials: vec!["0a".to_owned()],
+            summary: "two holders".to_owned(),
+        };
+        assert!(open(fork).await.unwrap().is_new());
+        let resolve = house.store.record::<_, StoreError, _>(op(), move |tx| {
+            incident::resolve(tx, first, "a test", &actor(), at(6))
+        });
+        resolve.await.unwrap();
+        assert!(open(forged(NOT_OURS_MAX)).await.unwrap().is_new());
+        assert_eq!(open(forged(0)).await.unwrap(), Opened::Full);
     });
 }
 
