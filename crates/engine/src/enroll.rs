@@ -16,7 +16,8 @@ use tenure_store::certificate::{
     self, Certificate, Completed, Completion, Reservation, ReserveError, Reserved,
 };
 use tenure_store::incident::{self, NewIncident, Opened};
-use tenure_store::{ReadTx, StoreError, Tx, device, pending, secret};
+use tenure_store::pending::{self, HoldError, NewAsk};
+use tenure_store::{ReadTx, StoreError, Tx, device, secret};
 use tenure_x509::Time;
 
 use crate::fault::{FaultCause, Rejection};
@@ -181,7 +182,7 @@ impl Engine {
             (None, Some(stranger)) => (stranger, None, QUARANTINE_RETRY_S),
             (None, None) => return Err(Refusal::NotAuthenticated.into()),
         };
-        let held = Arc::new(pending::NewAsk {
+        let held = Arc::new(NewAsk {
             tenant: ask.tenant,
             replay: ReplayKey::of(ask, &identity),
             identity,
@@ -202,21 +203,32 @@ impl Engine {
                 _ => None,
             },
         });
-        let actor = actor(ask, facts);
-        let outcome = self
-            .store()
-            .record(self.operation()?, move |tx| {
-                pending::hold(tx, &held, &actor, now)
-            })
-            .await;
-        match outcome {
-            Ok(_) => Ok(Answer::Pending { retry_after_s }),
-            Err(pending::HoldError::Known(_)) => Ok(Answer::Pending { retry_after_s }),
-            Err(pending::HoldError::Full) => Err(Refusal::TooSoon {
-                retry_after_s: 3600,
+        let (asked, actor) = (Arc::clone(&held), actor(ask, facts));
+        // Whoever asks again while the ask waits, or while the queue is full, takes no turn of the
+        // writer.
+        let room = self.store().read(move |tx| pending::may_hold(tx, &asked));
+        let outcome = match room.await {
+            Ok(()) => {
+                let record = self.store().record(self.operation()?, move |tx| {
+                    pending::hold(tx, &held, &actor, now)
+                });
+                record.await.map(|_| ())
             }
-            .into()),
-            Err(pending::HoldError::Store(error)) => Err(error.into()),
+            Err(no) => Err(no),
+        };
+        match outcome {
+            Ok(()) | Err(HoldError::Known(_)) => Ok(Answer::Pending { retry_after_s }),
+            Err(HoldError::Full) => {
+                let refusal = Refusal::TooSoon {
+                    retry_after_s: 3600,
+                };
+                if facts.subject.is_none() {
+                    self.strangers()
+                        .count("device", ask.via.source, refusal.word(), now);
+                }
+                Err(refusal.into())
+            }
+            Err(HoldError::Store(error)) => Err(error.into()),
         }
     }
 

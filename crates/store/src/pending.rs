@@ -132,8 +132,8 @@ impl From<StoreError> for HoldError {
     }
 }
 
-/// Puts an ask into the queue and records it.
-pub fn hold(tx: &mut Tx<'_>, ask: &NewAsk, actor: &Actor, now: Time) -> Result<AskNo, HoldError> {
+/// Whether an ask would be put into the queue: a question that takes no turn of the writer.
+pub fn may_hold(tx: &ReadTx<'_>, ask: &NewAsk) -> Result<(), HoldError> {
     let found = tx.one(
         "SELECT no, state FROM ask WHERE replay = $1",
         &[&ask.replay.0.as_slice()],
@@ -149,6 +149,12 @@ pub fn hold(tx: &mut Tx<'_>, ask: &NewAsk, actor: &Actor, now: Time) -> Result<A
     if waiting >= MOST {
         return Err(HoldError::Full);
     }
+    Ok(())
+}
+
+/// Puts an ask into the queue and records it.
+pub fn hold(tx: &mut Tx<'_>, ask: &NewAsk, actor: &Actor, now: Time) -> Result<AskNo, HoldError> {
+    may_hold(tx, ask)?;
     let via = serde_json::to_string(&ask.via).unwrap_or_default();
     // An ask that was decided before and comes again after that is a new one in the old one's place.
     let no = tx.insert(

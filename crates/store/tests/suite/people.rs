@@ -99,6 +99,12 @@ fn an_ask_is_held_once_and_decided_once() {
             .record(op(), move |tx| pending::hold(tx, &again, &actor(), at(6)))
             .await;
         assert_eq!(known, Err(HoldError::Known(no)));
+        let may_hold = |n| {
+            let ask = ask(&house, &device, n);
+            house.store.glance(|tx| pending::may_hold(tx, &ask))
+        };
+        assert_eq!(may_hold(3), Err(HoldError::Known(no)));
+        assert_eq!(may_hold(4), Ok(()));
         let ruling = || {
             let replay = ReplayKey([3; 32]);
             house
