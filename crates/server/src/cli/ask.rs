@@ -22,7 +22,7 @@ const COLUMNS: &[Column] = &[
 pub enum Verb {
     /// List requests that wait for a decision.
     List {
-        /// waiting, approved or refused.
+        /// waiting, quarantined, approved, refused or answered.
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]

@@ -305,10 +305,21 @@ async fn stand(
         session.agree(&effect, devices.agreed)?;
     }
     let mut done = Vec::new();
+    let mut outcome = Ok(());
     for id in &devices.ids {
         let body = json!({ "why": devices.why });
-        done.push(api.post(&format!("{}/{verb}", path(id)), &body).await?);
+        match api.post(&format!("{}/{verb}", path(id)), &body).await {
+            Ok(device) => done.push(device),
+            Err(refused) => {
+                outcome = Err(refused);
+                break;
+            }
+        }
     }
+    if done.is_empty() {
+        return outcome;
+    }
+    // Each is an ask of its own: those before the refused one are done.
     let lines: Vec<String> = done
         .iter()
         .zip(&devices.ids)
@@ -317,7 +328,8 @@ async fn stand(
             format!("device {id} is {}", standing.unwrap_or("?"))
         })
         .collect();
-    output.done(&lines.join("\n"), &Value::Array(done))
+    output.done(&lines.join("\n"), &Value::Array(done))?;
+    outcome
 }
 
 /// The API path of a device.

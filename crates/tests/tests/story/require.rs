@@ -332,6 +332,15 @@ fn g5_for_many_revocations_two_people_are_needed_and_a_hold_can_be_undone() {
     let listed = house.ask(&["permit", "list"]);
     assert_eq!(listed[0]["used"], 1, "{listed:#}");
     assert_eq!(listed[0]["granted_by"], "bob", "{listed:#}");
+
+    // Of several devices, those before the refused one are retired, and it is said which.
+    enrolled(&house, "pump-6");
+    let retired = house.tenure(&["device", "retire", "pump-4", "pump-5", "pump-6", "--yes"]);
+    assert_eq!(retired.status.code(), Some(1));
+    let said = text(&retired.stdout);
+    assert!(said.contains("pump-4 is retired") && said.contains("pump-5 is retired"));
+    assert!(!said.contains("pump-6"), "{said}");
+    assert!(text(&retired.stderr).contains("tenure permit grant"));
     house.tell(&["log", "verify"]);
 }
 
