@@ -225,10 +225,15 @@ impl Engine {
     pub fn missing_keys(&self) -> Vec<String> {
         let snapshot = self.snapshot();
         let working = snapshot.issuers.iter().filter(|issuer| {
-            issuer.kind == IssuerKind::Issuing && issuer.state != IssuerState::Removed
+            issuer.kind != IssuerKind::Root && issuer.state != IssuerState::Removed
         });
+        let of_issuer = |issuer: &Arc<Issuer>| {
+            let answers = issuer.kind == IssuerKind::Issuing;
+            let responder = answers.then(|| responder_name(issuer));
+            [Some(issuer.key.clone()), responder].into_iter().flatten()
+        };
         working
-            .flat_map(|issuer| [issuer.key.clone(), responder_name(issuer)])
+            .flat_map(of_issuer)
             .chain([LOG_KEY.to_owned()])
             .filter(|name| self.key(name).is_none())
             .collect()
