@@ -170,7 +170,7 @@ impl Engine {
         why: HoldReason,
         now: Time,
     ) -> Result<Answer, Rejection> {
-        let (identity, device, retry_after_s) = match (&facts.subject, facts::stranger(ask)) {
+        let (identity, device, retry_after_s) = match (&facts.subject, ask.stranger()) {
             (Some(subject), _) => {
                 let device = &subject.device;
                 (

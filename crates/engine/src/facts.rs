@@ -32,7 +32,7 @@ pub fn about(
     let device = match prove(tx, ask, snapshot, now, &mut facts)? {
         Some(device) => device,
         None => {
-            if let Some(identity) = stranger(ask) {
+            if let Some(identity) = ask.stranger() {
                 facts.ruling = pending::ruling(tx, ReplayKey::of(ask, &identity))?;
             }
             return Ok(facts);
@@ -80,12 +80,6 @@ fn is_for_life(ask: &Ask, class: Option<&Class>, snapshot: &Snapshot) -> bool {
     let name = ask.via.label.as_ref().or(class.map(|class| &class.profile));
     name.and_then(|name| snapshot.policy.profile(name))
         .is_some_and(|profile| profile.kind == ProfileKind::IDevId)
-}
-
-/// The name by which the queue knows someone who proved nothing: the fingerprint of its
-/// certificate.
-pub fn stranger(ask: &Ask) -> Option<String> {
-    ask.stranger()
 }
 
 fn prove(

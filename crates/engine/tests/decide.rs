@@ -338,12 +338,7 @@ async fn forged_certificates_open_so_many_incidents_and_each_is_counted() {
         assert!(counted.contains(part), "{counted}");
     }
 
-    let decided = Change::ResolveIncident {
-        incident: before[0].no,
-        keep: None,
-        why: "a test".into(),
-    };
-    house.change(decided).await.unwrap();
+    house.decide(before[0].no).await;
     for new in [1, 0] {
         house.pass(100);
         verdict(&house, &forged);

@@ -250,12 +250,7 @@ async fn strangers_open_so_many_incidents_and_the_rest_is_counted_by_the_minute(
         assert!(counted.contains(part), "{counted}");
     }
 
-    let decided = Change::ResolveIncident {
-        incident: before[0].no,
-        keep: None,
-        why: "a test".into(),
-    };
-    house.change(decided).await.unwrap();
+    house.decide(before[0].no).await;
     let forged = house.look_alike().await;
     refusal(house.renew(&forged, &pair()).await);
     let newest = house.look_alikes().swap_remove(0);

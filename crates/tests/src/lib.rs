@@ -346,6 +346,18 @@ pub fn listens(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
+/// The command that revokes a certificate of a stolen device.
+pub fn revoke(serial: &str) -> [&str; 6] {
+    [
+        "cert",
+        "revoke",
+        serial,
+        "--reason",
+        "keyCompromise",
+        "--yes",
+    ]
+}
+
 /// Bytes as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -46,6 +46,15 @@ impl Reason {
         Self::AaCompromise,
     ];
 
+    /// The reasons to revoke for good, by number: all but the hold and its end.
+    pub fn for_good() -> impl Iterator<Item = Self> {
+        let is_of_a_hold =
+            |reason: &Self| matches!(reason, Self::CertificateHold | Self::RemoveFromCrl);
+        Self::ALL
+            .into_iter()
+            .filter(move |reason| !is_of_a_hold(reason))
+    }
+
     /// The number in CRLs and OCSP.
     #[must_use]
     pub const fn code(self) -> u8 {

@@ -12,7 +12,7 @@ use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::incident::{Incident, IncidentKind, IncidentState};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::registry::{Class, Owner, Service, Site};
-use tenure_domain::{OperatorNo, TenantId};
+use tenure_domain::{IncidentNo, OperatorNo, TenantId};
 use tenure_engine::ceremony::{self, Founding, FoundingKeys};
 use tenure_engine::signer::{Doors, Key};
 use tenure_engine::store::certificate::Certificate;
@@ -180,6 +180,16 @@ impl House {
                     Ok(())
                 });
         filled.await.unwrap();
+    }
+
+    /// Decides an incident, which keeps nothing.
+    pub async fn decide(&self, incident: IncidentNo) {
+        let decided = Change::ResolveIncident {
+            incident,
+            keep: None,
+            why: "a test".into(),
+        };
+        self.change(decided).await.unwrap();
     }
 
     /// The open incidents about such certificates.

@@ -546,18 +546,6 @@ async fn device_radius(
     shown(&desk, &Target::Device(device::known(&desk, &id)?.id))
 }
 
-/// Why a certificate may be revoked for good.
-const REASONS: [Reason; 8] = [
-    Reason::Unspecified,
-    Reason::KeyCompromise,
-    Reason::CaCompromise,
-    Reason::AffiliationChanged,
-    Reason::Superseded,
-    Reason::CessationOfOperation,
-    Reason::PrivilegeWithdrawn,
-    Reason::AaCompromise,
-];
-
 /// How to revoke.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -573,7 +561,7 @@ impl Revoke {
     fn change(&self, now: Time) -> Result<StatusChange, Problem> {
         let reason = self.reason.as_deref().unwrap_or("unspecified");
         let reason = reason.parse().map_err(|_| {
-            let names: Vec<_> = REASONS.iter().map(|reason| reason.name()).collect();
+            let names: Vec<_> = Reason::for_good().map(Reason::name).collect();
             let names = names.join(", ");
             Problem::bad_request(format!("reason: {reason:?} is none; use one of {names}"))
         })?;

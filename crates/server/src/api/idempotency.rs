@@ -109,28 +109,28 @@ pub(super) fn answered(desk: &Desk, asked: &Asked) -> Result<Option<Response>, P
     let found = desk.glance(|tx| idempotency::kept(tx, &asked.actor(), &asked.key, now))?;
     let Some(kept) = found else { return Ok(None) };
     if kept.request != asked.request {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
+        return Err(conflict(
             "idempotency-key",
             "This Idempotency-Key was used for another call",
-        )
-        .detail("Use a fresh key for each call, and the same key only to repeat one unchanged."));
+            "Use a fresh key for each call, and the same key only to repeat one unchanged.",
+        ));
     }
-    if kept.status == SECRET_WAS_SHOWN {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "shown-once",
-            "This call was done, and its answer held a secret that is shown once",
-        )
-        .detail("If the answer was lost, ask for a new secret with a fresh Idempotency-Key."));
-    }
-    if kept.status == BEGUN {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "cut-short",
-            "The server stopped while it carried this call out, and it may have been done",
-        )
-        .detail("Look whether it was; if not, call again with a fresh Idempotency-Key."));
+    match kept.status {
+        SECRET_WAS_SHOWN => {
+            return Err(conflict(
+                "shown-once",
+                "This call was done, and its answer held a secret that is shown once",
+                "If the answer was lost, ask for a new secret with a fresh Idempotency-Key.",
+            ));
+        }
+        BEGUN => {
+            return Err(conflict(
+                "cut-short",
+                "The server stopped while it carried this call out, and it may have been done",
+                "Look whether it was; if not, call again with a fresh Idempotency-Key.",
+            ));
+        }
+        _ => {}
     }
     let status = StatusCode::from_u16(kept.status).map_err(|_| Problem::internal())?;
     let mut answer = Response::new(Body::from(kept.answer));
@@ -145,6 +145,10 @@ pub(super) fn answered(desk: &Desk, asked: &Asked) -> Result<Option<Response>, P
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
     Ok(Some(answer))
+}
+
+fn conflict(kind: &str, title: &str, mend: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, kind, title).detail(mend)
 }
 
 /// Takes note that a call is about to be carried out.

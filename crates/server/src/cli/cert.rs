@@ -119,13 +119,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
 
 fn reason(text: &str) -> Result<Reason, String> {
     text.parse().map_err(|_| {
-        let is_for_good =
-            |reason: &Reason| !matches!(reason, Reason::CertificateHold | Reason::RemoveFromCrl);
-        let names: Vec<_> = Reason::ALL
-            .into_iter()
-            .filter(is_for_good)
-            .map(Reason::name)
-            .collect();
+        let names: Vec<_> = Reason::for_good().map(Reason::name).collect();
         format!("use one of {}", names.join(", "))
     })
 }

@@ -9,7 +9,7 @@ use tenure_field::est::{self, Answer, Est, Request};
 use tenure_field::http::{Client, Identity, Settings, Trust, Url};
 use tenure_field::revocation::{Checker, Freshness, Source, Verdict};
 use tenure_field::slots::Slots;
-use tenure_tests::{House, until};
+use tenure_tests::{House, revoke, until};
 use tenure_wire::est::Credentials;
 use tenure_x509::path::{self, Purpose, VerifiedChain};
 use tenure_x509::{Cert, Csr, KeyKind, KeyPair, Reason, Time, pem_certificates};
@@ -155,14 +155,7 @@ fn a_service_learns_of_a_revocation_by_ocsp_and_by_crl() {
     assert_eq!(by_crl().verdict(), Verdict::Good);
 
     let serial = cert.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     let is_revoked = |verdict| {
         matches!(
             verdict,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tenure_field::http::{Identity, Response};
 use tenure_tests::http::{Caller, certificate, identity, request};
 use tenure_tests::relying::{Relying, ServerPki, Trust};
-use tenure_tests::{House, have, text, until};
+use tenure_tests::{House, have, revoke, text, until};
 use tenure_x509::{Cert, KeyKind, KeyPair};
 
 use super::TENURE;
@@ -289,14 +289,7 @@ fn p8_a_broker_like_emqx_lets_in_who_is_within_its_boundary() {
         }
     }
     let serial = pump.0.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     for path in ["/emqx/authn", "/emqx/authz"] {
         assert_eq!(connect(&pump.0.pem(), path)["result"], "deny", "revoked");
     }
@@ -399,14 +392,7 @@ fn only_the_right_one_gets_in(plant: &Plant, port: u16, backend: &Backend, other
     assert_eq!(knock(&good, other, &[]), 403);
     let seen = backend.seen();
     let serial = good.0.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     assert_eq!(knock(&good, port, &[]), 403, "revoked, at once");
     // A stranger: its chain leads elsewhere, and TLS already turns it away, or the verdict does.
     let stranger = tenure_tests::pki::Maker::new("Elsewhere").device("SN-1");

@@ -2,7 +2,7 @@
 
 use tenure_field::http::Response;
 use tenure_tests::http::{Caller, certificate, identity, request, request_for};
-use tenure_tests::{House, text};
+use tenure_tests::{House, revoke, text};
 use tenure_wire::est::{CsrAttrs, WantedKey, decode_answer, encode_body, parse_generated_key};
 use tenure_x509::{Cert, KeyKind, KeyPair, SanName};
 
@@ -203,14 +203,7 @@ fn a_device_revoked_in_the_middle_of_a_connection_is_refused_on_it() {
     let caller = Caller::with_identity(&house.root(), identity(&device.cert, &device.key));
     assert_eq!(status(&caller.get(&house.est("cacerts"))), 200);
     let serial = device.cert.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     let refused = caller.enroll(
         &house.est("simplereenroll"),
         &request(&key(), device.id),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tenure_tests::http::{Caller, certificate, request};
-use tenure_tests::{House, have, text};
+use tenure_tests::{House, have, revoke, text};
 use tenure_x509::{KeyKind, KeyPair};
 
 use super::TENURE;
@@ -68,14 +68,7 @@ fn a_house_whose_ca_keys_live_in_a_token_founds_serves_and_issues() {
         Some(("pump-1", &secret)),
     );
     let serial = certificate(&answer).serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     assert_eq!(house.stop().code(), Some(0));
 
     // A wrong PIN is said once and tried once: tokens lock themselves.

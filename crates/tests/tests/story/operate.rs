@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tenure_tests::http::{Caller, certificate, request};
-use tenure_tests::{House, text, until};
+use tenure_tests::{House, revoke, text, until};
 use tenure_x509::{KeyKind, KeyPair, pem_certificates};
 
 use super::TENURE;
@@ -255,15 +255,7 @@ fn a_revocation_that_was_taken_out_of_the_database_is_found_in_the_record() {
     let mut house = House::serve(TENURE);
     house.device("pump-17");
     let serial = enroll(&house, "pump-17");
-    let revoke = [
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ];
-    house.tell(&revoke);
+    house.tell(&revoke(&serial));
     let size = || house.ask(&["log", "verify"])["size"].as_u64();
     let before = size();
     house.tell(&["owner", "add", "Somebody"]);

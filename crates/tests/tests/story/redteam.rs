@@ -9,7 +9,7 @@ use tenure_field::http::{Identity, Trust};
 use tenure_field::probe::{self, Target, Visit};
 use tenure_tests::http::{Caller, certificate, identity, request};
 use tenure_tests::relying::{Checking, Relying, Trust as Published, hang_up};
-use tenure_tests::{House, have, until};
+use tenure_tests::{House, have, revoke, until};
 use tenure_x509::{
     CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Name, Serial, oid,
 };
@@ -166,14 +166,7 @@ fn p9_whatever_a_thief_shows_is_refused_and_told() {
     assert!(enters(identity(&lost, &lost_key)), "and this one, for now");
     assert!(!enters(stolen), "stolen at another site");
     assert!(!enters(identity(&alike, &alike_key)), "a look-alike");
-    house.tell(&[
-        "cert",
-        "revoke",
-        &lost.serial().to_string(),
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&lost.serial().to_string()));
     assert!(!enters(identity(&lost, &lost_key)), "revoked");
 
     // None of them is let renew, and who is known is named in the record.
@@ -293,14 +286,7 @@ fn turns_the_thief_away(door: &Door) {
         assert!(!enters(shown), "{what}");
     }
     let serial = lost.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     until("the revoked one is refused", || {
         !enters(identity(&lost, &lost_key))
     });

@@ -6,7 +6,7 @@ use serde_json::json;
 use tenure_field::http::Response;
 use tenure_tests::api::Api;
 use tenure_tests::http::{Caller, certificate, identity, request};
-use tenure_tests::{House, have, text, tool, try_tool, until};
+use tenure_tests::{House, have, revoke, text, tool, try_tool, until};
 use tenure_x509::{
     CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Serial, oid,
 };
@@ -148,14 +148,7 @@ fn g2_retirement_and_compromise_revoke_with_their_reasons() {
     house.tell(&["device", "retire", "pump-1", "--yes"]);
     let (cert, ..) = enrolled(&house, "pump-2");
     let serial = cert.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     for (id, reason) in [
         ("pump-1", "cessationOfOperation"),
         ("pump-2", "keyCompromise"),

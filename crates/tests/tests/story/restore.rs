@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tenure_tests::http::{Caller, certificate, request};
-use tenure_tests::{House, text, until};
+use tenure_tests::{House, revoke, text, until};
 use tenure_x509::crl::Crl;
 use tenure_x509::{KeyKind, KeyPair};
 
@@ -75,14 +75,7 @@ fn a_restored_house_goes_on_under_another_name_and_says_where_it_left_the_former
 
     // What happens after the copy will be lost, and was seen.
     let second = enroll(&house, "pump-2");
-    house.tell(&[
-        "cert",
-        "revoke",
-        &first,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&first));
     let size = sealed(&house);
     house.ask(&["log", "verify", "--seen", &late]);
     until("the list names it", || {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use tenure_tests::http::{Caller, certificate, request};
-use tenure_tests::{House, Ports, text};
+use tenure_tests::{House, Ports, revoke, text};
 use tenure_x509::{KeyKind, KeyPair, pem_certificates};
 
 use super::TENURE;
@@ -179,14 +179,7 @@ fn what_was_acknowledged_survives_a_kill() {
     house.start();
     let listed = house.ask(&["cert", "list", "--device", "pump-17"]);
     assert_eq!(listed[0]["serial"], serial, "{listed:#}");
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     house.kill();
     house.start();
     let listed = house.ask(&["cert", "list", "--device", "pump-17"]);

@@ -2,7 +2,7 @@
 
 use tenure_field::http::Response;
 use tenure_tests::http::{Caller, certificate, raw, request};
-use tenure_tests::{House, have, text, tool, until};
+use tenure_tests::{House, have, revoke, text, tool, until};
 use tenure_x509::{Cert, KeyKind, KeyPair};
 
 use super::TENURE;
@@ -54,14 +54,7 @@ fn g8_openssl_gets_its_ocsp_answers() {
         assert!(said.contains("cert.pem: good"), "{more:?}: {said}");
     }
     let serial = cert.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     for more in [&["-sha256"][..], &["-sha256", "-no_nonce"]] {
         let said = ask(more);
         assert!(said.contains("cert.pem: revoked"), "{more:?}: {said}");
@@ -195,14 +188,7 @@ fn openssl_checks_a_device_against_its_list() {
     assert!(verify(&address).contains("cert.pem: OK"));
     assert!(verify(&house.public("/crl/issuing-1/full.crl")).contains("cert.pem: OK"));
     let serial = cert.serial().to_string();
-    house.tell(&[
-        "cert",
-        "revoke",
-        &serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]);
+    house.tell(&revoke(&serial));
     until("the list says so", || {
         verify(&address).contains("certificate revoked")
     });
