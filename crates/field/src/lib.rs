@@ -11,6 +11,7 @@ pub mod est;
 pub mod feed;
 pub mod http;
 pub mod limits;
+mod lock;
 pub mod mqtt;
 pub mod peer;
 pub mod probe;

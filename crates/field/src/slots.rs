@@ -26,6 +26,7 @@ use tenure_x509::{KeyPair, Time, pem_encode};
 use zeroize::Zeroizing;
 
 use crate::limits::IDENTITY_FILE_BYTES_MAX;
+use crate::lock::Lock;
 
 const LOCK: &str = "lock";
 const CURRENT: &str = "current";
@@ -92,7 +93,7 @@ type Number = u32;
 #[derive(Debug)]
 pub struct Slots {
     root: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// The identity in use.
@@ -124,15 +125,8 @@ impl Slots {
             .create(root)
             .map_err(at(root))?;
         let path = root.join(LOCK);
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(at(&path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Slots {
+        match Lock::take(&path) {
+            Ok(lock) => Ok(Slots {
                 root: root.to_owned(),
                 _lock: lock,
             }),

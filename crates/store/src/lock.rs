@@ -11,7 +11,7 @@ const FILE: &str = "tenure.lock";
 /// The right to use a data directory; the operating system takes it back when the process ends,
 /// however it ends.
 pub(crate) struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -42,6 +42,31 @@ impl DirectoryLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "process {}", std::process::id()))
             .map_err(failed("writing"))?;
-        Ok(DirectoryLock { _file: file })
+        Ok(DirectoryLock { file })
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a program that another thread is just starting shares the open file
+        // until it runs. If this fails, closing it does the same a moment later.
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_though_another_program_is_just_being_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let take = || DirectoryLock::take(directory.path());
+        let lock = take().unwrap();
+        let shared = lock.file.try_clone().unwrap();
+        assert!(take().is_err());
+        drop(lock);
+        take().unwrap();
+        drop(shared);
     }
 }

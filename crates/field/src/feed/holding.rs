@@ -16,7 +16,7 @@
 //! set or the new one, and never a number that could be taken twice.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,7 @@ use tenure_tlog::VerifierKey;
 use tenure_x509::{Time, pem_encode};
 
 use super::{Connection, Error, Hook, Signed, open, read_up_to};
+use crate::lock::Lock;
 
 const STATE: &str = "state.json";
 const MANIFEST: &str = "manifest";
@@ -144,7 +145,7 @@ pub struct Holding {
     key: VerifierKey,
     state: State,
     manifest: Option<Manifest>,
-    _lock: File,
+    _lock: Lock,
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -161,18 +162,12 @@ impl Holding {
     /// beginning: without it, something older could be taken.
     pub fn open(root: &Path, party: &Slug, key: &VerifierKey) -> Result<Holding, Error> {
         fs::create_dir_all(root.join(SETS)).map_err(failed(root))?;
-        let lock = root.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&lock)
-            .map_err(failed(&lock))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: lock }),
-            Err(TryLockError::Error(source)) => return Err(Error::File { path: lock, source }),
-        }
+        let path = root.join("lock");
+        let lock = match Lock::take(&path) {
+            Ok(lock) => lock,
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked { path }),
+            Err(TryLockError::Error(source)) => return Err(Error::File { path, source }),
+        };
         let path = root.join(STATE);
         let state = match path.exists() {
             true => read_state(&path)?,
@@ -199,7 +194,7 @@ impl Holding {
             key: key.clone(),
             state,
             manifest: None,
-            _lock: file,
+            _lock: lock,
         };
         holding.mend()?;
         Ok(holding)
