@@ -70,13 +70,7 @@ impl FaultCause {
     pub fn passes(&self) -> bool {
         match self {
             FaultCause::ClockSetBack(_) | FaultCause::Sign(_) | FaultCause::NoKey(_) => true,
-            FaultCause::Store(error) => matches!(
-                error,
-                StoreError::DiskFull
-                    | StoreError::ReadOnly
-                    | StoreError::Io(_)
-                    | StoreError::Closed
-            ),
+            FaultCause::Store(error) => error.passes(),
             FaultCause::Seal(_)
             | FaultCause::Draft(_)
             | FaultCause::File { .. }

@@ -139,6 +139,17 @@ pub enum StoreError {
     Database(String),
 }
 
+impl StoreError {
+    /// Whether it may be over by itself or by an operator's hand, so that whoever asked should come
+    /// back.
+    pub fn passes(&self) -> bool {
+        matches!(
+            self,
+            StoreError::DiskFull | StoreError::ReadOnly | StoreError::Io(_) | StoreError::Closed
+        )
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -28,7 +28,6 @@ use tenure_x509::Serial;
 
 use self::bloom::Bloom;
 use crate::certificate::{key_prefix, serial_hash};
-use crate::driver::sqlite::said;
 use crate::error::StoreError;
 use crate::tx::{Link, ReadTx};
 use crate::writer::{self, Fatal};
@@ -214,8 +213,7 @@ impl Lookup {
     }
 
     /// Takes note that the tables hold these values, or are about to.
-    fn note(&self, values: impl ExactSizeIterator<Item = i64>) {
-        let mut values = values;
+    fn note(&self, mut values: impl ExactSizeIterator<Item = i64>) {
         while values.len() > 0 {
             let mut state = self.write();
             let some = values.by_ref().take(AT_ONCE);
@@ -482,9 +480,11 @@ fn write(link: &Link, listed: &Listed, known: i64) -> Result<(), StoreError> {
             "INSERT INTO key_lookup(key_h, cert) VALUES($1, $2) ON CONFLICT DO NOTHING",
         ),
     ] {
-        let mut statement = link.prepare(sql).map_err(said)?;
+        let mut statement = link.prepare(sql).map_err(|error| link.said(error))?;
         for (value, cert) in entries {
-            statement.execute([value, cert]).map_err(said)?;
+            statement
+                .execute([value, cert])
+                .map_err(|error| link.said(error))?;
         }
     }
     // A reservation's row may yet come to a number below those of rows that are there already.
@@ -495,7 +495,7 @@ fn write(link: &Link, listed: &Listed, known: i64) -> Result<(), StoreError> {
            (SELECT coalesce(min(no) - 1, $1) FROM reservation)))",
     )
     .and_then(|mut statement| statement.execute([known]))
-    .map_err(said)?;
+    .map_err(|error| link.said(error))?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
 use crate::error::StoreError;
+use crate::health::Health;
 use crate::lookup::Lookup;
 use crate::tx::{Link, ReadTx};
 
@@ -165,6 +166,7 @@ pub(crate) struct Pool {
     cache_kib: u32,
     cache: Arc<Cache>,
     lookup: Arc<Lookup>,
+    health: Arc<Health>,
     idle: Mutex<Vec<Idle>>,
     /// Counts the times that the past was left behind.
     outdated: AtomicU64,
@@ -176,12 +178,14 @@ impl Pool {
         cache_kib: u32,
         cache: Arc<Cache>,
         lookup: Arc<Lookup>,
+        health: Arc<Health>,
     ) -> Pool {
         Pool {
             file,
             cache_kib,
             cache,
             lookup,
+            health,
             idle: Mutex::new(Vec::new()),
             outdated: AtomicU64::new(0),
         }
@@ -213,7 +217,12 @@ impl Pool {
 
     fn open(&self) -> Result<Idle, StoreError> {
         let db = connect(&self.file, Purpose::Read, self.cache_kib)?;
-        let link = Link::new(db, Arc::clone(&self.cache), Arc::clone(&self.lookup));
+        let link = Link::new(
+            db,
+            Arc::clone(&self.cache),
+            Arc::clone(&self.lookup),
+            Arc::clone(&self.health),
+        );
         Ok(Idle { link, held: None })
     }
 

@@ -14,6 +14,7 @@ use crate::checkpoint::{self, Mark};
 use crate::disk::{self, Disk};
 use crate::driver::sqlite::{FILE, LOG, Purpose, connect, said};
 use crate::error::{OpenError, StoreError};
+use crate::health::Health;
 use crate::lock::DirectoryLock;
 use crate::lookup::Lookup;
 use crate::migrate::{self, Create, Migrated};
@@ -76,6 +77,7 @@ struct Inside {
     file: PathBuf,
     migrated: Migrated,
     lookup: Arc<Lookup>,
+    health: Arc<Health>,
     queue: Arc<Queue>,
     disk: Arc<Disk>,
     desk: Arc<Desk>,
@@ -116,7 +118,8 @@ impl Store {
         }
         let cache = Arc::new(Cache::default());
         let lookup = Arc::new(Lookup::default());
-        let link = Link::new(db, Arc::new(Cache::default()), Arc::clone(&lookup));
+        let health = Arc::new(Health::default());
+        let link = Link::new(db, Arc::default(), Arc::clone(&lookup), Arc::clone(&health));
         lookup.reload(&link, &options.fatal)?;
         let sequence = last_numbers(&link)?;
         let queue = Arc::new(Queue::new(options.group));
@@ -132,6 +135,7 @@ impl Store {
             options.read_cache_kib,
             Arc::clone(&cache),
             Arc::clone(&lookup),
+            Arc::clone(&health),
         ));
         // The reads above have made it if it was not there.
         let log = directory.join(LOG);
@@ -141,20 +145,31 @@ impl Store {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
             threads.start_reader(
                 number,
-                Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)),
+                Link::new(
+                    db,
+                    Arc::clone(&cache),
+                    Arc::clone(&lookup),
+                    Arc::clone(&health),
+                ),
                 &desk,
             )?;
         }
         threads.start_checkpointer(&file, &database, &mark, &pool, &options)?;
         // It reads each page once.
         let db = connect(&file, Purpose::Read, 256)?;
-        threads.start_gathering(Link::new(db, Arc::clone(&cache), Arc::clone(&lookup)))?;
+        threads.start_gathering(Link::new(
+            db,
+            Arc::clone(&cache),
+            Arc::clone(&lookup),
+            Arc::clone(&health),
+        ))?;
         Ok(Store {
             inside: Arc::new(Inside {
                 pool,
                 file,
                 migrated,
                 lookup,
+                health,
                 queue,
                 disk,
                 desk,
@@ -180,6 +195,12 @@ impl Store {
     /// When the newest event was recorded; the beginning of 1970 before the first.
     pub fn last_recorded(&self) -> Time {
         Time::from_unix(self.inside.recorded.load(Ordering::Acquire))
+    }
+
+    /// Why the store cannot do its work, if so: damage that some read or write has met, until the
+    /// store is opened again; or the last write that failed, until one succeeds or a minute has passed.
+    pub fn ailment(&self) -> Option<StoreError> {
+        self.inside.health.ailment()
     }
 
     /// Reads one snapshot on a reading thread. For anything that scans or may take long. All of what

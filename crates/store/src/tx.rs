@@ -19,6 +19,7 @@ use crate::counter::{Counter, write_counts};
 use crate::driver::numbered;
 use crate::driver::sqlite::said;
 use crate::error::StoreError;
+use crate::health::Health;
 use crate::lookup::{By, Known, Lookup};
 
 /// A connection and the rewritten texts of the statements that ran on it.
@@ -27,15 +28,22 @@ pub(crate) struct Link {
     texts: RefCell<HashMap<(usize, usize), Arc<str>>>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) lookup: Arc<Lookup>,
+    pub(crate) health: Arc<Health>,
 }
 
 impl Link {
-    pub(crate) fn new(db: Connection, cache: Arc<Cache>, lookup: Arc<Lookup>) -> Link {
+    pub(crate) fn new(
+        db: Connection,
+        cache: Arc<Cache>,
+        lookup: Arc<Lookup>,
+        health: Arc<Health>,
+    ) -> Link {
         Link {
             db,
             texts: RefCell::default(),
             cache,
             lookup,
+            health,
         }
     }
 
@@ -43,7 +51,7 @@ impl Link {
     pub(crate) fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
         self.prepare(sql)
             .and_then(|mut statement| statement.execute([]))
-            .map_err(said)?;
+            .map_err(|error| self.said(error))?;
         Ok(())
     }
 
@@ -55,6 +63,13 @@ impl Link {
         let text = Arc::clone(text);
         drop(texts);
         self.db.prepare_cached(&text)
+    }
+
+    /// Our word for an error of the database; damage is remembered.
+    pub(crate) fn said(&self, error: rusqlite::Error) -> StoreError {
+        let error = said(error);
+        self.health.met(&error);
+        error
     }
 }
 
@@ -212,8 +227,10 @@ impl<'c> ReadTx<'c> {
         map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let mut statement = self.statement_at_rest(sql)?;
-        let mut rows = statement.query(args).map_err(said)?;
-        let value = match rows.next().map_err(said)? {
+        let mut rows = statement
+            .query(args)
+            .map_err(|error| self.link.said(error))?;
+        let value = match rows.next().map_err(|error| self.link.said(error))? {
             Some(row) => map(&Row(row)).map(Some),
             None => Ok(None),
         };
@@ -226,7 +243,10 @@ impl<'c> ReadTx<'c> {
         let mut firsts = self.firsts.borrow_mut();
         match firsts.iter().position(|(text, _)| std::ptr::eq(*text, sql)) {
             Some(place) => Ok(firsts.swap_remove(place).1),
-            None => self.link.prepare(sql).map_err(said),
+            None => self
+                .link
+                .prepare(sql)
+                .map_err(|error| self.link.said(error)),
         }
     }
 
@@ -288,9 +308,14 @@ impl<'c> ReadTx<'c> {
         args: &[&dyn ToSql],
         mut visit: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut statement = self.link.prepare(sql).map_err(said)?;
-        let mut rows = statement.query(args).map_err(said)?;
-        while let Some(row) = rows.next().map_err(said)? {
+        let mut statement = self
+            .link
+            .prepare(sql)
+            .map_err(|error| self.link.said(error))?;
+        let mut rows = statement
+            .query(args)
+            .map_err(|error| self.link.said(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.link.said(error))? {
             visit(&Row(row))?;
         }
         Ok(())
@@ -304,9 +329,14 @@ impl<'c> ReadTx<'c> {
         mut visit: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         self.settle()?;
-        let mut statement = self.link.prepare(sql).map_err(said)?;
-        let mut rows = statement.query(args).map_err(said)?;
-        while let Some(row) = rows.next().map_err(said)? {
+        let mut statement = self
+            .link
+            .prepare(sql)
+            .map_err(|error| self.link.said(error))?;
+        let mut rows = statement
+            .query(args)
+            .map_err(|error| self.link.said(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.link.said(error))? {
             if visit(&Row(row))?.is_break() {
                 break;
             }
@@ -364,7 +394,7 @@ impl<'c> ReadTx<'c> {
         self.link
             .prepare(sql)
             .and_then(|mut s| s.execute([]))
-            .map_err(said)
+            .map_err(|error| self.link.said(error))
     }
 }
 
@@ -377,7 +407,7 @@ fn write_deferred(link: &Link, writes: &mut Vec<Deferred>) -> Result<(), StoreEr
         }
     }
     for text in texts {
-        let mut statement = link.prepare(text).map_err(said)?;
+        let mut statement = link.prepare(text).map_err(|error| link.said(error))?;
         let mut of_text: Vec<&Deferred> = writes
             .iter()
             .filter(|write| std::ptr::eq(write.sql, text))
@@ -388,7 +418,7 @@ fn write_deferred(link: &Link, writes: &mut Vec<Deferred>) -> Result<(), StoreEr
         for write in of_text {
             statement
                 .execute(rusqlite::params_from_iter(write.args.iter()))
-                .map_err(said)?;
+                .map_err(|error| link.said(error))?;
         }
     }
     writes.clear();
@@ -456,7 +486,7 @@ impl<'c> Tx<'c> {
             .link
             .prepare(sql)
             .and_then(|mut s| s.execute(args))
-            .map_err(said)
+            .map_err(|error| self.read.link.said(error))
     }
 
     /// Writes at once a row whose statement ends in `RETURNING` one number, and answers that.
@@ -466,7 +496,7 @@ impl<'c> Tx<'c> {
             .link
             .prepare(sql)
             .and_then(|mut s| s.query_row(args, |row| row.get(0)))
-            .map_err(said)
+            .map_err(|error| self.read.link.said(error))
     }
 
     /// What a write that must reach the database at once needs before it.

@@ -313,7 +313,10 @@ fn whole(
     fatal: &Fatal,
 ) -> Vec<Box<dyn Job>> {
     match commit(link, &mut group, disk, sequence, fatal) {
-        Ok(()) => group,
+        Ok(()) => {
+            link.health.wrote();
+            group
+        }
         // One closure may have spoilt the group, by a deferred write or by an error that ends a whole
         // transaction: each gets its own commit.
         Err(StoreError::Taken(_) | StoreError::Database(_)) if group.len() > 1 => group
@@ -322,6 +325,7 @@ fn whole(
             .collect(),
         Err(error) => {
             tracing::error!(%error, closures = group.len(), "a group was not committed");
+            link.health.could_not_write(&error);
             for job in group {
                 job.answer(Err(error.clone()));
             }

@@ -1,5 +1,6 @@
 //! `/doctor`: is everything as it should be, and what to do where it is not.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -25,8 +26,13 @@ const ISSUER_WARNING_DAYS: i64 = 180;
 const TOKEN_FILE_DAYS: u64 = 30;
 /// How long a restored record is worth a thought, in days.
 const RESTORED_WARNING_DAYS: i64 = 30;
+/// How much room on the disk is worth a thought, and how little is too little, in MiB.
+const ROOM_WARNING_MIB: u64 = 1024;
+const ROOM_BAD_MIB: u64 = 128;
 /// How many events may wait to be sealed before something must be wrong.
 const LAG_EVENTS: u64 = 20_000;
+
+const IDENTITY: &str = "server certificate";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -91,21 +97,28 @@ impl Check {
     }
 }
 
-async fn doctor(State(desk): State<Desk>) -> Result<Json<Examined>, Problem> {
-    let mut checks = examined(&desk).await?;
-    let lags = desk.engine().publication_lag()?;
-    checks.extend(lags.iter().map(rendering));
-    checks.extend(waiting(&desk).await?);
+async fn doctor(State(desk): State<Desk>) -> Json<Examined> {
+    let mut checks = examined(&desk).await;
+    match desk.engine().publication_lag() {
+        Ok(lags) => checks.extend(lags.iter().map(rendering)),
+        Err(rejection) => checks.push(unread("renderings", &rejection.into())),
+    }
+    match waiting(&desk).await {
+        Ok(waiting) => checks.extend(waiting),
+        Err(problem) => checks.push(unread("what waits", &problem)),
+    }
+    // Last, as the reads above may have met damage.
+    checks.push(store(&desk));
     let worst = checks.iter().map(|check| check.verdict).max();
-    Ok(Json(Examined {
+    Json(Examined {
         verdict: worst.unwrap_or(Verdict::Good),
         checks,
-    }))
+    })
 }
 
 /// What feeds the list of findings: the checks that are not good.
 pub(crate) async fn watch(desk: &Desk) -> Result<(), Problem> {
-    let wrong = examined(desk).await?.into_iter().filter_map(|check| {
+    let wrong = examined(desk).await.into_iter().filter_map(|check| {
         let criticality = match check.verdict {
             Verdict::Good => return None,
             Verdict::Warning => Criticality::Medium,
@@ -117,11 +130,15 @@ pub(crate) async fn watch(desk: &Desk) -> Result<(), Problem> {
     Ok(desk.engine().watch_house(wrong.collect()).await?)
 }
 
-/// Every check but those of which the list of findings has news of its own: renderings that lag, and
-/// what waits for a decision.
-async fn examined(desk: &Desk) -> Result<Vec<Check>, Problem> {
+/// Every check but those of which the list of findings has news of its own, renderings that lag and
+/// what waits for a decision, and but that of the store, of which it could keep no news.
+async fn examined(desk: &Desk) -> Vec<Check> {
     let now = desk.now();
-    let mut checks = vec![clock(desk, now), record(desk).await?];
+    let sealed = record(desk).await;
+    let mut checks = vec![
+        clock(desk, now),
+        sealed.unwrap_or_else(|problem| unread("record", &problem)),
+    ];
     let snapshot = desk.engine().snapshot();
     for issuer in snapshot.issuers.iter() {
         checks.push(issuer_end(issuer, now));
@@ -131,12 +148,52 @@ async fn examined(desk: &Desk) -> Result<Vec<Check>, Problem> {
         }
         checks.push(base_url(issuer));
     }
-    checks.extend(restored(desk, now)?);
-    checks.push(identity(desk, now)?);
+    checks.extend(restored(desk, now).unwrap_or_else(|problem| Some(unread("restore", &problem))));
+    let identity = identity(desk, now);
+    checks.push(identity.unwrap_or_else(|problem| unread(IDENTITY, &problem)));
     checks.push(root_key(desk));
     checks.push(own_keys(desk));
     checks.extend(token_file(desk));
-    Ok(checks)
+    checks.push(room(desk.data()));
+    checks
+}
+
+/// Something that cannot be looked at is not well.
+fn unread(what: &str, problem: &Problem) -> Check {
+    good(what, problem.to_string()).but(Verdict::Bad, "Mend what keeps it from being read.")
+}
+
+fn store(desk: &Desk) -> Check {
+    match desk.engine().store().ailment() {
+        None => good("store", "reads and writes"),
+        Some(ailment) => good("store", ailment.to_string()).but(
+            Verdict::Bad,
+            "Until it is mended, what it concerns is refused; the log says what that was.",
+        ),
+    }
+}
+
+fn room(data: &Path) -> Check {
+    let what = "room on the disk";
+    let found = match rustix::fs::statvfs(data) {
+        Ok(found) => found,
+        Err(error) => {
+            return good(what, error.to_string()).but(Verdict::Bad, "Look at the disk.");
+        }
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize) >> 20;
+    let check = good(what, format!("{free} MiB free"));
+    match free {
+        ..ROOM_BAD_MIB => check.but(
+            Verdict::Bad,
+            "Make room now: when it is full, nothing is issued or revoked.",
+        ),
+        ROOM_BAD_MIB..ROOM_WARNING_MIB => check.but(
+            Verdict::Warning,
+            "Make room: when it is full, nothing is issued or revoked.",
+        ),
+        _ => check,
+    }
 }
 
 fn clock(desk: &Desk, now: Time) -> Check {
@@ -286,7 +343,7 @@ fn base_url(issuer: &Issuer) -> Check {
 }
 
 fn identity(desk: &Desk, now: Time) -> Result<Check, Problem> {
-    let what = "server certificate";
+    let what = IDENTITY;
     let Some(found) = desk.engine().server_identity()? else {
         return Ok(good(what, "there is none").but(Verdict::Bad, "Look in the log for `system`."));
     };

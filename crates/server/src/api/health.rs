@@ -23,12 +23,16 @@ pub(super) fn mount(router: Router<Desk>, _: &Desk) -> Router<Desk> {
         .route("/metrics", get(figures))
 }
 
-/// Whether the server can do its work: the store answers, the clock is right, our keys are there.
+/// Whether the server can do its work: the store reads and writes, the clock is right, our keys are
+/// there.
 async fn ready(State(desk): State<Desk>) -> Response {
     let read = desk.read(event::last).await;
     let (newest, now) = (desk.engine().store().last_recorded(), desk.now());
     if let Err(problem) = read {
         return Problem::unavailable(problem).into_response();
+    }
+    if let Some(ailment) = desk.engine().store().ailment() {
+        return Problem::unavailable(ailment).into_response();
     }
     if tenure_domain::facts::clock_went_back(now, newest) {
         return Problem::unavailable(

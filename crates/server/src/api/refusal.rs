@@ -70,14 +70,8 @@ impl From<Rejection> for Problem {
         let said = Chain(&fault.cause).to_string();
         match &fault.cause {
             // What an operator can mend is said; the rest stays in the log.
-            FaultCause::ClockSetBack(_)
-            | FaultCause::NoKey(_)
-            | FaultCause::Store(
-                StoreError::DiskFull
-                | StoreError::ReadOnly
-                | StoreError::Io(_)
-                | StoreError::Closed,
-            ) => Problem::unavailable(said),
+            FaultCause::ClockSetBack(_) | FaultCause::NoKey(_) => Problem::unavailable(said),
+            FaultCause::Store(error) if error.passes() => Problem::unavailable(said),
             _ => Problem::internal()
                 .detail(format!("Look for fault {} in the server's log.", fault.id)),
         }

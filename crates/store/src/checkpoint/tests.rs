@@ -2,9 +2,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 
 use super::*;
-use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
-use crate::lookup::Lookup;
 
 #[test]
 fn moved_pages_that_do_not_reach_the_disk_are_fatal() {
@@ -16,8 +14,9 @@ fn moved_pages_that_do_not_reach_the_disk_are_fatal() {
     let pool = Pool::new(
         path.clone(),
         256,
-        Arc::new(Cache::default()),
-        Arc::new(Lookup::default()),
+        Arc::default(),
+        Arc::default(),
+        Arc::default(),
     );
     let cries = |file: &Path| {
         let (cried, cries) = channel();

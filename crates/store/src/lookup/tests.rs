@@ -2,7 +2,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{By, Entries, Known, Lookup, Rest, candidates};
-use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
 use crate::migrate;
 use crate::tx::{Link, ReadTx};
@@ -11,12 +10,12 @@ use crate::writer::Fatal;
 fn writer(directory: &Path, lookup: &Arc<Lookup>) -> Link {
     let db = connect(&directory.join("tenure.db"), Purpose::Write, 1024).unwrap();
     migrate::forward(&db, directory).unwrap();
-    Link::new(db, Arc::new(Cache::default()), Arc::clone(lookup))
+    Link::new(db, Arc::default(), Arc::clone(lookup), Arc::default())
 }
 
 fn reader(directory: &Path, lookup: &Arc<Lookup>) -> Link {
     let db = connect(&directory.join("tenure.db"), Purpose::Read, 1024).unwrap();
-    Link::new(db, Arc::new(Cache::default()), Arc::clone(lookup))
+    Link::new(db, Arc::default(), Arc::clone(lookup), Arc::default())
 }
 
 /// Nobody is called: a disk that fails is not what these tests are about.
@@ -85,7 +84,7 @@ fn what_was_only_in_memory_is_made_again() {
     lookup.spill(&link, i64::MAX, &nobody()).unwrap();
     issue(&link, 2);
     let again = Arc::new(Lookup::default());
-    let link = Link::new(link.db, Arc::new(Cache::default()), Arc::clone(&again));
+    let link = Link::new(link.db, Arc::default(), Arc::clone(&again), Arc::default());
     assert_eq!(both(&link, 2), [const { Vec::<i64>::new() }; 2]);
     again.reload(&link, &nobody()).unwrap();
     assert_eq!(
@@ -107,7 +106,7 @@ fn what_the_tables_held_is_known_once_it_is_gathered() {
     issue(&link, 1);
     lookup.spill(&link, i64::MAX, &nobody()).unwrap();
     let again = Arc::new(Lookup::default());
-    let link = Link::new(link.db, Arc::new(Cache::default()), Arc::clone(&again));
+    let link = Link::new(link.db, Arc::default(), Arc::clone(&again), Arc::default());
     again.reload(&link, &nobody()).unwrap();
     let rest_of = |value| again.read().rest_of(value, 0);
     assert_eq!(rest_of(2), Rest::InTables, "before it is gathered");
@@ -150,7 +149,7 @@ fn an_open_reservation_keeps_later_rows_to_be_read_again() {
     link.db.execute("DELETE FROM reservation", []).unwrap();
     issue(&link, 1);
     let again = Arc::new(Lookup::default());
-    let link = Link::new(link.db, Arc::new(Cache::default()), Arc::clone(&again));
+    let link = Link::new(link.db, Arc::default(), Arc::clone(&again), Arc::default());
     again.reload(&link, &nobody()).unwrap();
     for no in 1..3 {
         assert_eq!(both(&link, no), [vec![no], vec![no]]);

@@ -1,5 +1,6 @@
 //! Transactions: what is kept, what is undone, and what a broken disk or file is called.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tenure_domain::TenantId;
@@ -276,6 +277,35 @@ fn a_damaged_page_is_called_that() {
     assert!(error.to_string().contains("restore"), "{error}");
 }
 
+/// The place in the file where a table begins.
+fn beginning_of(file: &Path, table: &str) -> usize {
+    let db = rusqlite::Connection::open(file).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    let page: i64 = db.query_row(sql, [table], |row| row.get(0)).unwrap();
+    (page as usize - 1) * 4096
+}
+
+#[test]
+fn damage_that_a_read_has_met_is_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let store = open(directory.path()).unwrap();
+        store.record(op(), |tx| put(tx, "telemetry")).await.unwrap();
+    });
+    let file = directory.path().join("tenure.db");
+    let begins = beginning_of(&file, "service");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[begins..begins + 64].fill(0xa5);
+    std::fs::write(&file, &bytes).unwrap();
+    let store = open(directory.path()).unwrap();
+    assert_eq!(store.ailment(), None);
+    let read = store.glance(|tx| registry::services(tx, TenantId::DEFAULT));
+    assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+    store.glance(event::last).unwrap();
+    assert!(matches!(store.ailment(), Some(StoreError::Corrupt(_))));
+}
+
 #[test]
 fn a_file_that_is_no_database_is_called_damaged() {
     let directory = tempfile::tempdir().unwrap();
@@ -289,7 +319,7 @@ fn a_file_that_is_no_database_is_called_damaged() {
 
 #[test]
 fn a_directory_that_cannot_be_written_is_called_that() {
-    let refused = open(std::path::Path::new("/proc"));
+    let refused = open(Path::new("/proc"));
     let message = match refused {
         Err(error) => error.to_string(),
         Ok(_) => panic!("opened in /proc"),
@@ -297,15 +327,20 @@ fn a_directory_that_cannot_be_written_is_called_that() {
     assert!(message.contains("/proc"), "{message}");
 }
 
+/// A store on a disk that is soon full.
+fn small(directory: &Path) -> Store {
+    let options = Options {
+        page_limit: Some(90),
+        ..options()
+    };
+    Store::open(directory, options).unwrap()
+}
+
 #[test]
 fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {
-        let small = Options {
-            page_limit: Some(90),
-            ..options()
-        };
-        let store = Store::open(directory.path(), small).unwrap();
+        let store = small(directory.path());
         let mut kept = 0;
         let error = loop {
             let name = format!("{kept:0>120}");
@@ -318,6 +353,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
         };
         assert_eq!(error, StoreError::DiskFull);
         assert!(error.to_string().contains("free some space"));
+        assert_eq!(store.ailment(), Some(StoreError::DiskFull));
         assert_eq!(names(&store).len(), kept);
         store.close();
         drop(store);
@@ -330,6 +366,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
         )
         .unwrap();
         assert_eq!(names(&store).len(), kept);
+        assert_eq!(store.ailment(), None);
         store.record(op(), |tx| put(tx, "one more")).await.unwrap();
         assert_eq!(names(&store).len(), kept + 1);
     });
@@ -348,11 +385,7 @@ fn say(tx: &mut tenure_store::Tx<'_>, length: usize) -> Result<(), StoreError> {
 fn a_closure_that_spoils_the_whole_transaction_takes_no_other_with_it() {
     let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {
-        let small = Options {
-            page_limit: Some(90),
-            ..options()
-        };
-        let store = Store::open(directory.path(), small).unwrap();
+        let store = small(directory.path());
         // While this one is at it, the others wait, and then share a commit.
         let (go, gone) = std::sync::mpsc::channel::<()>();
         let gone = std::sync::Mutex::new(gone);

@@ -7,7 +7,7 @@ use tenure_field::est::Request;
 use tenure_field::http::Response;
 use tenure_tests::http::{Caller, certificate, request};
 use tenure_tests::shim::{Broken, Shim};
-use tenure_tests::{House, text};
+use tenure_tests::{House, revoke, text};
 use tenure_x509::{KeyKind, KeyPair};
 
 use super::TENURE;
@@ -48,17 +48,6 @@ fn fails(house: &House, arguments: &[&str]) -> String {
     text(&output.stderr)
 }
 
-fn revoke(serial: &str) -> [&str; 6] {
-    [
-        "cert",
-        "revoke",
-        serial,
-        "--reason",
-        "keyCompromise",
-        "--yes",
-    ]
-}
-
 /// A served house on a machine that can be broken, with one enrolled device and one that is about to
 /// ask. `None` where nothing can be broken.
 fn fragile() -> Option<(House, Shim, String, Asking)> {
@@ -82,6 +71,22 @@ fn goes_on(house: &House, serial: &str, next: &Asking) {
     assert_eq!(house.ask(&["cert", "show", serial])["status"], "revoked");
     let seen = house.directory().join("seen");
     house.tell(&["log", "verify", "--seen", seen.to_str().unwrap()]);
+    assert_eq!(readiness(house).status.as_u16(), 200);
+    assert_eq!(examined(house, "store")["verdict"], "good");
+}
+
+/// What `doctor` found about one thing. It may well end with another code than 0.
+fn examined(house: &House, check: &str) -> serde_json::Value {
+    let output = house.tenure(&["--json", "doctor"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut checks = found.as_array().unwrap().iter();
+    let of_it = checks.find(|it| it["check"] == check);
+    of_it.unwrap_or_else(|| panic!("{found:#}")).clone()
+}
+
+fn readiness(house: &House) -> Response {
+    let url = format!("https://127.0.0.1:{}/readyz", house.ports().operator);
+    Caller::new(&house.root()).get(&url)
 }
 
 /// While nothing can be written: every change is refused in words, everything else is answered.
@@ -96,6 +101,16 @@ fn stands_still(house: &mut House, serial: &str, next: &Asking, words: &str) {
     assert_eq!(house.ask(&["cert", "show", serial])["status"], "issued");
     let list = Caller::plain().get(&house.public("/crl/issuing-1/full.crl"));
     assert_eq!(list.status.as_u16(), 200);
+    let unready = readiness(house);
+    assert_eq!(unready.status.as_u16(), 503);
+    assert!(
+        text(&unready.body).contains(words),
+        "{}",
+        text(&unready.body)
+    );
+    let store = examined(house, "store");
+    assert_eq!(store["verdict"], "bad", "{store}");
+    assert!(store["found"].as_str().unwrap().contains(words), "{store}");
     assert!(
         house.server().log().contains(words),
         "{}",
@@ -235,14 +250,8 @@ fn a_key_that_is_gone_is_missed_at_once() {
         fs::remove_file(house.data().join(format!("keys/issuing-1.{end}"))).unwrap();
     }
     house.start();
-    let output = house.tenure(&["--json", "doctor"]);
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let keys = found
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|check| check["check"] == "keys");
-    assert_eq!(keys.unwrap()["verdict"], "bad", "{found:#}");
+    assert_eq!(examined(&house, "keys")["verdict"], "bad");
+    assert_eq!(readiness(&house).status.as_u16(), 503);
 }
 
 #[test]

@@ -83,13 +83,17 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
 }
 
 fn failed(fault: &Fault) -> Response {
-    let what = format!(
-        "the server failed; its log says why under fault {}",
-        fault.id
-    );
+    let why = format!("its log says why under fault {}", fault.id);
     match fault.cause.passes() {
-        true => wait(StatusCode::SERVICE_UNAVAILABLE, FAULT_RETRY_S, &what),
-        false => plain(StatusCode::INTERNAL_SERVER_ERROR, &what),
+        true => wait(
+            StatusCode::SERVICE_UNAVAILABLE,
+            FAULT_RETRY_S,
+            &format!("the server cannot do this at present; come back later. {why}"),
+        ),
+        false => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("the server failed; {why}"),
+        ),
     }
 }
 
