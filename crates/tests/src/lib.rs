@@ -210,6 +210,15 @@ impl House {
         serde_json::from_str(&self.tell(&all)).unwrap()
     }
 
+    /// What `doctor` found about one thing. It may well end with another code than 0.
+    pub fn examined(&self, check: &str) -> serde_json::Value {
+        let output = self.tenure(&["--json", "doctor"]);
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut checks = found.as_array().unwrap().iter();
+        let of_it = checks.find(|it| it["check"] == check);
+        of_it.unwrap_or_else(|| panic!("{found:#}")).clone()
+    }
+
     /// Starts a server and waits until it answers.
     pub fn start(&mut self) {
         assert!(self.server.is_none(), "it is served already");

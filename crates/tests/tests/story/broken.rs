@@ -72,16 +72,7 @@ fn goes_on(house: &House, serial: &str, next: &Asking) {
     let seen = house.directory().join("seen");
     house.tell(&["log", "verify", "--seen", seen.to_str().unwrap()]);
     assert_eq!(readiness(house).status.as_u16(), 200);
-    assert_eq!(examined(house, "store")["verdict"], "good");
-}
-
-/// What `doctor` found about one thing. It may well end with another code than 0.
-fn examined(house: &House, check: &str) -> serde_json::Value {
-    let output = house.tenure(&["--json", "doctor"]);
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut checks = found.as_array().unwrap().iter();
-    let of_it = checks.find(|it| it["check"] == check);
-    of_it.unwrap_or_else(|| panic!("{found:#}")).clone()
+    assert_eq!(house.examined("store")["verdict"], "good");
 }
 
 fn readiness(house: &House) -> Response {
@@ -108,7 +99,7 @@ fn stands_still(house: &mut House, serial: &str, next: &Asking, words: &str) {
         "{}",
         text(&unready.body)
     );
-    let store = examined(house, "store");
+    let store = house.examined("store");
     assert_eq!(store["verdict"], "bad", "{store}");
     assert!(store["found"].as_str().unwrap().contains(words), "{store}");
     assert!(
@@ -250,7 +241,7 @@ fn a_key_that_is_gone_is_missed_at_once() {
         fs::remove_file(house.data().join(format!("keys/issuing-1.{end}"))).unwrap();
     }
     house.start();
-    assert_eq!(examined(&house, "keys")["verdict"], "bad");
+    assert_eq!(house.examined("keys")["verdict"], "bad");
     assert_eq!(readiness(&house).status.as_u16(), 503);
 }
 

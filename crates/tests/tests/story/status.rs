@@ -1,7 +1,10 @@
 //! What anyone can ask about a certificate, asked by strangers' programs.
 
+use std::time::{Duration, Instant};
+
 use tenure_field::http::Response;
-use tenure_tests::http::{Caller, certificate, raw, request};
+use tenure_tests::http::{Caller, certificate, identity, raw, request};
+use tenure_tests::pki::Maker;
 use tenure_tests::{House, have, revoke, text, tool, until};
 use tenure_x509::{Cert, KeyKind, KeyPair};
 
@@ -258,6 +261,39 @@ fn published_files_are_cached_by_their_tags_and_nothing_else_is_there() {
     }
     let posted = caller.send("POST", &house.public("/crl/issuing-1/0.crl"), &[], b"");
     assert_eq!(posted.status.as_u16(), 405);
+}
+
+/// Waits until everything recorded is sealed, for less than the half minute after which the server looks
+/// by itself.
+fn all_is_sealed(house: &House) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = house.examined("record")["found"].to_string();
+        if found.contains(", 0 waiting") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found}");
+    }
+}
+
+#[test]
+fn a_refused_and_a_held_ask_are_sealed_at_once_too() {
+    let house = House::serve(TENURE);
+    let caller = Caller::new(&house.root());
+    let secret = house.device("pump-1");
+    let asked = request(&KeyPair::generate(KeyKind::P256).unwrap(), "pump-1");
+    let enroll = |caller: &Caller, secret| {
+        let answer = caller.enroll(&house.est("simpleenroll"), &asked, secret);
+        answer.status.as_u16()
+    };
+    house.tell(&["device", "suspend", "pump-1", "--yes"]);
+    all_is_sealed(&house);
+    assert_eq!(enroll(&caller, Some(("pump-1", &secret))), 403);
+    all_is_sealed(&house);
+    let (cert, key) = Maker::new("Acme Pumps").device("SN-000417");
+    let stranger = Caller::with_identity(&house.root(), identity(&cert, &key));
+    assert_eq!(enroll(&stranger, None), 202);
+    all_is_sealed(&house);
 }
 
 #[test]
