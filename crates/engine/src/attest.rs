@@ -62,13 +62,9 @@ impl Engine {
         match taken {
             Taken::Newest => {
                 self.forget_verdicts();
-                self.wake_integrate();
                 Ok(Observed::First)
             }
-            Taken::Recorded => {
-                self.wake_integrate();
-                Ok(Observed::Older)
-            }
+            Taken::Recorded => Ok(Observed::Older),
             Taken::Known => Ok(Observed::Known),
             Taken::TooMany => Err(Refusal::Conflict {
                 what: format!("{VERIFIERS_MAX} verifiers speak of this device already"),

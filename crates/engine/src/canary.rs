@@ -167,7 +167,6 @@ impl Engine {
                 Ok(probe::add(tx, whom, began, &round, &actor, now)?)
             })
             .await?;
-        self.wake_integrate();
         Ok(no)
     }
 

@@ -132,7 +132,6 @@ impl Engine {
             // The step is taken; the system duty will try again.
             tracing::error!(duty = "system", "{error}; it will be tried again");
         }
-        self.wake_integrate();
         self.wake_publish();
         Ok(changed)
     }
@@ -692,7 +691,6 @@ impl Engine {
                 Ok(())
             })
             .await?;
-        self.wake_integrate();
         Ok(())
     }
 }

@@ -133,7 +133,6 @@ impl Engine {
             self.counters().revoked.inc();
         }
         self.wake_publish();
-        self.wake_integrate();
         Ok(no)
     }
 
@@ -178,7 +177,6 @@ impl Engine {
             // Nobody may sign in its place yet; the system duty will try again.
             tracing::error!(duty = "system", "{error}; it will be tried again");
         }
-        self.wake_integrate();
         Ok(no)
     }
 
@@ -265,7 +263,6 @@ impl Engine {
             self.counters().revoked.inc();
         }
         self.wake_publish();
-        self.wake_integrate();
         Ok(step)
     }
 
@@ -302,7 +299,6 @@ impl Engine {
                 Ok(listed)
             })
             .await?;
-        self.wake_integrate();
         Ok(listed)
     }
 

@@ -40,7 +40,6 @@ impl Engine {
         let no = self
             .record(move |tx| Ok(drill::begin(tx, kind, &issuers, &actor, now)?))
             .await?;
-        self.wake_integrate();
         Ok(no)
     }
 
@@ -54,7 +53,6 @@ impl Engine {
         let (actor, now) = (Actor::system(DUTY), self.clock().now());
         self.record(move |tx| Ok(drill::end(tx, no, &result, verdict, &actor, now)?))
             .await?;
-        self.wake_integrate();
         Ok(())
     }
 

@@ -51,12 +51,7 @@ impl Engine {
     /// same ask, repeated, is decided afresh. After `complete` the answer is recorded, and the
     /// same ask gets it again.
     pub fn enroll(&self, ask: Ask) -> Promise<'_, Answer> {
-        Box::pin(async {
-            let answer = self.answer(ask).await;
-            // A refusal and a hold are recorded too.
-            self.wake_integrate();
-            answer
-        })
+        Box::pin(self.answer(ask))
     }
 
     async fn answer(&self, ask: Ask) -> Result<Answer, Rejection> {

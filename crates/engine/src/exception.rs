@@ -156,7 +156,6 @@ impl Engine {
                 Ok(lapsed.len())
             })
             .await?;
-        self.wake_integrate();
         self.reload().await?;
         Ok(lapsed)
     }

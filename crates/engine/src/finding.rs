@@ -26,7 +26,6 @@ impl Engine {
                 Ok(raised)
             })
             .await?;
-        self.wake_integrate();
         self.forget_verdicts();
         Ok(raised)
     }
@@ -52,7 +51,6 @@ impl Engine {
                 Ok(cleared)
             })
             .await?;
-        self.wake_integrate();
         self.forget_verdicts();
         Ok(cleared)
     }

@@ -102,7 +102,6 @@ struct Inside {
     news: news::News,
     behind: duty::publish::Behind,
     publish: Notify,
-    integrate: Notify,
     trust: watch::Sender<()>,
     /// Since when something may wait to be published.
     unpublished: Mutex<Option<Instant>>,
@@ -156,7 +155,6 @@ impl Engine {
                 news: news::News::default(),
                 behind: duty::publish::Behind::default(),
                 publish: Notify::new(),
-                integrate: Notify::new(),
                 trust: watch::Sender::new(()),
                 unpublished: Mutex::default(),
                 hooks: watch::Sender::new(()),
@@ -317,11 +315,6 @@ impl Engine {
         self.inside.trust.subscribe()
     }
 
-    /// Says that there are events to be sealed.
-    pub fn wake_integrate(&self) {
-        self.inside.integrate.notify_one();
-    }
-
     /// Changes whenever a hook was put or taken away.
     pub fn hook_changes(&self) -> watch::Receiver<()> {
         self.inside.hooks.subscribe()
@@ -357,10 +350,6 @@ impl Engine {
 
     pub(crate) fn publish_bell(&self) -> &Notify {
         &self.inside.publish
-    }
-
-    pub(crate) fn integrate_bell(&self) -> &Notify {
-        &self.inside.integrate
     }
 
     /// Has `watch` told of each step from now on, on the thread that took it. For tests that stop

@@ -141,9 +141,6 @@ impl Engine {
                 Ok((Observed::First, withdrawn))
             })
             .await?;
-        if observed != Observed::Known {
-            self.wake_integrate();
-        }
         if withdrawn == Withdrawn::Something {
             self.wake_publish();
         }

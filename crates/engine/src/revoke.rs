@@ -111,7 +111,6 @@ impl Engine {
             self.counters().revoked.inc();
         }
         self.wake_publish();
-        self.wake_integrate();
         Ok(done)
     }
 

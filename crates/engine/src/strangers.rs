@@ -105,7 +105,6 @@ impl Engine {
         self.store()
             .record::<(), StoreError, _>(self.operation()?, move |tx| tx.log(&entry).map(|_| ()))
             .await?;
-        self.wake_integrate();
         Ok(())
     }
 
@@ -139,7 +138,6 @@ impl Engine {
                 Ok(())
             })
             .await?;
-        self.wake_integrate();
         Ok(())
     }
 }

@@ -268,7 +268,6 @@ impl Engine {
         for verdict in verdicts.into_iter().filter(|verdict| !verdict.is_known()) {
             self.record(move |tx| Ok(stored::settle(tx, &verdict, &Actor::system(DUTY), now)?))
                 .await?;
-            self.wake_integrate();
         }
         Ok(())
     }

@@ -366,9 +366,6 @@ impl Engine {
                 }
             }
         }
-        if new > 0 {
-            self.wake_integrate();
-        }
         Ok(new)
     }
 
@@ -421,7 +418,6 @@ impl Engine {
                 Ok(())
             })
             .await?;
-        self.wake_integrate();
         Ok(())
     }
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use tenure_domain::EventSeq;
 use tenure_x509::Time;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::cache::Cache;
 use crate::checkpoint::{self, Mark};
@@ -85,6 +86,8 @@ struct Inside {
     mark: Arc<Mark>,
     /// When the newest event was recorded, in Unix seconds.
     recorded: Arc<AtomicI64>,
+    /// The newest event that is durable.
+    newest: Arc<watch::Sender<EventSeq>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     // To close any handle of a file gives back the process's locks on it, those of the connections
     // too: so this one is closed when they are gone.
@@ -130,6 +133,7 @@ impl Store {
             handles: Vec::new(),
         };
         let recorded = Arc::new(AtomicI64::new(sequence.recorded));
+        let newest = Arc::new(watch::Sender::new(EventSeq(sequence.event)));
         let pool = Arc::new(Pool::new(
             file.clone(),
             options.read_cache_kib,
@@ -139,7 +143,7 @@ impl Store {
         ));
         // The reads above have made it if it was not there.
         let log = directory.join(LOG);
-        threads.start_disk(&log, &queue, &disk, &recorded, &options)?;
+        threads.start_disk(&log, &queue, &disk, (&recorded, &newest), &options)?;
         threads.start_writer(link, &queue, &disk, (&mark, &pool), sequence, &options)?;
         for number in 0..options.readers.max(1) {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
@@ -175,6 +179,7 @@ impl Store {
                 desk,
                 mark,
                 recorded,
+                newest,
                 threads: Mutex::new(threads.handles),
                 _database: database,
                 _lock: lock,
@@ -195,6 +200,11 @@ impl Store {
     /// When the newest event was recorded; the beginning of 1970 before the first.
     pub fn last_recorded(&self) -> Time {
         Time::from_unix(self.inside.recorded.load(Ordering::Acquire))
+    }
+
+    /// The newest event that is durable, and how to wait for the next.
+    pub fn newest(&self) -> watch::Receiver<EventSeq> {
+        self.inside.newest.subscribe()
     }
 
     /// Why the store cannot do its work, if so: damage that some read or write has met, until the
@@ -423,18 +433,24 @@ impl Threads {
         log: &Path,
         queue: &Arc<Queue>,
         disk: &Arc<Disk>,
-        recorded: &Arc<AtomicI64>,
+        told: (&Arc<AtomicI64>, &Arc<watch::Sender<EventSeq>>),
         options: &Options,
     ) -> Result<(), OpenError> {
         for number in 0..disk::THREADS {
             // Each opens it anew: of those that share an opened file only one is told of an error.
             let file = disk::open(log).map_err(OpenError::while_doing("opening", log))?;
             let disk = Arc::clone(disk);
-            let (queue, recorded) = (Arc::clone(queue), Arc::clone(recorded));
+            let queue = Arc::clone(queue);
+            let (recorded, newest) = (Arc::clone(told.0), Arc::clone(told.1));
             let fatal: Fatal = Arc::clone(&options.fatal);
             self.spawn(format!("store-disk-{number}"), move || {
                 let told = |last: Sequence| {
                     recorded.fetch_max(last.recorded, Ordering::Release);
+                    newest.send_if_modified(|newest| {
+                        let is_news = newest.0 < last.event;
+                        newest.0 = newest.0.max(last.event);
+                        is_news
+                    });
                 };
                 disk::run(&file, &disk, &queue, &fatal, told);
             })?;

@@ -47,10 +47,11 @@ impl Engine {
         let mut running = JoinSet::new();
         let engine = self.clone();
         running.spawn(until(stopped.clone(), async move {
+            let mut newest = engine.store().newest();
             loop {
-                let rung = engine.integrate_bell().notified();
+                newest.mark_unchanged();
                 report("integrate", engine.integrate().await);
-                let _ = tokio::time::timeout(PUBLISH_EVERY, rung).await;
+                let _ = tokio::time::timeout(PUBLISH_EVERY, newest.changed()).await;
                 tokio::time::sleep(SEAL_EVERY).await;
             }
         }));

@@ -80,7 +80,6 @@ impl Engine {
         }
         if voided > 0 {
             self.wake_publish();
-            self.wake_integrate();
         }
         Ok(voided)
     }

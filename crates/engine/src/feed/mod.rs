@@ -247,7 +247,6 @@ impl Engine {
             }
         }
         self.feeds().pace.all_offered();
-        self.wake_integrate();
         Ok(kept.len())
     }
 

@@ -64,7 +64,6 @@ impl Engine {
         match done {
             Acknowledged::News => {
                 self.feeds().pace.applied(no, sequence);
-                self.wake_integrate();
                 Ok(Observed::First)
             }
             Acknowledged::Known => Ok(Observed::Known),

@@ -84,7 +84,6 @@ impl Engine {
             Ok(())
         })
         .await?;
-        self.wake_integrate();
         Ok(signed)
     }
 }

@@ -112,7 +112,6 @@ async fn create(
         .store()
         .record(OperationId(operation), said)
         .await?;
-    desk.engine().wake_integrate();
     Ok(Json(BackupMade {
         path: target.display().to_string(),
         events: verified.events,

@@ -311,7 +311,6 @@ async fn stage(
         rows,
     };
     let state = desk.engine().store().stage_import(new, now).await?;
-    desk.engine().wake_integrate();
     Ok(Json(state.into()))
 }
 
@@ -326,7 +325,6 @@ async fn apply(
     }
     // Devices that are known were changed by each part.
     desk.engine().wake_publish();
-    desk.engine().wake_integrate();
     Ok(Json(state.into()))
 }
 

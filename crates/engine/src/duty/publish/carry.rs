@@ -73,7 +73,6 @@ impl Engine {
                 .await?;
         }
         self.wake_publish();
-        self.wake_integrate();
         Ok(forgotten.len())
     }
 
