@@ -23,11 +23,14 @@ fn issuer(house: &House) -> Cert {
         .clone()
 }
 
+fn ocsp_request(issuer: &Cert, serial: &Serial, nonce: Option<&[u8]>) -> Vec<u8> {
+    let (name, key) = (issuer.subject(), issuer.public_key());
+    OcspRequest::build(name, key, serial, HashKind::Sha256, nonce).unwrap()
+}
+
 fn ask_ocsp(house: &House, serial: &Serial, nonce: Option<&[u8]>) -> CertStatus {
     let issuer = issuer(house);
-    let (name, key) = (issuer.subject(), issuer.public_key());
-    let request = OcspRequest::build(name, key, serial, HashKind::Sha256, nonce).unwrap();
-    let answer = house.engine.ocsp(&request);
+    let answer = house.engine.ocsp(&ocsp_request(&issuer, serial, nonce));
     assert_eq!(answer.keep.is_some(), nonce.is_none());
     let response = OcspResponse::from_der(&answer.der).unwrap();
     response
@@ -207,4 +210,30 @@ async fn g2_a_withdrawal_in_the_second_of_the_last_list_is_in_the_next_one() {
         assert_eq!(found, Some(Reason::Superseded), "{list:?}");
     }
     assert_eq!(house.engine.publish().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn no_status_is_signed_while_the_clock_is_behind_the_record() {
+    let house = House::found().await;
+    let made = house.enrolled("pump-17").await;
+    let serial = &made.row.serial;
+    house.engine.publish().await.unwrap();
+    let revoke = StatusChange::Revoke {
+        reason: Reason::Superseded,
+        invalidity: None,
+    };
+    let ask = change(&house, serial, revoke);
+    house.engine.revoke(ask).await.unwrap();
+    house.pass(-7200);
+    // A list made now would end before the one that is out.
+    let refused = house.engine.publish().await.unwrap_err();
+    assert!(refused.to_string().contains("behind"), "{refused}");
+    assert_eq!(listed(&house, List::Full, serial), None);
+    let request = ocsp_request(&issuer(&house), serial, None);
+    // OCSPResponseStatus tryLater (RFC 6960, section 4.2.1).
+    assert_eq!(house.engine.ocsp(&request).der[..], [0x30, 3, 0x0a, 1, 3]);
+    house.pass(7200);
+    house.engine.publish().await.unwrap();
+    let found = listed(&house, List::Full, serial);
+    assert_eq!(found, Some(Reason::Superseded));
 }
