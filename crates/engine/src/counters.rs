@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// One number that only grows.
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ pub struct Spans(Mutex<VecDeque<i64>>);
 impl Spans {
     /// It happened once more.
     pub fn add(&self, took: Duration) {
-        let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spans = self.0.lock();
         if spans.len() == SPANS_KEPT {
             spans.pop_front();
         }
@@ -40,7 +41,7 @@ impl Spans {
 
     /// In milliseconds, oldest first.
     pub fn all(&self) -> Vec<i64> {
-        let spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let spans = self.0.lock();
         spans.iter().copied().collect()
     }
 }
@@ -66,19 +67,11 @@ pub struct Counters {
 impl Counters {
     /// One more refusal for a reason.
     pub fn refused(&self, reason: &'static str) {
-        *self
-            .refusals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(reason)
-            .or_default() += 1;
+        *self.refusals.lock().entry(reason).or_default() += 1;
     }
 
     /// Refusals by reason.
     pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
-        self.refusals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.refusals.lock().clone()
     }
 }

@@ -5,8 +5,8 @@
 //! is there the answer is to come again. Each later question first reads what was issued since.
 
 use std::collections::BTreeSet;
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use tenure_domain::ids::{CertificateNo, EventSeq};
 use tenure_domain::refusal::Refusal;
 use tenure_store::certificate::{self, Printed};
@@ -55,14 +55,13 @@ impl Fingerprints {
     }
 
     fn through(&self) -> Option<EventSeq> {
-        // Each change leaves a whole index, so that a poisoned lock still holds one.
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = self.index.read();
         index.through
     }
 
     /// Adds what was issued, of every event up to `through`.
     fn learn(&self, printed: &[Printed], through: EventSeq) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.write();
         index.young.extend(printed.iter().map(known));
         index.through = index.through.max(Some(through));
     }
@@ -89,7 +88,7 @@ impl Fingerprints {
             }
         }
         let (begin, _) = known(&(CertificateNo(0), *fingerprint));
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = self.index.read();
         if index.young.len() > YOUNG_MAX {
             self.wanted.notify_one();
         }
@@ -123,7 +122,7 @@ impl Engine {
                 sorted.extend(page.iter().map(known));
             }
             sorted.sort_unstable();
-            let mut index = all.index.write().unwrap_or_else(PoisonError::into_inner);
+            let mut index = all.index.write();
             *index = Index {
                 through: Some(head),
                 sorted,
@@ -138,7 +137,7 @@ impl Engine {
             }
             all.learn(&printed, read);
         }
-        let mut index = all.index.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = all.index.write();
         if index.young.len() > YOUNG_MAX {
             let young = std::mem::take(&mut index.young);
             index.sorted.extend(young);

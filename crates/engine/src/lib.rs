@@ -46,7 +46,7 @@ mod verdicts;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 pub use blast::{Blast, Reached};
@@ -66,6 +66,7 @@ pub use snapshot::{Maker, Snapshot};
 pub use step::Step;
 pub use tenure_store as store;
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tenure_domain::ids::TenantId;
 use tenure_store::{OperationId, Store};
 use tenure_x509::SanName;
@@ -219,13 +220,7 @@ impl Engine {
 
     /// Policy, issuers, manufacturers and classes as of the last change.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(
-            &self
-                .inside
-                .snapshot
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Arc::clone(&self.inside.snapshot.read())
     }
 
     /// Reads policy, issuers, manufacturers and classes anew. A newer copy that somebody else has read
@@ -236,11 +231,7 @@ impl Engine {
             .store()
             .read(move |tx| Snapshot::load(tx, tenant))
             .await?;
-        let mut held = self
-            .inside
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.inside.snapshot.write();
         if snapshot.as_of >= held.as_of {
             *held = Arc::new(snapshot);
         }
@@ -251,19 +242,12 @@ impl Engine {
 
     /// A key by name, if it is at hand.
     pub fn key(&self, name: &str) -> Option<Key> {
-        self.inside
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.inside.keys.read().get(name).cloned()
     }
 
     /// Every key at hand.
     pub(crate) fn all_keys(&self) -> Vec<Key> {
-        let keys = self.inside.keys.read();
-        let keys = keys.unwrap_or_else(PoisonError::into_inner);
-        keys.values().cloned().collect()
+        self.inside.keys.read().values().cloned().collect()
     }
 
     /// How this process runs.
@@ -273,11 +257,7 @@ impl Engine {
 
     /// Takes another key into use.
     pub fn add_key(&self, key: Key) {
-        let mut keys = self
-            .inside
-            .keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.inside.keys.write();
         keys.insert(key.name().to_owned(), key);
     }
 
@@ -303,10 +283,7 @@ impl Engine {
     }
 
     pub(crate) fn unpublished(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.inside
-            .unpublished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inside.unpublished.lock()
     }
 
     /// Changes whenever trust may have been withdrawn or given back. Losing this loses nothing:

@@ -2,8 +2,8 @@
 //! again.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tenure_domain::Slug;
 
 use crate::duty::publish::{Published, PublishedFilter};
@@ -21,52 +21,38 @@ pub(crate) struct Lists {
 
 impl Lists {
     pub(crate) fn get(&self, key: &str) -> Option<Published> {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .copied()
+        self.known.lock().get(key).copied()
     }
 
     pub(crate) fn put(&self, key: String, published: Published) {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, published);
+        self.known.lock().insert(key, published);
     }
 
     pub(crate) fn filter(&self, issuer: &Slug) -> Option<PublishedFilter> {
-        self.filters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(issuer)
-            .cloned()
+        self.filters.lock().get(issuer).cloned()
     }
 
     pub(crate) fn put_filter(&self, issuer: Slug, published: PublishedFilter) {
-        self.filters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(issuer, published);
+        self.filters.lock().insert(issuer, published);
     }
 
     pub(crate) fn is_first(&self, issuer: &Slug) -> bool {
-        let compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        let compared = self.compared.lock();
         !compared.contains(issuer)
     }
 
     pub(crate) fn compared(&self, issuer: Slug) {
-        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compared = self.compared.lock();
         compared.insert(issuer);
     }
 
     pub(crate) fn base(&self, key: &str) -> Option<Published> {
-        let bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        let bases = self.bases.lock();
         bases.get(key).copied()
     }
 
     pub(crate) fn begin(&self, key: String, published: Published) {
-        let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bases = self.bases.lock();
         bases.insert(key, published);
     }
 }

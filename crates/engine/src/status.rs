@@ -1,9 +1,10 @@
 //! The status of certificates as others ask for it: OCSP answers, signed on demand.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use parking_lot::{Mutex, RwLock};
 use tenure_domain::ids::IssuerNo;
 use tenure_store::StoreError;
 use tenure_store::revocation::{self, CertState};
@@ -56,13 +57,13 @@ pub struct OcspAnswer {
 
 impl Responders {
     pub(crate) fn replace(&self, desks: Vec<Desk>) {
-        *self.desks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(desks);
+        *self.desks.write() = Arc::new(desks);
         self.forget();
     }
 
     /// Whether there is a responder for this issuer.
     pub(crate) fn answers_for(&self, issuer: IssuerNo) -> bool {
-        let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
+        let desks = self.desks.read();
         desks.iter().any(|desk| desk.issuer == issuer)
     }
 
@@ -73,7 +74,7 @@ impl Responders {
 
     fn kept(&self, request: &[u8], now: Time) -> Option<OcspAnswer> {
         let generation = self.generation.load(Ordering::SeqCst);
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         if kept.generation != generation {
             return None;
         }
@@ -83,7 +84,7 @@ impl Responders {
     }
 
     fn keep(&self, request: &[u8], answer: &OcspAnswer, generation: u64) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if kept.generation > generation {
             return;
         }
@@ -119,13 +120,7 @@ impl Engine {
             Ok(asked) if (1..=ASKED_MAX).contains(&asked.asked().len()) => asked,
             Ok(_) | Err(_) => return failure(Failure::MalformedRequest),
         };
-        let desks = Arc::clone(
-            &self
-                .responders()
-                .desks
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let desks = Arc::clone(&self.responders().desks.read());
         let Some(desk) = desks.iter().find(|desk| desk.responder.knows_all(&asked)) else {
             return failure(Failure::Unauthorized);
         };

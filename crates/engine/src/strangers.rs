@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::operator::Actor;
 use tenure_domain::text::hex;
@@ -56,7 +56,7 @@ impl Strangers {
         reason: &'static str,
         now: Time,
     ) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         let minute = now.unix().div_euclid(60);
         let mut line = Line {
             listener,
@@ -71,7 +71,7 @@ impl Strangers {
     }
 
     fn take_before(&self, minute: i64) -> Vec<(Line, u64)> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         let over: Vec<_> = counts
             .keys()
             .filter(|line| line.minute < minute)

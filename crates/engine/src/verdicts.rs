@@ -8,9 +8,10 @@
 //! many others came.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tenure_domain::decision::{Access, Alarm, DecisionFacts, Ground, Question, Shown, Trust};
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::finding::{FindingKind, FindingState, Matter, NewFinding, Subject};
@@ -156,11 +157,6 @@ pub(crate) struct Verdicts {
     queued: Notify,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change below leaves a whole state, so that a poisoned lock still holds one.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Verdicts {
     /// Counts the changes that may turn a verdict.
     pub(crate) fn generation(&self) -> u64 {
@@ -174,13 +170,13 @@ impl Verdicts {
 
     /// Has every state of the facts recorded once more when it is asked about: some were erased.
     pub(crate) fn record_anew(&self) {
-        lock(&self.waiting).queued.clear();
+        self.waiting.lock().queued.clear();
     }
 
     pub(crate) fn kept(&self, asked: &Asked, now: Time) -> Option<Decided> {
         let generation = self.generation();
         let found = {
-            let answers = lock(&self.answers);
+            let answers = self.answers.lock();
             if answers.generation != generation {
                 return None;
             }
@@ -223,7 +219,7 @@ impl Verdicts {
         if is_passing {
             return;
         }
-        let mut answers = lock(&self.answers);
+        let mut answers = self.answers.lock();
         if answers.generation > generation {
             return;
         }
@@ -240,7 +236,7 @@ impl Verdicts {
         }
         let mut line = at_hand.line.clone();
         line.minute = now.unix().div_euclid(60);
-        let mut denied = lock(&self.denied);
+        let mut denied = self.denied.lock();
         if denied.len() >= LINES_PER_MINUTE && !denied.contains_key(&line) {
             line.device = None;
         }
@@ -251,7 +247,7 @@ impl Verdicts {
         let mut name = fresh.body.clone();
         name.extend(fresh.decided.verdict.outcome().into_bytes());
         let name = sha256(&name);
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = self.waiting.lock();
         if waiting.queued.len() >= RECORDED_MAX {
             // What is forgotten is queued once more and found to be recorded.
             waiting.queued.clear();
@@ -272,7 +268,7 @@ impl Verdicts {
     }
 
     fn remember(&self, fresh: &Fresh) {
-        let mut recent = lock(&self.recent);
+        let mut recent = self.recent.lock();
         let id = fresh.decided.id.facts;
         let outcome = fresh.decided.verdict.outcome();
         if let Some(known) = recent.bodies.get_mut(&id) {
@@ -297,10 +293,10 @@ impl Verdicts {
 
     /// What is kept in memory of a verdict, because it is about someone unknown or not yet recorded.
     pub(crate) fn recent(&self, id: &[u8; 16]) -> Option<KeptVerdict> {
-        if let Some(kept) = lock(&self.recent).bodies.get(id) {
+        if let Some(kept) = self.recent.lock().bodies.get(id) {
             return Some(kept.clone());
         }
-        let waiting = lock(&self.waiting);
+        let waiting = self.waiting.lock();
         let mut found = waiting
             .queue
             .iter()
@@ -317,13 +313,13 @@ impl Verdicts {
     }
 
     fn take(&self) -> Vec<Fresh> {
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = self.waiting.lock();
         let many = waiting.queue.len().min(BATCH);
         waiting.queue.drain(..many).collect()
     }
 
     fn give_back(&self, batch: Vec<Fresh>) {
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = self.waiting.lock();
         for fresh in batch.into_iter().rev() {
             waiting.queue.push_front(fresh);
         }
@@ -331,7 +327,7 @@ impl Verdicts {
     }
 
     fn take_denied_before(&self, minute: i64) -> Vec<(Line, u64)> {
-        let mut denied = lock(&self.denied);
+        let mut denied = self.denied.lock();
         let over: Vec<_> = denied
             .keys()
             .filter(|line| line.minute < minute)

@@ -1,10 +1,11 @@
 //! The Prometheus registry. Figures of the listeners are counted here; figures of the fleet are
 //! asked for at each scrape by collectors that are registered with [`Metrics::register`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -77,16 +78,13 @@ impl Metrics {
 
     /// Adds figures that are asked for at each scrape.
     pub fn register(&self, collector: Box<dyn Collector>) {
-        self.registry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .register_collector(collector);
+        self.registry.lock().register_collector(collector);
     }
 
     /// All figures, as OpenMetrics text.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = self.registry.lock();
         // Writing to a String cannot fail; a collector that fails leaves what was written.
         if encode(&mut text, &registry).is_err() {
             tracing::warn!("a metrics collector failed");

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Bytes, Frame};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tenure_domain::ids::{EventSeq, OperatorNo};
 use tenure_domain::operator::Role;
@@ -189,12 +190,12 @@ impl Followers {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.open().values().sum()
+        self.inside.open.lock().values().sum()
     }
 
     /// A place for one more of this token; none if there are too many.
     pub fn place(&self, token: OperatorNo) -> Option<Place> {
-        let mut open = self.open();
+        let mut open = self.inside.open.lock();
         let mine = open.get(&token).copied().unwrap_or(0);
         if open.values().sum::<usize>() >= STREAMS_MAX || mine >= STREAMS_PER_TOKEN_MAX {
             return None;
@@ -206,18 +207,11 @@ impl Followers {
             token,
         })
     }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<OperatorNo, usize>> {
-        self.inside
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.followers.open();
+        let mut open = self.followers.inside.open.lock();
         match open.get_mut(&self.token) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {

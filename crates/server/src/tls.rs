@@ -7,8 +7,9 @@
 //! and caches are off: resumption would skip the check.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::verify_tls13_signature_with_raw_key;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
@@ -63,12 +64,12 @@ impl ServerCertificate {
         key: Arc<dyn SigningKey>,
     ) -> Result<(), rustls::Error> {
         let next = certified(chain, key)?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
+        *self.0.write() = next;
         Ok(())
     }
 
     fn current(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 }
 

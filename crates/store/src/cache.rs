@@ -6,8 +6,9 @@
 //! still undo: names and documents are only remembered by transactions that cannot write.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tenure_domain::issuer::Issuer;
 use tenure_domain::registry::Class;
 use tenure_domain::{TenantId, Title};
@@ -37,7 +38,6 @@ pub(crate) enum Noun {
 
 impl Cache {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is a single insertion, so a poisoned lock still holds a whole state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use crate::driver::sqlite::is_fatal;
@@ -62,14 +63,9 @@ impl Mark {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // The lock is never held across foreign code, so a poisoned one still holds a whole state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Told by SQLite after each commit.
     pub(crate) fn log_holds(&self, pages: u64) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if pages < state.pages {
             state.next = STEP;
         }
@@ -82,7 +78,7 @@ impl Mark {
 
     /// Asked by the writer between two groups: whether the last pages are its to move.
     pub(crate) fn take_last(&self) -> Option<()> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.step != Step::Last {
             return None;
         }
@@ -92,16 +88,16 @@ impl Mark {
     }
 
     pub(crate) fn close(&self) {
-        self.state().step = Step::Closing;
+        self.state.lock().step = Step::Closing;
         self.changed.notify_all();
     }
 
     fn pages(&self) -> u64 {
-        self.state().pages
+        self.state.lock().pages
     }
 
     fn moved(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.step != Step::Closing {
             state.step = Step::Last;
         }
@@ -109,7 +105,7 @@ impl Mark {
 
     /// Waits until a checkpoint is wanted, or the log has lain idle; `None` when closing.
     fn next(&self) -> Option<()> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             match state.step {
                 Step::Closing => return None,
@@ -117,11 +113,7 @@ impl Mark {
                 Step::Resting | Step::Last => {}
             }
             let before = state.pages;
-            let (next, waited) = self
-                .changed
-                .wait_timeout(state, IDLE)
-                .unwrap_or_else(PoisonError::into_inner);
-            state = next;
+            let waited = self.changed.wait_for(&mut state, IDLE);
             if waited.timed_out() && state.pages == before && before > 0 {
                 state.pages = 0;
                 return Some(());

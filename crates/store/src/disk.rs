@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::error::StoreError;
@@ -68,11 +68,6 @@ impl Disk {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // The lock is never held across foreign code, so a poisoned one still holds a whole state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Says that a commit is about to make what it holds visible. It is handed over under the number
     /// of the newest, with whatever was begun and not handed over before it.
     pub(crate) fn begin(&self) {
@@ -85,12 +80,12 @@ impl Disk {
     }
 
     pub(crate) fn hand_over(&self, group: Group) {
-        self.state().groups.push(group);
+        self.state.lock().groups.push(group);
         self.arrived.notify_one();
     }
 
     pub(crate) fn close(&self) {
-        self.state().gate = Gate::Closed;
+        self.state.lock().gate = Gate::Closed;
         self.arrived.notify_all();
     }
 
@@ -105,31 +100,25 @@ impl Disk {
     }
 
     fn wait_for(&self, seen: u64) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         while self.durable.load(Ordering::SeqCst) < seen {
-            state = self
-                .settled
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.settled.wait(&mut state);
         }
     }
 
     fn next(&self) -> Option<Vec<Group>> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         while state.groups.is_empty() {
             if state.gate == Gate::Closed {
                 return None;
             }
-            state = self
-                .arrived
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.arrived.wait(&mut state);
         }
         Some(std::mem::take(&mut state.groups))
     }
 
     fn is_durable(&self, number: u64) {
-        let state = self.state();
+        let state = self.state.lock();
         self.durable.fetch_max(number, Ordering::SeqCst);
         drop(state);
         self.settled.notify_all();

@@ -1,7 +1,9 @@
 //! What the disk did to the store last, for those who ask whether it can do its work.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::error::StoreError;
 
@@ -29,14 +31,14 @@ impl Health {
 
     /// A group was committed.
     pub(crate) fn wrote(&self) {
-        *self.unwritten() = None;
+        *self.unwritten.lock() = None;
     }
 
     /// A group was not committed; the disk may be the reason.
     pub(crate) fn could_not_write(&self, error: &StoreError) {
         self.met(error);
         if error.passes() {
-            *self.unwritten() = Some((error.clone(), Instant::now()));
+            *self.unwritten.lock() = Some((error.clone(), Instant::now()));
         }
     }
 
@@ -44,18 +46,11 @@ impl Health {
     pub(crate) fn ailment(&self) -> Option<StoreError> {
         let damage = self.damage.get().cloned();
         damage.or_else(|| {
-            let unwritten = self.unwritten();
+            let unwritten = self.unwritten.lock();
             let recent = unwritten
                 .as_ref()
                 .filter(|(_, at)| at.elapsed() < SPEAKS_FOR);
             recent.map(|(error, _)| error.clone())
         })
-    }
-
-    fn unwritten(&self) -> MutexGuard<'_, Option<(StoreError, Instant)>> {
-        // Nothing that is done under this lock can panic halfway.
-        self.unwritten
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

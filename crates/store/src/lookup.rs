@@ -21,9 +21,9 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tenure_x509::Serial;
 
 use self::bloom::Bloom;
@@ -190,32 +190,23 @@ const EXPECTED_MAX: i64 = 1 << 24;
 const AT_ONCE: usize = 64;
 
 impl Lookup {
-    fn read(&self) -> RwLockReadGuard<'_, State> {
-        // Every change is made by insertions that cannot panic, so a poisoned lock holds a whole state.
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// How many spills there were: a snapshot taken after this was asked sees what they wrote.
     pub(crate) fn spills(&self) -> u64 {
-        self.read().spills
+        self.state.read().spills
     }
 
     /// Adds the entries of rows that are now committed. Each alone: whoever looks up meanwhile waits
     /// for one insertion and need not sleep.
     pub(crate) fn learn(&self, known: impl IntoIterator<Item = Known>) {
         for known in known {
-            self.write().current.insert(known);
+            self.state.write().current.insert(known);
         }
     }
 
     /// Takes note that the tables hold these values, or are about to.
     fn note(&self, mut values: impl ExactSizeIterator<Item = i64>) {
         while values.len() > 0 {
-            let mut state = self.write();
+            let mut state = self.state.write();
             let some = values.by_ref().take(AT_ONCE);
             some.for_each(|value| state.written.insert(value));
         }
@@ -224,7 +215,7 @@ impl Lookup {
     /// Candidates that are in memory, and where a snapshot taken after `spills` spills finds every
     /// other one.
     fn young(&self, by: By, value: i64, spills: u64, found: &mut Vec<i64>) -> Rest {
-        let state = self.read();
+        let state = self.state.read();
         for young in [&state.current, &state.previous] {
             found.extend(young.of(by).of(value));
         }
@@ -239,7 +230,7 @@ impl Lookup {
         is_wanted: impl Fn(i64) -> bool,
         spills: u64,
     ) -> (Option<i64>, Option<i64>, Rest) {
-        let state = self.read();
+        let state = self.state.read();
         let (mut below, mut above) = (None, None);
         for young in [
             &state.current.serials.sorted,
@@ -260,7 +251,7 @@ impl Lookup {
     /// Writes the current entries to the tables once there are enough of them. If that fails they
     /// stay in memory and the next group's end tries again.
     pub(crate) fn spill_if_due(&self, link: &Link, fatal: &Fatal) {
-        if self.read().current.serials.sorted.len() < SPILL {
+        if self.state.read().current.serials.sorted.len() < SPILL {
             return;
         }
         if let Err(error) = self.spill(link, i64::MAX, fatal) {
@@ -270,14 +261,14 @@ impl Lookup {
 
     /// Writes the current entries, which are those of every row up to `known` that is not written.
     fn spill(&self, link: &Link, known: i64, fatal: &Fatal) -> Result<(), StoreError> {
-        let listed = self.read().current.listed();
+        let listed = self.state.read().current.listed();
         for entries in [&listed.serials, &listed.keys] {
             self.note(entries.iter().map(|(value, _)| *value));
         }
         link.execute("BEGIN IMMEDIATE")?;
         let written = write(link, &listed, known);
         writer::end(link, written, fatal)?;
-        let mut state = self.write();
+        let mut state = self.state.write();
         let current = mem::take(&mut state.current);
         let forgotten = mem::replace(&mut state.previous, current);
         state.spills += 1;
@@ -291,7 +282,7 @@ impl Lookup {
     /// is done every question goes to the tables, and if it fails that stays so.
     pub(crate) fn gather(&self, link: &Link) {
         match self.gather_all(link) {
-            Ok(gathered) => self.write().gathered = gathered,
+            Ok(gathered) => self.state.write().gathered = gathered,
             Err(error) => tracing::warn!(
                 %error,
                 "the lookup of serials and keys was not read into memory; it is slower without"
@@ -304,7 +295,7 @@ impl Lookup {
         let certificates = tx.number("SELECT cert FROM spilled", &[])?;
         let values = certificates.clamp(0, EXPECTED_MAX) * 2;
         // No more than 2^25, which fits everywhere.
-        self.write().written.make_room(values as usize);
+        self.state.write().written.make_room(values as usize);
         for sql in [
             "SELECT serial_h FROM serial_lookup WHERE serial_h >= $1 ORDER BY serial_h LIMIT $2",
             "SELECT key_h FROM key_lookup WHERE key_h >= $1 ORDER BY key_h LIMIT $2",
@@ -352,7 +343,7 @@ impl Lookup {
             self.learn(known);
             let Some(last) = last else { break };
             after = last;
-            if self.read().current.serials.sorted.len() >= SPILL {
+            if self.state.read().current.serials.sorted.len() >= SPILL {
                 self.spill(link, last, fatal)?;
             }
         }

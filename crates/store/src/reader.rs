@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
@@ -57,14 +59,9 @@ impl Desk {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, (VecDeque<Work>, Gate)> {
-        // The lock is never held across foreign code, so a poisoned one still holds a whole state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds work; when the store is closing it is dropped, and with it the way to its asker.
     pub(crate) fn push(&self, work: Work) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.1 == Gate::Open {
             state.0.push_back(work);
             drop(state);
@@ -73,14 +70,14 @@ impl Desk {
     }
 
     pub(crate) fn close(&self) {
-        self.state().1 = Gate::Closed;
+        self.state.lock().1 = Gate::Closed;
         self.arrived.notify_all();
     }
 
     /// Reads until closed and empty.
     pub(crate) fn serve(&self, link: &Link) {
         loop {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             let work = loop {
                 if let Some(work) = state.0.pop_front() {
                     break work;
@@ -88,10 +85,7 @@ impl Desk {
                 if state.1 == Gate::Closed {
                     return;
                 }
-                state = self
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                self.arrived.wait(&mut state);
             };
             drop(state);
             work(link);
@@ -191,17 +185,12 @@ impl Pool {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        // Nothing that is done under this lock can panic halfway.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn with<T, E: From<StoreError>>(
         &self,
         age: Age,
         body: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let taken = self.idle().pop();
+        let taken = self.idle.lock().pop();
         let mut taken = match taken {
             Some(idle) => idle,
             None => self.open()?,
@@ -211,7 +200,7 @@ impl Pool {
         if age == Age::New {
             taken.let_go()?;
         }
-        self.idle().push(taken);
+        self.idle.lock().push(taken);
         value
     }
 
@@ -234,10 +223,10 @@ impl Pool {
     /// Ends every snapshot that a resting connection holds: it would keep the write-ahead log from
     /// being used again from its beginning.
     pub(crate) fn let_go(&self) {
-        self.idle().retain_mut(|idle| idle.let_go().is_ok());
+        self.idle.lock().retain_mut(|idle| idle.let_go().is_ok());
     }
 
     pub(crate) fn close(&self) {
-        self.idle().clear();
+        self.idle.lock().clear();
     }
 }

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tenure_domain::EventSeq;
 use tenure_x509::Time;
 use tokio::sync::{oneshot, watch};
@@ -334,8 +335,7 @@ impl Inside {
         self.desk.close();
         self.mark.close();
         self.lookup.close();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             // The last handle may be dropped by a closure on one of these threads themselves.
             if thread.thread().id() != std::thread::current().id() {

@@ -4,9 +4,10 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::disk::{Disk, Group};
@@ -214,14 +215,9 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, Waiting> {
-        // The lock is never held across foreign code, so a poisoned one still holds a whole state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a closure; gives it back if the store is closing.
     pub(crate) fn push(&self, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.gate == Gate::Closed {
             return Err(job);
         }
@@ -244,26 +240,23 @@ impl Queue {
 
     /// Takes no more closures; those that wait are still run.
     pub(crate) fn close(&self) {
-        self.state().gate = Gate::Closed;
+        self.state.lock().gate = Gate::Closed;
         self.arrived.notify_all();
     }
 
     /// So many groups have become durable.
     pub(crate) fn settled(&self, groups: usize) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.unsettled = state.unsettled.saturating_sub(groups);
         self.wake(state);
     }
 
     /// Waits for closures and moves them into `group`; `None` when closed and empty.
     fn take(&self, group: &mut Vec<Box<dyn Job>>) -> Option<()> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         while !state.is_ready(self.most) {
             state.writer = Writer::Asleep;
-            state = self
-                .arrived
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.arrived.wait(&mut state);
             state.writer = Writer::Working;
         }
         if state.jobs.is_empty() {

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tenure_domain::Slug;
 use tenure_domain::feed::{Digest, Item, ItemKind};
 use tenure_domain::issuer::{Issuer, IssuerKind};
@@ -113,7 +113,7 @@ impl Engine {
         let key = (kind, name.clone());
         let shelf = &self.feeds().shelf;
         let known = {
-            let files = shelf.files.lock().unwrap_or_else(PoisonError::into_inner);
+            let files = shelf.files.lock();
             files.get(&key).cloned()
         };
         if let Some((last, item)) = known
@@ -130,7 +130,7 @@ impl Engine {
             name: name.clone(),
             sha256,
         };
-        let mut files = shelf.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = shelf.files.lock();
         files.insert(key, (number, item.clone()));
         Ok(item)
     }
@@ -140,7 +140,7 @@ impl Engine {
         let now = self.clock().now();
         {
             let shelf = &self.feeds().shelf;
-            let mut cleared = shelf.cleared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cleared = shelf.cleared.lock();
             if cleared.is_some_and(|at| at <= now && now < at.plus(CLEAR_EVERY_S)) {
                 return Ok(());
             }

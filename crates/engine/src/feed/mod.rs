@@ -12,8 +12,8 @@ mod pack;
 mod watch;
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tenure_domain::feed::{Digest, Item, ItemKind, Ladder, Manifest, VERSION, Way, next_sequence};
 use tenure_domain::operator::Actor;
 use tenure_domain::{RelyingPartyNo, Slug};
@@ -81,12 +81,12 @@ impl Default for Feeds {
 
 impl Feeds {
     fn has_begun(&self, party: RelyingPartyNo) -> bool {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = self.begun.lock();
         begun.contains(&party)
     }
 
     fn begin(&self, party: RelyingPartyNo) {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = self.begun.lock();
         begun.insert(party);
     }
 }

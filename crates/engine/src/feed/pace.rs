@@ -2,9 +2,9 @@
 //! the revocation was durable, by this process alone.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tenure_domain::RelyingPartyNo;
 
 /// The upper ends of the buckets, in seconds.
@@ -62,7 +62,7 @@ fn extend(waiting: &mut Vec<Instant>, more: Vec<Instant>) {
 
 impl Pace {
     fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
-        work(&mut self.inside.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.inside.lock())
     }
 
     /// A withdrawal is durable.

@@ -3,13 +3,13 @@
 //! since nobody can say how far it came.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
+use parking_lot::Mutex;
 use tenure_domain::ids::OperatorNo;
 use tenure_engine::store::idempotency::{self, Kept};
 
@@ -77,7 +77,7 @@ impl UnderWay {
     /// Claims a key until the claim is dropped.
     pub(super) fn claim(&self, asked: &Asked) -> Result<Claim<'_>, Problem> {
         let named = (asked.who, asked.key.clone());
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.lock();
         if held.insert(named.clone()) {
             return Ok(Claim { of: self, named });
         }
@@ -95,11 +95,7 @@ pub(super) struct Claim<'a> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.of
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.named);
+        self.of.0.lock().remove(&self.named);
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tenure_engine::Clock;
 use tenure_field::http::{Followed, Identity};
@@ -227,11 +228,7 @@ impl Desk {
     /// Tells the house that a certificate is in use, once.
     async fn report(&self, chain: &VerifiedChain) -> Result<(), String> {
         let serial = chain.leaf().serial().to_string();
-        let is_new = self
-            .reported
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(serial.clone());
+        let is_new = self.reported.lock().insert(serial.clone());
         if is_new {
             let sighting = json!({ "serial": serial, "service": SERVICE });
             self.api

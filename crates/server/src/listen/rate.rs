@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::limits::SOURCES_MAX;
 
@@ -98,7 +100,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     /// None is left; the value says when the next one will be.
     pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.rate else { return Ok(()) };
-        let mut fills = lock(&self.fills);
+        let mut fills = self.fills.lock();
         let fill = match fills.get(key) {
             Some(fill) => fill.later(now, rate),
             None => {
@@ -175,7 +177,7 @@ impl Places {
 
     /// A place for one connection of `source`, if there is one.
     pub fn take(&self, source: Source) -> Option<Place> {
-        let mut taken = lock(&self.taken);
+        let mut taken = self.taken.lock();
         let of_source = taken.by_source.get(&source).copied().unwrap_or(0);
         if taken.all >= self.all || of_source >= self.each {
             return None;
@@ -191,7 +193,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = lock(&self.taken);
+        let mut taken = self.taken.lock();
         taken.all = taken.all.saturating_sub(1);
         if let Some(count) = taken.by_source.get_mut(&self.source) {
             *count = count.saturating_sub(1);
@@ -200,11 +202,6 @@ impl Drop for Place {
             }
         }
     }
-}
-
-/// Counters stay meaningful after a panic elsewhere, so a poisoned lock is simply taken.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -260,7 +257,7 @@ mod tests {
         for key in 0..3 * SOURCES_MAX {
             buckets.take(&key, start).unwrap();
         }
-        assert!(lock(&buckets.fills).len() <= SOURCES_MAX);
+        assert!(buckets.fills.lock().len() <= SOURCES_MAX);
     }
 
     #[test]
@@ -276,6 +273,6 @@ mod tests {
         let _fourth = places.take(b).unwrap();
         drop(first);
         assert!(places.take(a).is_some());
-        assert_eq!(lock(&places.taken).by_source.len(), 2);
+        assert_eq!(places.taken.lock().by_source.len(), 2);
     }
 }

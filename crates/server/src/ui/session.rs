@@ -3,13 +3,14 @@
 //! page, so that a withdrawn token ends its sessions at once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method};
+use parking_lot::Mutex;
 use tenure_domain::ids::OperatorNo;
 use tenure_domain::operator::Permission;
 use tenure_engine::store::token;
@@ -49,17 +50,13 @@ fn random() -> Result<String, Problem> {
 }
 
 impl Sessions {
-    fn all(&self) -> MutexGuard<'_, HashMap<Key, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Opens a session for the holder of a token; the value of the cookie to set.
     ///
     /// # Errors
     /// The machine gives no random numbers.
     pub(super) fn open(&self, caller: &Caller, now: Time) -> Result<HeaderValue, Problem> {
         let (name, csrf) = (random()?, random()?);
-        let mut all = self.all();
+        let mut all = self.0.lock();
         all.retain(|_, session| now < session.until);
         if all.len() >= SESSIONS_MAX {
             let first = all.iter().min_by_key(|(_, session)| session.until);
@@ -83,7 +80,7 @@ impl Sessions {
     /// # Errors
     /// None in practice.
     pub(super) fn close(&self, who: &SignedIn) -> Result<HeaderValue, Problem> {
-        self.all().remove(&who.key);
+        self.0.lock().remove(&who.key);
         cookie("", 0)
     }
 
@@ -95,7 +92,7 @@ impl Sessions {
         let key = tenure_x509::sha256(name.as_bytes());
         let now = desk.now();
         let found = {
-            let mut all = self.all();
+            let mut all = self.0.lock();
             if all.get(&key).is_some_and(|session| session.until <= now) {
                 all.remove(&key);
             }
@@ -107,7 +104,7 @@ impl Sessions {
         };
         let token = desk.glance(|tx| token::by_no(tx, no))?;
         let Ok(caller) = Caller::if_valid(desk, token) else {
-            self.all().remove(&key);
+            self.0.lock().remove(&key);
             return Ok(None);
         };
         Ok(Some(SignedIn { caller, csrf, key }))

@@ -88,7 +88,7 @@ fn what_was_only_in_memory_is_made_again() {
     assert_eq!(both(&link, 2), [const { Vec::<i64>::new() }; 2]);
     again.reload(&link, &nobody()).unwrap();
     assert_eq!(
-        again.read().current.keys.sorted.len(),
+        again.state.read().current.keys.sorted.len(),
         1,
         "only the unwritten one"
     );
@@ -108,7 +108,7 @@ fn what_the_tables_held_is_known_once_it_is_gathered() {
     let again = Arc::new(Lookup::default());
     let link = Link::new(link.db, Arc::default(), Arc::clone(&again), Arc::default());
     again.reload(&link, &nobody()).unwrap();
-    let rest_of = |value| again.read().rest_of(value, 0);
+    let rest_of = |value| again.state.read().rest_of(value, 0);
     assert_eq!(rest_of(2), Rest::InTables, "before it is gathered");
     again.gather(&reader(directory.path(), &again));
     assert_eq!(rest_of(2), Rest::Nowhere);
@@ -132,7 +132,7 @@ fn what_is_not_gathered_to_its_end_is_not_trusted() {
     let link = writer(directory.path(), &lookup);
     lookup.close();
     lookup.gather(&link);
-    assert_eq!(lookup.read().rest_of(2, 0), Rest::InTables);
+    assert_eq!(lookup.state.read().rest_of(2, 0), Rest::InTables);
 }
 
 #[test]

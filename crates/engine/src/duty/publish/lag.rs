@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tenure_domain::device::Criticality;
 use tenure_domain::finding::{FindingKind, Matter, NewFinding, Subject};
 use tenure_domain::issuer::{Issuer, IssuerKind};
@@ -73,7 +73,7 @@ enum State {
 
 impl Behind {
     fn seconds(&self, issuer: &Slug, rendering: Rendering, state: State, now: Time) -> i64 {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.since.lock();
         let key = (issuer.clone(), rendering);
         match state {
             State::Current => {

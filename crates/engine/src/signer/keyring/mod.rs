@@ -19,7 +19,8 @@ pub use record::{Custody, KeyRecord, NewKey, OpenedBy, PinSource, TokenKey};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use parking_lot::{Mutex, RwLock};
 
 use self::stored::{Files, Place, Stored};
 use super::Key;
@@ -146,7 +147,7 @@ impl Keyring {
     /// puts that file aside as `NAME.key.unrecorded`, so that nothing is ever overwritten.
     pub fn make(&self, new: NewKey, passphrase: &Passphrase) -> Result<Key, KeyringError> {
         record::check_name(&new.name)?;
-        let _writing = self.writing();
+        let _writing = self.writing.lock();
         let files = Files::of(&self.directory, &new.name);
         if file::exists(&files.record)? {
             return Err(KeyringError::Exists { key: new.name });
@@ -173,7 +174,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::Unknown`] or [`KeyringError::File`].
     pub fn remove(&self, name: &str) -> Result<(), KeyringError> {
-        let _writing = self.writing();
+        let _writing = self.writing.lock();
         if self.read(|entries| !entries.contains_key(name)) {
             return Err(KeyringError::Unknown {
                 key: name.to_owned(),
@@ -198,7 +199,7 @@ impl Keyring {
         old: &Passphrase,
         new: &Passphrase,
     ) -> Result<Rewrap, KeyringError> {
-        let _writing = self.writing();
+        let _writing = self.writing.lock();
         self.stored(name)?.rewrap(old, new)
     }
 
@@ -248,15 +249,11 @@ impl Keyring {
     }
 
     fn read<R>(&self, work: impl FnOnce(&BTreeMap<String, Entry>) -> R) -> R {
-        work(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
+        work(&self.entries.read())
     }
 
     fn write<R>(&self, work: impl FnOnce(&mut BTreeMap<String, Entry>) -> R) -> R {
-        work(&mut self.entries.write().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        work(&mut self.entries.write())
     }
 
     fn stored(&self, name: &str) -> Result<Stored, KeyringError> {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use crate::signer::keyring::TokenError;
@@ -41,7 +42,7 @@ impl Module {
         if !path.is_absolute() {
             return Err(fail("its path is not absolute".to_owned()));
         }
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = LOADED.lock();
         if let Some(module) = loaded.get(path) {
             return Ok(Arc::clone(module));
         }
@@ -63,7 +64,7 @@ impl Module {
         pin: &Zeroizing<String>,
         access: Access,
     ) -> Result<Live, Opening> {
-        let mut refused = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.opening.lock();
         let slot = self.slot(token)?;
         let session = match access {
             Access::Sign => self.pkcs11.open_ro_session_no_drop(slot)?,

@@ -6,12 +6,13 @@
 //! be given again; after that, or after a restart, it is gone, and the device has to start anew.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 use tenure_domain::Refusal;
 use tenure_domain::ask::Ask;
 use tenure_engine::Answer;
@@ -51,13 +52,13 @@ impl Default for MadeKeys {
 
 impl MadeKeys {
     fn find(&self, request: &[u8; 32], now: Instant) -> Option<Arc<KeyPair>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         let made = kept.get(request).filter(|made| now < made.until)?;
         Some(Arc::clone(&made.pair))
     }
 
     fn keep(&self, request: [u8; 32], pair: &Arc<KeyPair>, now: Instant, life: Duration) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if kept.len() >= MADE_KEYS_MAX {
             kept.retain(|_, made| now < made.until);
         }

@@ -3,7 +3,7 @@
 //! A session is the property of one thread while it signs; no lock is held across a call. When a
 //! call fails the whole lot is thrown away, since a token that was reset has forgotten them all.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex};
 
 use super::module::Opening;
 use crate::signer::keyring::TokenError;
@@ -84,7 +84,7 @@ impl<S> Pool<S> {
 
     /// Waits for the right to hold a session: an idle one, or one to be opened.
     fn turn(&self) -> (Turn<'_, S>, Option<S>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             let idle = state.idle.pop();
             if idle.is_some() || state.out < state.most {
@@ -97,15 +97,8 @@ impl<S> Pool<S> {
                     idle,
                 );
             }
-            state = self
-                .returned
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.returned.wait(&mut state);
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<S>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,14 +110,14 @@ struct Turn<'a, S> {
 
 impl<S> Turn<'_, S> {
     fn give_back(self, opened: S) {
-        let mut state = self.pool.state();
+        let mut state = self.pool.state.lock();
         if state.generation == self.generation {
             state.idle.push(opened);
         } // else it is closed here, like its siblings
     }
 
     fn throw_away(self, opened: S) {
-        let mut state = self.pool.state();
+        let mut state = self.pool.state.lock();
         let mut closing = vec![opened];
         if state.generation == self.generation {
             state.generation += 1;
@@ -137,7 +130,7 @@ impl<S> Turn<'_, S> {
 
     /// The token has no more sessions: lowers what we ask for to what others hold, if any do.
     fn wait_for_others(&self) -> bool {
-        let mut state = self.pool.state();
+        let mut state = self.pool.state.lock();
         let others = state.out - 1; // `out` counts this turn
         if others > 0 {
             state.most = others;
@@ -148,7 +141,7 @@ impl<S> Turn<'_, S> {
 
 impl<S> Drop for Turn<'_, S> {
     fn drop(&mut self) {
-        self.pool.state().out -= 1; // counted when this turn was given
+        self.pool.state.lock().out -= 1; // counted when this turn was given
         self.pool.returned.notify_one();
     }
 }

@@ -39,7 +39,7 @@ fn sessions_are_used_again_and_never_more_than_the_limit() {
     });
     assert!(most.into_inner() <= SESSIONS_MAX);
     assert!(opened.into_inner() <= SESSIONS_MAX);
-    let state = pool.state();
+    let state = pool.state.lock();
     assert_eq!(state.out, 0);
     assert!(state.idle.len() <= SESSIONS_MAX);
 }
@@ -65,7 +65,7 @@ fn a_failed_call_is_tried_again_with_a_new_session() {
     };
     assert_eq!(pool.with(open, never), Err(failed()));
     assert_eq!(tries.into_inner(), TRIES);
-    assert!(pool.state().idle.is_empty());
+    assert!(pool.state.lock().idle.is_empty());
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_session_that_was_out_when_all_were_thrown_away_does_not_come_back() {
     assert_eq!(pool.with(open, fails_on_1), Ok(2));
     thrown.wait();
     assert_eq!(holder.join().unwrap(), 0);
-    assert_eq!(pool.state().idle, [2]);
+    assert_eq!(pool.state.lock().idle, [2]);
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn a_token_with_few_sessions_is_waited_for() {
             });
         }
     });
-    assert_eq!(pool.state().out, 0);
+    assert_eq!(pool.state.lock().out, 0);
     // with none of ours to wait for, it is an error and not a wait
     let empty: Pool<usize> = Pool::new(0);
-    empty.state().idle.clear();
+    empty.state.lock().idle.clear();
     let error = empty
         .with(|| Err(Opening::NoneLeft), |_| Ok(()))
         .unwrap_err();
