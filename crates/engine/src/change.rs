@@ -11,7 +11,6 @@ use tenure_domain::finding::FindingState;
 use tenure_domain::hook::Hidden;
 use tenure_domain::ids::{AskNo, DeviceId, ExceptionNo, FindingNo, IncidentNo, OperatorNo, Slug};
 use tenure_domain::operator::{Actor, Role};
-use tenure_domain::policy::document;
 use tenure_domain::profile::is_authority;
 use tenure_domain::text::hex;
 use tenure_domain::{Refusal, Standing, Status};
@@ -266,32 +265,6 @@ impl Engine {
             secret,
             expires,
         }))
-    }
-
-    async fn apply_policy(
-        &self,
-        actor: &Actor,
-        text: String,
-        now: Time,
-    ) -> Result<Changed, Rejection> {
-        let parsed = document::parse(&text, 0).map_err(|error| Refusal::BadRequest {
-            what: error.to_string(),
-        })?;
-        let failed: Vec<_> = parsed
-            .run_tests()
-            .into_iter()
-            .filter_map(|outcome| outcome.failure())
-            .collect();
-        if !failed.is_empty() {
-            let what = format!("the document's own tests fail: {}", failed.join("; "));
-            return Err(Refusal::BadRequest { what }.into());
-        }
-        let hash = parsed.hash;
-        let actor = actor.clone();
-        let version = self
-            .record(move |tx| Ok(tenure_store::policy::apply(tx, &text, hash, &actor, now)?))
-            .await?;
-        Ok(Changed::Policy(version))
     }
 }
 

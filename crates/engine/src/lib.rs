@@ -32,6 +32,7 @@ mod news;
 mod observe;
 pub mod origin;
 mod permit;
+mod policy;
 mod relying_party;
 mod revoke;
 pub mod rollover;

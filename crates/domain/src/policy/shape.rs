@@ -20,15 +20,10 @@ pub(super) fn issuer(
     facts: &Facts,
     profile: &Profile,
 ) -> Result<GrantIssuer, Decision> {
-    let wanted: &[IssuerKind] = match profile.kind {
-        ProfileKind::RootCa => return itself(question, facts),
-        ProfileKind::IssuingCa | ProfileKind::CrossCa => &[IssuerKind::Root],
-        ProfileKind::IDevId => &[IssuerKind::IDevId, IssuerKind::Issuing],
-        ProfileKind::LDevId
-        | ProfileKind::Server
-        | ProfileKind::OcspSigner
-        | ProfileKind::Canary => &[IssuerKind::Issuing],
-    };
+    if profile.kind == ProfileKind::RootCa {
+        return itself(question, facts);
+    }
+    let wanted = signers(profile.kind);
     let asked = match question.proof {
         Proof::System(ceremony) => ceremony.issuer(),
         Proof::Manufacturer | Proof::Current { .. } | Proof::Secret { .. } => None,
@@ -82,6 +77,20 @@ pub(super) fn issuer(
         };
         no(Refusal::Incomplete { what })
     })
+}
+
+/// The kinds of issuer that may sign a kind of profile, the one to be preferred first. None for a root,
+/// which signs itself.
+pub(super) fn signers(kind: ProfileKind) -> &'static [IssuerKind] {
+    match kind {
+        ProfileKind::RootCa => &[],
+        ProfileKind::IssuingCa | ProfileKind::CrossCa => &[IssuerKind::Root],
+        ProfileKind::IDevId => &[IssuerKind::IDevId, IssuerKind::Issuing],
+        ProfileKind::LDevId
+        | ProfileKind::Server
+        | ProfileKind::OcspSigner
+        | ProfileKind::Canary => &[IssuerKind::Issuing],
+    }
 }
 
 /// A root signs itself. It is only ever made in a ceremony, and its subject's name is its short

@@ -3,6 +3,7 @@
 mod decide;
 mod explain;
 mod facts;
+mod fit;
 mod fixture;
 mod manual;
 mod manufacturer;

@@ -91,7 +91,7 @@ async fn apply(
     caller: Caller,
     Text(document): Text,
 ) -> Result<Json<PolicyShown>, Problem> {
-    read(&document)?;
+    read(&desk, &document)?;
     match desk
         .engine()
         .change(&caller.actor(), Change::ApplyPolicy { document })
@@ -102,8 +102,9 @@ async fn apply(
     }
 }
 
-fn read(text: &str) -> Result<Policy, Problem> {
-    document::parse(text, 0).map_err(|error| {
+fn read(desk: &Desk, text: &str) -> Result<Policy, Problem> {
+    let known = desk.engine().snapshot();
+    document::parse_new(text, &known.issuers).map_err(|error| {
         let lines = error.0.iter().map(ToString::to_string).collect();
         Problem::bad_request("The document is no policy.").errors(lines)
     })
@@ -137,8 +138,8 @@ struct ExampleItem {
     why: String,
 }
 
-async fn test(Text(document): Text) -> Result<Json<Tested>, Problem> {
-    let policy = read(&document)?;
+async fn test(State(desk): State<Desk>, Text(document): Text) -> Result<Json<Tested>, Problem> {
+    let policy = read(&desk, &document)?;
     let examples: Vec<_> = policy
         .run_tests()
         .into_iter()
@@ -198,7 +199,7 @@ struct ChangeItem {
 }
 
 async fn plan(State(desk): State<Desk>, Text(document): Text) -> Result<Json<Planned>, Problem> {
-    let new = read(&document)?;
+    let new = read(&desk, &document)?;
     let snapshot = desk.engine().snapshot();
     let tenant = desk.engine().tenant();
     let plan = desk

@@ -5,6 +5,7 @@
 mod canonical;
 mod check;
 mod decision;
+mod fit;
 mod table;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::decision::{Boundary, FailOperational};
 use crate::device::{Criticality, Standing};
 use crate::duration;
 use crate::ids::{Slug, Title};
+use crate::issuer::Issuer;
 use crate::policy::{Action, Example, Holds, Policy, Rule, TestOutcome, builtin};
 use crate::profile::{Profile, ProfileKind, SanTemplate, SubjectAttribute, Template};
 use crate::words::UnknownWord;
@@ -147,13 +149,34 @@ struct Written {
     fail_operational: Vec<Found<FailOperational>>,
 }
 
-/// Reads a document as the `version`th policy of its tenant. Its tests are read, not run.
+/// Reads a document that is in force, or was, as the `version`th policy of its tenant. Its tests are
+/// read, not run.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, version: i64) -> Result<Policy, DocumentError> {
     let written = read(text).map_err(sorted)?;
-    let errors = check::check(&written);
+    policy(written, version, Vec::new())
+}
+
+/// Reads a document that is to be put in force in a house with these issuers. What [`parse`] takes may
+/// be refused here: a document in force stays readable when its issuer goes.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_new(text: &str, issuers: &[Arc<Issuer>]) -> Result<Policy, DocumentError> {
+    let written = read(text).map_err(sorted)?;
+    let misfits = fit::check(&written, issuers);
+    policy(written, 0, misfits)
+}
+
+/// The policy that was written, if nothing is wrong with it beside what was found before.
+fn policy(
+    written: Written,
+    version: i64,
+    mut errors: Vec<Mistake>,
+) -> Result<Policy, DocumentError> {
+    errors.extend(check::check(&written));
     if !errors.is_empty() {
         return Err(sorted(errors));
     }

@@ -142,6 +142,30 @@ async fn a_profile_that_the_policy_does_not_have_is_refused() {
 }
 
 #[tokio::test]
+async fn a_document_that_does_not_fit_the_house_is_refused_wherever_it_comes() {
+    let house = House::found().await;
+    let policy = house.get("/policy").await.ok();
+    let shown = policy["document"].as_str().unwrap();
+    let misfit = "name = \"device\"\nissuer = \"isuing-1\"";
+    let document = json!(shown.replacen("name = \"device\"", misfit, 1));
+    for (method, path) in [
+        ("POST", "/policy/test"),
+        ("POST", "/policy/plan"),
+        ("PUT", "/policy"),
+    ] {
+        let admin = Some(house.admin.as_str());
+        let refused = house.call(admin, method, path, document.clone()).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+        let lines = refused.body["errors"].as_array().unwrap();
+        assert_eq!(lines.len(), 1, "{}", refused.body);
+        let line = lines[0].as_str().unwrap();
+        assert!(line.contains("[[profile]] device, issuer: "), "{line}");
+        assert!(line.contains("use one of: issuing-1"), "{line}");
+    }
+    assert_eq!(house.get("/policy").await.ok(), policy);
+}
+
+#[tokio::test]
 async fn a_reason_that_is_none_and_a_time_to_come_are_refused() {
     let house = House::furnished().await;
     let made = house.enrolled("pump-1").await;

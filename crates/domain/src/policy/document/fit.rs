@@ -1,0 +1,54 @@
+//! Holds a document that is to be put in force against the house it is for.
+
+use std::sync::Arc;
+
+use crate::issuer::{Issuer, IssuerState};
+use crate::policy::document::{Mistake, Written};
+use crate::policy::shape::signers;
+use crate::profile::Profile;
+use crate::rollover::{line_of, line_of_name};
+
+/// Everything that does not fit.
+pub(super) fn check(written: &Written, issuers: &[Arc<Issuer>]) -> Vec<Mistake> {
+    let found = written.profiles.iter().filter_map(|found| {
+        let what = issuer_misfit(&found.value, issuers)?;
+        Some(Mistake {
+            line: found.line,
+            table: format!("[[profile]] {}", found.value.name),
+            field: Some("issuer".to_owned()),
+            what,
+        })
+    });
+    found.collect()
+}
+
+/// Why the issuer that a profile names can sign nothing of it, now or later. A name stands for its whole
+/// line, so one that was removed still serves while another follows it.
+fn issuer_misfit(profile: &Profile, issuers: &[Arc<Issuer>]) -> Option<String> {
+    let name = profile.issuer.as_ref()?;
+    let kinds = signers(profile.kind);
+    let able: Vec<_> = issuers
+        .iter()
+        .filter(|issuer| kinds.contains(&issuer.kind) && issuer.state != IssuerState::Removed)
+        .collect();
+    let line = line_of_name(issuers, name);
+    if able
+        .iter()
+        .any(|issuer| Some(line_of(issuers, issuer)) == line)
+    {
+        return None;
+    }
+    let why = match issuers.iter().find(|issuer| issuer.name == *name) {
+        None => format!("there is no issuer {:?}", name.as_str()),
+        Some(issuer) if issuer.state == IssuerState::Removed => {
+            format!("issuer {name} is removed and none follows it")
+        }
+        Some(issuer) => format!(
+            "issuer {name} is of kind {} and signs nothing of kind {}",
+            issuer.kind, profile.kind
+        ),
+    };
+    let names: Vec<_> = able.iter().map(|issuer| issuer.name.as_str()).collect();
+    let mend = format!("use one of: {}; or leave it out", names.join(", "));
+    Some(format!("{why}; {mend}"))
+}
