@@ -107,7 +107,11 @@ fn is_token(text: &str) -> bool {
 
 /// Issuers and profiles stand in paths, where `.` and `..` mean something else.
 fn is_path_token(text: &str) -> bool {
-    is_token(text) && text.bytes().any(|b| b != b'.')
+    is_token(text) && !is_dots(text)
+}
+
+fn is_dots(text: &str) -> bool {
+    text.bytes().all(|b| b == b'.')
 }
 
 fn is_title(text: &str) -> bool {
@@ -115,6 +119,20 @@ fn is_title(text: &str) -> bool {
     (1..=128).contains(&length)
         && text.trim() == text
         && !text.chars().any(|c| c.is_control() || c == ';')
+}
+
+/// Reads the name of something new, a device, a site and so on. It is held to more than one that is only
+/// looked for, which may have been given before that.
+///
+/// # Errors
+/// It is none, or none for something new.
+pub fn fresh<T: FromStr<Err = BadName>>(text: &str) -> Result<T, BadName> {
+    let name = text.parse()?;
+    if is_dots(text) {
+        let rule = "only dots cannot stand in a URL; use a letter or a digit, too";
+        return Err(bad("name", rule, text));
+    }
+    Ok(name)
 }
 
 macro_rules! names {
@@ -194,6 +212,17 @@ mod tests {
         for bad in ["", "a:b", "a b", "ä", &"x".repeat(65)] {
             assert!(bad.parse::<DeviceId>().is_err(), "{bad:?} was taken");
         }
+    }
+
+    #[test]
+    fn something_new_is_not_named_by_dots_alone() {
+        for dots in [".", "..", "..."] {
+            let error = fresh::<DeviceId>(dots).unwrap_err().to_string();
+            assert!(error.contains("only dots"), "{error}");
+            assert!(fresh::<Title>(dots).is_err());
+            assert!(dots.parse::<DeviceId>().is_ok(), "it may be there already");
+        }
+        assert_eq!(fresh::<DeviceId>("..a").unwrap().as_str(), "..a");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tenure_domain::ids;
 
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::peer::Whole;
@@ -150,6 +151,17 @@ pub fn some_word<T: std::str::FromStr<Err: std::fmt::Display>>(
     text.filter(|text| !text.is_empty())
         .map(|text| word(field, text))
         .transpose()
+}
+
+/// Reads the name of something new.
+///
+/// # Errors
+/// 400 with what is allowed.
+pub fn new_name<T>(field: &str, text: &str) -> Result<T, Problem>
+where
+    T: std::str::FromStr<Err = ids::BadName>,
+{
+    ids::fresh(text).map_err(|error| Problem::bad_request(format!("{field}: {error}")))
 }
 
 /// Reads a time.

@@ -12,7 +12,7 @@ use tenure_engine::store::{StoreError, attestation, certificate, device, secret,
 use utoipa::{IntoParams, ToSchema};
 
 use super::attestation::AttestationItem;
-use super::body::{Json, Path, Query, answer, some_word, word};
+use super::body::{Json, Path, Query, answer, new_name, some_word, word};
 use super::certificate::CertificateItem;
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
@@ -194,7 +194,7 @@ struct NewDevice {
 impl NewDevice {
     fn spec(self) -> Result<DeviceSpec, Problem> {
         Ok(DeviceSpec {
-            id: word("id", &self.id)?,
+            id: new_name("id", &self.id)?,
             class: word("class", &self.class)?,
             site: word("site", &self.site)?,
             owner: word("owner", &self.owner)?,

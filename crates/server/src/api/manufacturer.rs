@@ -8,7 +8,7 @@ use tenure_domain::registry::Manufacturer;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, some_word, word};
+use super::body::{Json, Path, Query, new_name, some_word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -80,7 +80,7 @@ struct ManufacturerPut {
 impl ManufacturerPut {
     fn read(self) -> Result<Manufacturer, Problem> {
         Ok(Manufacturer {
-            name: word("name", &self.name)?,
+            name: new_name("name", &self.name)?,
             roots_pem: self.roots_pem,
             chain_time: some_word("chain_time", self.chain_time.as_deref())?.unwrap_or_default(),
         })

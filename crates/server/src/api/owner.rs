@@ -8,7 +8,7 @@ use tenure_domain::registry::Owner;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, word};
+use super::body::{Json, Path, Query, new_name};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -56,7 +56,7 @@ struct OwnerPut {
 impl OwnerPut {
     fn read(self) -> Result<Owner, Problem> {
         Ok(Owner {
-            name: word("name", &self.name)?,
+            name: new_name("name", &self.name)?,
             contact: self.contact,
         })
     }

@@ -8,7 +8,7 @@ use tenure_domain::registry::Site;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, some_word, word};
+use super::body::{Json, Path, Query, new_name, some_word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -56,7 +56,7 @@ struct SitePut {
 impl SitePut {
     fn read(self) -> Result<Site, Problem> {
         Ok(Site {
-            name: word("name", &self.name)?,
+            name: new_name("name", &self.name)?,
             parent: some_word("parent", self.parent.as_deref())?,
         })
     }

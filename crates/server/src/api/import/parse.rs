@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::Value;
 use tenure_domain::Title;
 use tenure_domain::device::{Criticality, DeviceRow};
+use tenure_domain::ids::fresh;
 
 use crate::api::device::HEADER;
 
@@ -226,8 +227,8 @@ fn device(
 ) -> Result<DeviceRow, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     macro_rules! read {
-        ($column:literal, $text:expr) => {
-            match $text.parse() {
+        ($column:literal, $read:expr) => {
+            match $read {
                 Ok(value) => Some(value),
                 Err(error) => {
                     mistakes.push(Mistake::in_column(row, $column, error));
@@ -236,19 +237,19 @@ fn device(
             }
         };
     }
-    let id = read!("id", cell("id").unwrap_or_default());
-    let class = read!("class", cell("class").unwrap_or_default());
-    let site = read!("site", cell("site").unwrap_or_default());
-    let owner = read!("owner", cell("owner").unwrap_or_default());
+    let id = read!("id", fresh(&cell("id").unwrap_or_default()));
+    let class = read!("class", fresh(&cell("class").unwrap_or_default()));
+    let site = read!("site", fresh(&cell("site").unwrap_or_default()));
+    let owner = read!("owner", fresh(&cell("owner").unwrap_or_default()));
     let criticality = match cell("criticality").as_deref() {
         None => None,
         Some("") => Some(Criticality::default()),
-        Some(word) => read!("criticality", word),
+        Some(word) => read!("criticality", word.parse()),
     };
     let services = services.map(|names| {
         let mut bound: Vec<Title> = Vec::with_capacity(names.len());
         for name in names {
-            match read!("services", name) {
+            match read!("services", fresh(&name)) {
                 Some(title) if !bound.contains(&title) => bound.push(title),
                 _ => {}
             }

@@ -125,6 +125,43 @@ async fn every_mistake_of_a_table_is_named_at_once() {
     }
 }
 
+/// Where something new gets its name, with the rest of what it takes.
+fn christenings(name: &str) -> Vec<(&'static str, &'static str, Value)> {
+    let device = json!({ "id": name, "class": "pump", "site": "Hall 3", "owner": "Hydraulics" });
+    vec![
+        ("/devices", "id: ", device),
+        ("/owners", "name: ", json!({ "name": name })),
+        ("/sites", "name: ", json!({ "name": name })),
+        ("/classes", "name: ", json!({ "name": name })),
+        ("/services", "name: ", json!({ "name": name })),
+        (
+            "/manufacturers",
+            "name: ",
+            json!({ "name": name, "roots_pem": "" }),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn nothing_new_gets_a_name_that_no_path_can_say() {
+    let house = House::furnished().await;
+    for name in [".", ".."] {
+        for (path, field, body) in christenings(name) {
+            let refused = house.post(path, body).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+            assert!(said(&refused).starts_with(field), "{}", refused.body);
+            let mend = "use a letter or a digit, too";
+            assert!(said(&refused).ends_with(mend), "{}", refused.body);
+        }
+    }
+    let table = "id,class,site,owner\n..,pump,Hall 3,Hydraulics\na,pump,.,Hydraulics\n";
+    let path = "/imports?create_missing=yes";
+    let refused = house.post(path, json!(table)).await.body["errors"].to_string();
+    for place in ["row 2, column id: ", "row 3, column site: "] {
+        assert!(refused.contains(place), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn a_profile_that_the_policy_does_not_have_is_refused() {
     let house = House::furnished().await;
