@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::text::{HIDDEN_RULE, is_hidden};
+
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
@@ -128,6 +130,9 @@ fn is_title(text: &str) -> bool {
 /// It is none, or none for something new.
 pub fn fresh<T: FromStr<Err = BadName>>(text: &str) -> Result<T, BadName> {
     let name = text.parse()?;
+    if text.chars().any(is_hidden) {
+        return Err(bad("name", HIDDEN_RULE, text));
+    }
     if is_dots(text) {
         let rule = "only dots cannot stand in a URL; use a letter or a digit, too";
         return Err(bad("name", rule, text));
@@ -223,6 +228,23 @@ mod tests {
             assert!(dots.parse::<DeviceId>().is_ok(), "it may be there already");
         }
         assert_eq!(fresh::<DeviceId>("..a").unwrap().as_str(), "..a");
+    }
+
+    #[test]
+    fn something_new_has_a_name_that_shows_what_it_is() {
+        for hidden in [
+            '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{61c}',
+            '\u{200b}', '\u{feff}', '\u{ad}',
+        ] {
+            let name = format!("Hall{hidden} 3");
+            let error = fresh::<Title>(&name).unwrap_err().to_string();
+            assert!(error.contains("type it again without"), "{error}");
+            assert!(!error.contains(hidden), "{error:?}");
+            assert!(name.parse::<Title>().is_ok(), "it may be there already");
+        }
+        for seen in ["Hall 3, Süd", "工場 3", "مصنع"] {
+            fresh::<Title>(seen).unwrap();
+        }
     }
 
     #[test]

@@ -93,6 +93,20 @@ fn short<T>(value: &impl fmt::Display, take: impl FnOnce(&str) -> T) -> T {
     }
 }
 
+/// What is said of a text that [`is_hidden`] characters are in.
+pub const HIDDEN_RULE: &str = "it holds a control character, or one that is not seen or turns the direction of \
+     writing; type it again without";
+
+/// Whether a character is not seen, or changes how those around it are shown: controls, marks of
+/// direction, zero-width and other characters without a shape.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

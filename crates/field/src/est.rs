@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use http::{Method, StatusCode};
+use tenure_domain::text::is_hidden;
 use tenure_wire::est::{
     Credentials, CsrAttrs, EstPath, GeneratedKey, Label, Operation, PKCS10, Wrapping,
     decode_answer, encode_body, parse_generated_key, parse_retry_after,
@@ -283,14 +284,9 @@ fn printable(body: &[u8]) -> String {
     let plain = words.join(" ");
     plain
         .chars()
-        .filter(|c| !c.is_control() && !is_invisible(*c))
+        .filter(|c| !is_hidden(*c))
         .take(REASON_CHARS_MAX)
         .collect()
-}
-
-/// Characters that change how others are shown: zero-width ones and changes of direction.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The machine's clock.

@@ -158,7 +158,7 @@ pub async fn command(asked: &Init, data: Option<&Path>, output: &Output) -> Resu
 /// Nothing was made, and the message says why.
 pub async fn init(init: &Init, data: &Path) -> Result<Made, StartError> {
     is_free(data)?;
-    let name = init.name.parse().map_err(|error| {
+    let name = tenure_domain::ids::fresh(&init.name).map_err(|error| {
         StartError::Configuration(format!("--name {:?} cannot be used: {error}", init.name))
     })?;
     let hosts = config::server_names(&init.hosts).map_err(|host| {

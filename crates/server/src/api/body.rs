@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tenure_domain::ids;
+use tenure_domain::text::{HIDDEN_RULE, is_hidden};
 
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::peer::Whole;
@@ -162,6 +163,17 @@ where
     T: std::str::FromStr<Err = ids::BadName>,
 {
     ids::fresh(text).map_err(|error| Problem::bad_request(format!("{field}: {error}")))
+}
+
+/// Takes a text of one line that shows what it is.
+///
+/// # Errors
+/// 400 if something in it is hidden.
+pub fn line(field: &str, text: String) -> Result<String, Problem> {
+    match text.chars().any(is_hidden) {
+        true => Err(Problem::bad_request(format!("{field}: {HIDDEN_RULE}"))),
+        false => Ok(text),
+    }
 }
 
 /// Reads a time.

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use tenure_domain::text::is_hidden;
 
 use super::api::Listed;
 use super::exit::Failure;
@@ -195,8 +196,8 @@ fn field(name: &str, value: &Value, width: usize) -> String {
     }
 }
 
-/// A value as a person would write it. Control characters, which could move a terminal's cursor,
-/// are shown as `?`.
+/// A value as a person would write it. Hidden characters, which could move a terminal's cursor or turn
+/// what stands beside them, are shown as `?`.
 fn text(value: &Value) -> String {
     let shown = match value {
         Value::Null => String::new(),
@@ -219,7 +220,7 @@ fn text(value: &Value) -> String {
     };
     shown
         .chars()
-        .map(|c| if c.is_control() && c != '\n' { '?' } else { c })
+        .map(|c| if is_hidden(c) && c != '\n' { '?' } else { c })
         .collect()
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tenure_domain::Title;
 use tenure_domain::device::{Criticality, DeviceRow};
 use tenure_domain::ids::fresh;
+use tenure_domain::text::{HIDDEN_RULE, is_hidden};
 
 use crate::api::device::HEADER;
 
@@ -258,9 +259,12 @@ fn device(
     });
     for column in ["manufacturer", "model", "serial"] {
         let text = cell(column).unwrap_or_default();
-        if text.chars().count() > TEXT_MAX || text.chars().any(char::is_control) {
-            let what = format!("at most {TEXT_MAX} characters, no control characters");
+        if text.chars().count() > TEXT_MAX {
+            let what = format!("use at most {TEXT_MAX} characters");
             mistakes.push(Mistake::in_column(row, column, what));
+        }
+        if text.chars().any(is_hidden) {
+            mistakes.push(Mistake::in_column(row, column, HIDDEN_RULE));
         }
     }
     match (id, class, site, owner, mistakes.is_empty()) {

@@ -163,6 +163,37 @@ async fn nothing_new_gets_a_name_that_no_path_can_say() {
 }
 
 #[tokio::test]
+async fn what_is_typed_of_something_new_shows_what_it_is() {
+    let house = House::furnished().await;
+    house.device("pump-1").await;
+    for hidden in [
+        "pump\u{202e}7",
+        "pump\u{200f}",
+        "pu\u{200b}mp",
+        "pump\u{7}7",
+    ] {
+        for (path, field, body) in christenings(hidden) {
+            let refused = house.post(path, body).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+            assert!(said(&refused).starts_with(field), "{}", refused.body);
+        }
+        for field in ["manufacturer", "model", "serial"] {
+            let admin = Some(house.admin.as_str());
+            let edit = json!({ field: hidden });
+            let refused = house.call(admin, "PATCH", "/devices/pump-1", edit).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+            let what = format!("{field}: it holds a control character");
+            assert!(said(&refused).starts_with(&what), "{}", refused.body);
+            let table = format!("id,class,site,owner,{field}\na,pump,Hall 3,Hydraulics,{hidden}\n");
+            let refused = house.post("/imports", json!(table)).await;
+            let line = refused.body["errors"].to_string();
+            let place = format!("row 2, column {field}: ");
+            assert!(line.contains(&place), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_profile_that_the_policy_does_not_have_is_refused() {
     let house = House::furnished().await;
     for profile in ["nosuch", "tenure-server"] {
