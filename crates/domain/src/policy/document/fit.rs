@@ -8,18 +8,43 @@ use crate::policy::shape::signers;
 use crate::profile::Profile;
 use crate::rollover::{line_of, line_of_name};
 
+/// The operations of EST, which name a part of its paths.
+const EST_OPERATIONS: [&str; 6] = [
+    "cacerts",
+    "simpleenroll",
+    "simplereenroll",
+    "fullcmc",
+    "serverkeygen",
+    "csrattrs",
+];
+
 /// Everything that does not fit.
 pub(super) fn check(written: &Written, issuers: &[Arc<Issuer>]) -> Vec<Mistake> {
-    let found = written.profiles.iter().filter_map(|found| {
-        let what = issuer_misfit(&found.value, issuers)?;
-        Some(Mistake {
-            line: found.line,
-            table: format!("[[profile]] {}", found.value.name),
-            field: Some("issuer".to_owned()),
-            what,
-        })
-    });
-    found.collect()
+    let mut mistakes = Vec::new();
+    for found in &written.profiles {
+        let misfits = [
+            ("name", name_misfit(&found.value)),
+            ("issuer", issuer_misfit(&found.value, issuers)),
+        ];
+        for (field, what) in misfits {
+            mistakes.extend(what.map(|what| Mistake {
+                line: found.line,
+                table: format!("[[profile]] {}", found.value.name),
+                field: Some(field.to_owned()),
+                what,
+            }));
+        }
+    }
+    mistakes
+}
+
+/// A profile's name is the label of an EST path, which is not the name of an operation there (RFC 7030
+/// section 3.2.2).
+fn name_misfit(profile: &Profile) -> Option<String> {
+    let name = profile.name.as_str();
+    EST_OPERATIONS.contains(&name).then(|| {
+        format!("{name} is an operation of EST, and no device could ask for it; use another name")
+    })
 }
 
 /// Why the issuer that a profile names can sign nothing of it, now or later. A name stands for its whole

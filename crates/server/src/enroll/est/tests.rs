@@ -107,3 +107,18 @@ fn csr_attributes_ask_for_the_key_that_the_profile_names_first() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(header(&response, "content-type"), Some(CSR_ATTRIBUTES));
 }
+
+#[test]
+fn no_new_profile_is_named_like_an_operation() {
+    use tenure_domain::policy::document::{DEFAULT_DOCUMENT, parse, parse_new};
+    for operation in tenure_wire::est::Operation::ALL {
+        let text = DEFAULT_DOCUMENT.replace("\"device-server\"", &format!("\"{operation}\""));
+        let said = parse_new(&text, &[]).unwrap_err().to_string();
+        assert!(
+            said.contains(&format!("[[profile]] {operation}, name: ")),
+            "{said}"
+        );
+        assert!(said.contains("use another name"), "{said}");
+        parse(&text, 1).unwrap_or_else(|error| panic!("in force it stays readable: {error}"));
+    }
+}
