@@ -11,6 +11,7 @@ use tenure_x509::Csr;
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Json, Path, Query, some_word};
+use super::event::kept_actor;
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -67,7 +68,7 @@ pub(crate) struct AskItem {
     pub(crate) opened: String,
     /// When it was decided (RFC 3339).
     pub(crate) decided: Option<String>,
-    /// Who decided it.
+    /// Who decided it, as in events: an operator is `NAME (ROLE)`.
     pub(crate) decided_by: Option<String>,
 }
 
@@ -88,7 +89,7 @@ impl From<HeldAsk> for AskItem {
             source: ask.via.source.map(|source| source.to_string()),
             opened: ask.opened.to_string(),
             decided: ask.decided.map(|at| at.to_string()),
-            decided_by: (!ask.decided_by.is_empty()).then_some(ask.decided_by),
+            decided_by: kept_actor(&ask.decided_by),
         }
     }
 }

@@ -70,6 +70,12 @@ impl EventItem {
     }
 }
 
+/// Who did it, out of an actor that was kept as JSON; none if none was kept.
+pub(crate) fn kept_actor(kept: &str) -> Option<String> {
+    let actor = serde_json::from_str(kept).ok()?;
+    Some(who(&actor))
+}
+
 fn who(actor: &Value) -> String {
     let text = |name: &str| actor.get(name).and_then(Value::as_str).unwrap_or_default();
     match text("by") {

@@ -94,7 +94,7 @@ pub(super) async fn show(
             div { dt { "Came from" } dd { (ask.source.as_deref().unwrap_or("not known")) } }
             div { dt { "Came (UTC)" } dd { (stamp(&ask.opened)) } }
             @if let Some(decided) = &ask.decided { div { dt { "Decided (UTC)" } dd { (stamp(decided)) } } }
-            @if let Some(by) = &ask.decided_by { div { dt { "Decided by" } dd { (decider(by)) } } }
+            @if let Some(by) = &ask.decided_by { div { dt { "Decided by" } dd { (by) } } }
             div.whole { dt { "Identity" } dd.serial { (ask.identity) } }
             div.whole { dt { "The request names" } dd { (ask.subject) span.hint { " (the certificate's names come from the registry)" } } }
             div.whole { dt { "SHA-256 of the key" } dd.serial { (ask.key) } }
@@ -102,15 +102,6 @@ pub(super) async fn show(
         (decision(&who, &ask))
     };
     Ok(page(&who, Part::Asks, &title, content))
-}
-
-/// Whoever decided, out of the actor that was kept as JSON.
-fn decider(kept: &str) -> String {
-    let actor: serde_json::Value = serde_json::from_str(kept).unwrap_or_default();
-    match (actor["name"].as_str(), actor["role"].as_str()) {
-        (Some(name), Some(role)) => format!("{name} ({role})"),
-        _ => kept.to_owned(),
-    }
 }
 
 fn decision(who: &SignedIn, ask: &AskItem) -> Markup {

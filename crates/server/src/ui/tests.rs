@@ -369,6 +369,8 @@ async fn a_request_is_decided_only_from_our_page_and_by_who_may() {
     assert_eq!(ruling(), Some(Ruling::Approved));
     let decided = operator.page(&path).await;
     assert!(decided.contains("a operator (operator)") && !decided.contains(&approve));
+    let by = house.get(&path).await.ok()["decided_by"].clone();
+    assert_eq!(by, "a operator (operator)");
 }
 
 #[tokio::test]
