@@ -120,7 +120,8 @@ enum Noun {
     Log(log::Verb),
     /// Which certificates were active, expired, held or revoked at a time.
     AsOf(record::AsOf),
-    /// Events of the record, oldest first; or the newest of one device, newest last.
+    /// Events of the record, oldest first, or with --newest newest first; or the newest of one device,
+    /// newest last.
     Events(record::Events),
     /// Follow trust changes as they happen: withdrawals, suspensions and their end.
     Stream(stream::Stream),

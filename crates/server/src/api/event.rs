@@ -18,7 +18,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(
             "/events",
             ReadFleet,
-            "List events: all, oldest first; or a device's, newest first",
+            "List events: all, oldest or newest first; or a device's, newest first",
             list,
         )
         .asks::<Filter>()
@@ -95,6 +95,9 @@ struct Filter {
     device: Option<String>,
     /// Only those after this number.
     after: Option<i64>,
+    /// oldest or newest: which come first. A device's come newest first, all others oldest first if
+    /// this is left out.
+    order: Option<String>,
 }
 
 async fn list(
@@ -103,26 +106,47 @@ async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<EventItem>>, Problem> {
     let after = filter.after.unwrap_or(0);
-    let page = match filter.device.as_deref().filter(|id| !id.is_empty()) {
-        Some(id) => {
-            let mut page = of_device(&desk, device::known(&desk, id)?.no, &paging).await?;
-            let whole = page.items.len();
-            page.items.retain(|event| event.seq > after);
-            if page.items.len() < whole {
-                page.next = None;
-            }
-            page
+    let device = filter.device.as_deref().filter(|id| !id.is_empty());
+    let order = filter.order.as_deref().filter(|order| !order.is_empty());
+    let page = match (device, order) {
+        (Some(id), None | Some("newest")) => {
+            let page = of_device(&desk, device::known(&desk, id)?.no, &paging).await?;
+            down_to(after, page)
         }
-        None => all(&desk, after, &paging).await?,
+        (None, Some("newest")) => down_to(after, newest(&desk, &paging).await?),
+        (None, None | Some("oldest")) => oldest(&desk, after, &paging).await?,
+        (Some(_), Some("oldest")) => {
+            let what = "order: a device's events are listed newest first; leave it out";
+            return Err(Problem::bad_request(what));
+        }
+        _ => return Err(Problem::bad_request("order: use oldest or newest")),
     };
     Ok(Json(page))
 }
 
-async fn all(desk: &Desk, after: i64, paging: &Paging) -> Result<Page<EventItem>, Problem> {
+/// What of a page, newest first, comes after this number.
+fn down_to(after: i64, mut page: Page<EventItem>) -> Page<EventItem> {
+    let whole = page.items.len();
+    page.items.retain(|event| event.seq > after);
+    if page.items.len() < whole {
+        page.next = None;
+    }
+    page
+}
+
+async fn oldest(desk: &Desk, after: i64, paging: &Paging) -> Result<Page<EventItem>, Problem> {
     let after = paging.number()?.unwrap_or(0).max(after);
     let limit = paging.limit();
     let found = desk
         .read(move |tx| event::after(tx, EventSeq(after), limit))
+        .await?;
+    Ok(paged(&found, limit))
+}
+
+async fn newest(desk: &Desk, paging: &Paging) -> Result<Page<EventItem>, Problem> {
+    let (before, limit) = (paging.number()?.map(EventSeq), paging.limit());
+    let found = desk
+        .read(move |tx| event::before(tx, before, limit))
         .await?;
     Ok(paged(&found, limit))
 }

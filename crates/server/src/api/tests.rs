@@ -1,3 +1,4 @@
+mod events;
 mod feed;
 pub(crate) mod house;
 mod life;

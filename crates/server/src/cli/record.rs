@@ -37,6 +37,9 @@ pub struct Events {
     /// Only events after this number.
     #[arg(long, default_value_t = 0)]
     after: i64,
+    /// The newest first, and with the cursor those before them.
+    #[arg(long)]
+    newest: bool,
     #[command(flatten)]
     page: Page,
 }
@@ -114,10 +117,11 @@ pub async fn events(asked: Events, session: &Session, output: &Output) -> Result
     ];
     let mut fields = vec![("after", asked.after.to_string())];
     // The server lists a device's events newest first.
-    let newest_first = asked.device.is_some();
+    let newest_last = asked.device.is_some() && !asked.newest;
     fields.extend(asked.device.map(|device| ("device", device)));
+    fields.extend(asked.newest.then(|| ("order", "newest".to_owned())));
     let mut events = session.api().list("/events", &fields, &asked.page).await?;
-    if newest_first {
+    if newest_last {
         events.items.reverse();
     }
     output.page(COLUMNS, &events)

@@ -44,6 +44,7 @@ fn every_documented_verb_is_understood() {
         "tenure log verify --seen f",
         "tenure as-of 2026-01-01T00:00:00Z --device pump-1",
         "tenure events --after 3",
+        "tenure events --newest --limit 5 --cursor 9",
         "tenure owner add ops --contact x",
         "tenure site add hall --parent plant",
         "tenure class add sensor --profile device",
