@@ -47,7 +47,7 @@ impl Mistake {
     fn in_column(row: u64, column: &str, what: impl ToString) -> Mistake {
         Mistake {
             row,
-            column: Some(column.to_owned()),
+            column: Some(clipped(column)),
             what: what.to_string(),
         }
     }
@@ -59,6 +59,11 @@ impl Mistake {
             what: what.to_string(),
         }
     }
+}
+
+/// A name as it is told back.
+fn clipped(name: &str) -> String {
+    name.chars().take(80).collect()
 }
 
 /// A device with the row it stands in.
@@ -147,7 +152,8 @@ fn order(header: &csv::StringRecord) -> Result<Vec<String>, String> {
     let columns: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
     if let Some(unknown) = columns.iter().find(|name| !HEADER.contains(&name.as_str())) {
         return Err(format!(
-            "the header has an unknown column {unknown:?}; it may have {}",
+            "the header has an unknown column {:?}; it may have {}",
+            clipped(unknown),
             HEADER.join(",")
         ));
     }
@@ -293,6 +299,18 @@ mod tests {
         let (rows, mistakes) = rows(form, text, first_row);
         assert_eq!(mistakes, []);
         rows
+    }
+
+    #[test]
+    fn a_long_name_of_a_column_is_told_clipped() {
+        let long = "x".repeat(10_000);
+        let header = format!("id,class,site,owner,{long}\n");
+        let line = format!("{{\"id\":\"pump-1\",\"{long}\":\"1\"}}\n");
+        for (form, text) in [(Form::Csv, header), (Form::JsonLines, line)] {
+            let (_, mistakes) = rows(form, &text, 1);
+            let said = mistakes[0].to_string();
+            assert!(said.contains(&"x".repeat(80)) && said.len() < 300, "{said}");
+        }
     }
 
     #[test]
