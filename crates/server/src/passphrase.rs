@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::start::StartError;
 
-/// How often a person is asked.
+/// How often a person is asked, and so whether a passphrase has to be a good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prompt {
     /// To open what is there.
@@ -40,7 +40,7 @@ impl Wanted<'_> {
     /// Finds it.
     ///
     /// # Errors
-    /// It is nowhere, or not one to protect keys with.
+    /// It is nowhere, or not one to protect new keys with.
     pub fn find(&self) -> Result<Passphrase, StartError> {
         let text = match (self.file, std::env::var(self.variable)) {
             (Some(path), _) => {
@@ -52,7 +52,11 @@ impl Wanted<'_> {
             (None, Ok(text)) => text,
             (None, Err(_)) => self.ask()?,
         };
-        Passphrase::new(text).map_err(|error| {
+        let taken = match self.prompt {
+            Prompt::Once => Passphrase::known(text),
+            Prompt::Twice => Passphrase::new(text),
+        };
+        taken.map_err(|error| {
             StartError::Key(format!(
                 "the passphrase of {} is refused: {error}",
                 self.what
@@ -89,7 +93,7 @@ impl Wanted<'_> {
 mod tests {
     use super::*;
 
-    fn from_file(content: &str) -> Result<Passphrase, StartError> {
+    fn from_file(content: &str, prompt: Prompt) -> Result<Passphrase, StartError> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("passphrase");
         std::fs::write(&path, content).unwrap();
@@ -99,17 +103,24 @@ mod tests {
             what,
             file: Some(&path),
             variable,
-            prompt: Prompt::Once,
+            prompt,
         }
         .find()
     }
 
     #[test]
     fn the_first_line_of_a_file_is_the_passphrase() {
-        from_file("kettle-orbit-lantern\nnot this\n").unwrap();
-        let error = from_file("\n").unwrap_err().to_string();
-        assert!(error.contains("empty"), "{error}");
-        let error = from_file("changeme\n").unwrap_err();
+        for prompt in [Prompt::Once, Prompt::Twice] {
+            from_file("kettle-orbit-lantern\nnot this\n", prompt).unwrap();
+            let error = from_file("\n", prompt).unwrap_err().to_string();
+            assert!(error.contains("empty"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_for_new_keys_opens_those_that_are_there() {
+        from_file("P@ssw0rd!\n", Prompt::Once).unwrap();
+        let error = from_file("P@ssw0rd!\n", Prompt::Twice).unwrap_err();
         assert_eq!(error.code(), 13);
         assert!(error.to_string().contains("placeholder"), "{error}");
     }

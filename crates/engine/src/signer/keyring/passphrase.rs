@@ -12,7 +12,8 @@ pub const PASSPHRASE_CHARS_MIN: usize = 8;
 pub const PASSPHRASE_BYTES_MAX: usize = 1024;
 
 /// What stands in examples and in images that nobody finished setting up. Compared without case,
-/// digits and punctuation, so that `Change-Me!` and `password123` are met as well.
+/// digits and punctuation, so that `Change-Me!` and `password123` are met as well, and with the letters
+/// that people write as digits, so that `P@ssw0rd!` is.
 const PLACEHOLDERS: &[&str] = &[
     "admin",
     "administrator",
@@ -29,7 +30,6 @@ const PLACEHOLDERS: &[&str] = &[
     "letmein",
     "passphrase",
     "password",
-    "passw0rd",
     "placeholder",
     "pleasechange",
     "pleasechangeme",
@@ -62,7 +62,7 @@ const PLACEHOLDERS: &[&str] = &[
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// Takes a passphrase that somebody chose.
+    /// Takes a passphrase that somebody chose for new keys.
     ///
     /// # Errors
     /// [`KeyringError::WeakPassphrase`] if it is empty, short, overlong, holds a line break (a
@@ -71,6 +71,19 @@ impl Passphrase {
     pub fn new(text: String) -> Result<Passphrase, KeyringError> {
         let text = Zeroizing::new(text);
         match weakness(&text) {
+            Some(weakness) => Err(KeyringError::WeakPassphrase(weakness)),
+            None => Ok(Passphrase(text)),
+        }
+    }
+
+    /// Takes the passphrase of keys that are there. They may be locked with what is refused by now, and
+    /// whoever knows it must be able to open them and to choose another.
+    ///
+    /// # Errors
+    /// [`KeyringError::WeakPassphrase`] if it is empty, overlong or holds a line break.
+    pub fn known(text: String) -> Result<Passphrase, KeyringError> {
+        let text = Zeroizing::new(text);
+        match unreadable(&text) {
             Some(weakness) => Err(KeyringError::WeakPassphrase(weakness)),
             None => Ok(Passphrase(text)),
         }
@@ -134,19 +147,25 @@ impl fmt::Display for Weakness {
 }
 
 fn weakness(text: &str) -> Option<Weakness> {
+    if let Some(weakness) = unreadable(text) {
+        return Some(weakness);
+    }
+    if is_placeholder(text) {
+        return Some(Weakness::Placeholder);
+    }
+    (text.chars().count() < PASSPHRASE_CHARS_MIN).then_some(Weakness::Short)
+}
+
+/// What no passphrase ever was.
+fn unreadable(text: &str) -> Option<Weakness> {
     if text.trim().is_empty() {
         return Some(Weakness::Empty);
     }
     if text.len() > PASSPHRASE_BYTES_MAX {
         return Some(Weakness::Long);
     }
-    if text.chars().any(char::is_control) {
-        return Some(Weakness::ControlCharacter);
-    }
-    if is_placeholder(text) {
-        return Some(Weakness::Placeholder);
-    }
-    (text.chars().count() < PASSPHRASE_CHARS_MIN).then_some(Weakness::Short)
+    let has_control = text.chars().any(char::is_control);
+    has_control.then_some(Weakness::ControlCharacter)
 }
 
 fn is_placeholder(text: &str) -> bool {
@@ -157,12 +176,29 @@ fn is_placeholder(text: &str) -> bool {
     let letters = word(|c| c.is_alphabetic());
     let letters_and_digits = word(|c| c.is_alphanumeric());
     let known = |word: &str| PLACEHOLDERS.contains(&word);
+    // What ends it is an addition (`p@ssw0rd15`) or a letter (`changem3`); a 1 is an i or an l.
+    let stem = lower.trim_end_matches(|c: char| !c.is_alphabetic());
+    let disguised = [lower.as_str(), stem].into_iter().any(|text| {
+        ['i', 'l']
+            .into_iter()
+            .any(|one| known(&undisguised(text, one)))
+    });
     let unfilled = ["<", "${", "{{"].iter().any(|open| lower.starts_with(open));
-    unfilled
-        || known(&letters)
-        || known(&letters_and_digits)
-        || is_run(&lower)
-        || is_run(&letters_and_digits)
+    unfilled || known(&letters) || disguised || is_run(&lower) || is_run(&letters_and_digits)
+}
+
+/// The letters of a text, with those that are written as digits and signs; a 1 stands for `one`.
+fn undisguised(text: &str, one: char) -> Zeroizing<String> {
+    let letter = |c| match c {
+        '@' => 'a',
+        '0' => 'o',
+        '1' => one,
+        '3' => 'e',
+        '$' | '5' => 's',
+        other => other,
+    };
+    let letters = text.chars().map(letter).filter(|c| c.is_alphabetic());
+    Zeroizing::new(letters.collect())
 }
 
 /// Whether each character follows the one before by the same small step: `00000000`, `12345678`,
