@@ -121,6 +121,7 @@ impl From<KeyringError> for StartError {
                 ref path,
                 ref source,
             } => StartError::file(doing, path, source),
+            KeyringError::NoDirectory { .. } => StartError::Place(error.to_string()),
             other => StartError::Key(other.to_string()),
         }
     }

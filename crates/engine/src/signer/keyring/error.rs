@@ -71,6 +71,11 @@ pub enum KeyringError {
         /// The permission bits wanted.
         wanted: u32,
     },
+    /// The directory for a new key is not there.
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The directory for a new keyring is not empty.
     NotEmpty {
         /// The directory.
@@ -148,6 +153,11 @@ impl fmt::Display for KeyringError {
                 f,
                 "{} is open to other users (mode {mode:04o}): run chmod {wanted:o} {}",
                 path.display(),
+                path.display()
+            ),
+            Self::NoDirectory { path } => write!(
+                f,
+                "there is no directory {} for the key: make it first, or mount its medium",
                 path.display()
             ),
             Self::NotEmpty { path } => write!(

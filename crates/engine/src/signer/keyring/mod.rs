@@ -212,6 +212,11 @@ impl Keyring {
     pub fn make_at(path: &Path, new: NewKey, passphrase: &Passphrase) -> Result<Key, KeyringError> {
         record::check_name(&new.name)?;
         let files = Files::at(path)?;
+        let directory = path.parent().filter(|named| !named.as_os_str().is_empty());
+        if let Some(missing) = directory.filter(|directory| !directory.is_dir()) {
+            let path = missing.to_owned();
+            return Err(KeyringError::NoDirectory { path });
+        }
         if file::exists(&files.record)? || file::exists(&files.key)? {
             return Err(KeyringError::Exists { key: new.name });
         }
