@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use serde_json::Value;
 use tenure_domain::certificate::{CertificateRow, Status};
-use tenure_domain::{DeviceNo, SiteNo, TenantId};
+use tenure_domain::{CertificateNo, DeviceNo, SiteNo, TenantId};
 use tenure_x509::{Reason, Time};
 
 use crate::certificate::{columns, day, row_of};
@@ -17,6 +17,7 @@ use crate::error::StoreError;
 use crate::event;
 use crate::registry;
 use crate::tx::{ReadTx, Row};
+use crate::view::ListError;
 
 /// What a certificate was at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -277,7 +278,7 @@ impl Was {
 /// were.
 pub fn site(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<CountsAt, StoreError> {
     let mut devices = Vec::new();
-    devices_then(tx, site, at, |device| {
+    devices_then(tx, site, at, None, |device| {
         devices.push(device);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -300,46 +301,86 @@ pub fn site(tx: &ReadTx<'_>, site: SiteNo, at: Time) -> Result<CountsAt, StoreEr
 /// faster than following the devices' chains.
 const SCANNED_FROM: i64 = 32;
 
-/// The same one by one, for a list: certificates of devices that stood there then, by device, up to
-/// a limit.
+/// The same one by one, for a list: certificates of devices that stood there then, by device, those
+/// after `last` up to a limit.
+///
+/// # Errors
+/// `last` is no certificate of such a list.
 pub fn site_list(
     tx: &ReadTx<'_>,
     site: SiteNo,
     at: Time,
+    last: Option<CertificateNo>,
     limit: usize,
-) -> Result<Vec<(CertificateRow, StateAt)>, StoreError> {
+) -> Result<Vec<(CertificateRow, StateAt)>, ListError> {
     let mut found = Vec::new();
     if limit == 0 {
         return Ok(found);
     }
+    let from = last.map(|last| stood(tx, last, at)).transpose()?;
+    let mut passing = last;
     let more = |found: &Vec<_>| match found.len() < limit {
         true => ControlFlow::Continue(()),
         false => ControlFlow::Break(()),
     };
-    devices_then(tx, site, at, |device| {
+    devices_then(tx, site, at, from, |device| {
         chain(tx, device, at, |tx, row, state| {
-            found.push((row_of(tx, row)?, state));
+            match passing {
+                Some(last) if row.get::<i64>(0)? == last.0 => passing = None,
+                Some(_) => {}
+                None => found.push((row_of(tx, row)?, state)),
+            }
             Ok(more(&found))
         })?;
+        passing = None;
         Ok(more(&found))
     })?;
     Ok(found)
 }
 
+/// A place in [`devices_then`].
+#[derive(Clone, Copy)]
+struct Place {
+    site: SiteNo,
+    device: i64,
+}
+
+/// Where the device of a certificate stood then.
+fn stood(tx: &ReadTx<'_>, certificate: CertificateNo, at: Time) -> Result<Place, ListError> {
+    let found = tx.one(
+        "SELECT device_assign.site, device_assign.device FROM cert
+         JOIN device_assign ON device_assign.device = cert.device
+         WHERE cert.no = $1 AND device_assign.until > $2 AND device_assign.since <= $2",
+        &[&certificate.0, &at.unix()],
+        |row| {
+            Ok(Place {
+                site: SiteNo(row.get(0)?),
+                device: row.get(1)?,
+            })
+        },
+    )?;
+    found.ok_or(ListError::BadCursor)
+}
+
 /// The devices that stood then at a site, or at one that is inside it now, site by site and in the
-/// order of their numbers, until `visit` breaks.
+/// order of their numbers, from a place on, until `visit` breaks.
 fn devices_then(
     tx: &ReadTx<'_>,
     site: SiteNo,
     at: Time,
+    from: Option<Place>,
     mut visit: impl FnMut(i64) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
-    for SiteNo(site) in registry::site::inside(tx, site)? {
+    let inside = registry::site::inside(tx, site)?.into_iter();
+    let before = |site: &SiteNo| from.is_some_and(|from| from.site != *site);
+    for SiteNo(site) in inside.skip_while(before) {
+        let first = from.filter(|from| from.site == SiteNo(site));
+        let first = first.map_or(0, |from| from.device);
         let mut next = ControlFlow::Continue(());
         tx.walk(
             "SELECT device FROM device_assign
-             WHERE site = $1 AND until > $2 AND since <= $2 ORDER BY device",
-            &[&site, &at.unix()],
+             WHERE site = $1 AND until > $2 AND since <= $2 AND device >= $3 ORDER BY device",
+            &[&site, &at.unix(), &first],
             |row| {
                 next = visit(row.get(0)?)?;
                 Ok(next)

@@ -2,14 +2,15 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::CertificateRow;
 use tenure_domain::operator::Permission::ReadFleet;
+use tenure_domain::{CertificateNo, CertificateRow};
 use tenure_engine::store::asof::{self, CountsAt, StateAt};
-use tenure_engine::store::{StoreError, registry};
+use tenure_engine::store::registry;
+use tenure_engine::store::view::ListError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Json, Query, time};
-use super::page::Paging;
+use super::page::{Page, Paging, bad_cursor};
 use super::{Desk, Route, device, log};
 use crate::problem::Problem;
 
@@ -37,7 +38,7 @@ struct Asked {
     at: Option<String>,
     /// The certificates of this device.
     device: Option<String>,
-    /// Those of the devices that were then at this site or at one that is in it now, up to the limit.
+    /// Those of the devices that were then at this site or at one that is in it now, page by page.
     site: Option<String>,
     /// For a device: `now` (if left out) tells what is known about that time now, so that a key
     /// thought bad since before it counts as revoked; `then` what was known at that time.
@@ -49,11 +50,11 @@ struct Asked {
 struct Past {
     /// The time (RFC 3339).
     at: String,
-    /// How many certificates were in which state.
-    counts: Counts,
+    /// How many certificates were in which state; null on a page after the first.
+    counts: Option<Counts>,
     /// They themselves, if a device or a site was named.
     items: Vec<CertificateAt>,
-    /// Always null: the list ends at the limit.
+    /// The cursor of the next page of a site's; none after the last. A device's are listed whole.
     next: Option<String>,
     /// The log's newest signed checkpoint (C2SP tlog-checkpoint) when this was answered: with the
     /// entries up to it anyone can work the answer out again. Null before the first.
@@ -137,6 +138,10 @@ async fn as_of(
     let checkpoint = log::published(&desk).await.ok().map(|(note, _)| note);
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let known = asked.known.as_deref().unwrap_or("now");
+    if paging.cursor.is_some() && given(&asked.site).is_none() {
+        return Err(bad_cursor());
+    }
+    let mut next = None;
     let (counts, items) = match (given(&asked.device), given(&asked.site), known) {
         (Some(id), None, "then") => {
             let device = device::known(&desk, &id)?;
@@ -152,34 +157,39 @@ async fn as_of(
                 not_after: told.not_after.to_string(),
                 reason: told.reason.map(|reason| reason.to_string()),
             };
-            (counts, told.into_iter().map(shown).collect())
+            (Some(counts), told.into_iter().map(shown).collect())
         }
         (Some(id), None, "now") => {
             let no = device::known(&desk, &id)?.no;
             let found = desk.read(move |tx| asof::device(tx, no, at)).await?;
             let mut counts = Counts::default();
             found.iter().for_each(|(_, state)| counts.add(*state));
-            (counts, found.into_iter().map(was).collect())
+            (Some(counts), found.into_iter().map(was).collect())
         }
         (None, Some(name), "now") => {
             let absent = Problem::not_found(format!("Site {name}"));
             let site = desk
                 .glance(|tx| registry::site::no(tx, tenant, &name))?
                 .ok_or(absent)?;
-            let limit = paging.items();
+            let (last, limit) = (paging.number()?.map(CertificateNo), paging.items());
             let (counts, found) = desk
                 .read(move |tx| {
-                    Ok::<_, StoreError>((
-                        asof::site(tx, site, at)?,
-                        asof::site_list(tx, site, at, limit)?,
-                    ))
+                    // All of them are counted once, not for each page again.
+                    let counts = match last {
+                        None => Some(asof::site(tx, site, at)?),
+                        Some(_) => None,
+                    };
+                    let found = asof::site_list(tx, site, at, last, limit)?;
+                    Ok::<_, ListError>((counts, found))
                 })
                 .await?;
-            (counts.into(), found.into_iter().map(was).collect())
+            let page = Page::up_to(paging.limit(), found, |(row, _)| row.no.0).map(was);
+            next = page.next;
+            (counts.map(Counts::from), page.items)
         }
         (None, None, "now") => {
             let counts = desk.read(move |tx| asof::fleet(tx, tenant, at)).await?;
-            (counts.into(), Vec::new())
+            (Some(counts.into()), Vec::new())
         }
         (Some(_), Some(_), _) => {
             return Err(Problem::bad_request("device, site: name one of them"));
@@ -195,7 +205,7 @@ async fn as_of(
         at: at.to_string(),
         counts,
         items,
-        next: None,
+        next,
         checkpoint,
     }))
 }

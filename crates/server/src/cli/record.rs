@@ -3,12 +3,11 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::Page;
 use super::api::query;
 use super::exit::Failure;
-use super::output::{Column, Output, note};
+use super::output::{Column, Output};
 use super::session::Session;
-use super::{Limit, Page};
-use crate::limits::PAGE_MAX;
 
 /// `tenure as-of`
 #[derive(Debug, Args)]
@@ -25,7 +24,7 @@ pub struct AsOf {
     #[arg(long, requires = "device")]
     as_known_then: bool,
     #[command(flatten)]
-    limit: Limit,
+    page: Page,
 }
 
 /// `tenure events`
@@ -56,47 +55,23 @@ pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<()
     ];
     let known = asked.as_known_then.then(|| "then".to_string());
     let is_of_some = asked.device.is_some() || asked.site.is_some();
-    let limit = match asked.limit.limit {
-        0 => PAGE_MAX,
-        limit => u32::try_from(limit).unwrap_or(PAGE_MAX).min(PAGE_MAX),
-    };
     let named = [
         ("at", Some(asked.time)),
         ("device", asked.device),
         ("site", asked.site),
         ("known", known),
-        ("limit", Some(limit.to_string())),
     ];
     let fields: Vec<_> = named
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
-    let past = session
-        .api()
-        .get(&format!("/as-of{}", query(&fields)))
-        .await?;
-    let items = past
-        .get("items")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let api = session.api();
+    if is_of_some {
+        return output.page(COLUMNS, &api.list("/as-of", &fields, &asked.page).await?);
+    }
+    let past = api.get(&format!("/as-of{}", query(&fields))).await?;
     let counts = past.get("counts").cloned().unwrap_or_default();
     let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
-    if is_of_some {
-        output.list(COLUMNS, &items)?;
-        let all: u64 = ["active", "expired", "held", "revoked"]
-            .map(count)
-            .iter()
-            .sum();
-        return match all > items.len() as u64 {
-            true => note(&format!(
-                "{} of {all} are shown: --limit shows up to {PAGE_MAX}, --device those of one \
-                 device",
-                items.len()
-            )),
-            false => Ok(()),
-        };
-    }
     let sentence = format!(
         "active {}, expired {}, held {}, revoked {}",
         count("active"),

@@ -145,7 +145,6 @@ fn a_wrong_value_is_answered_with_its_flag_and_what_to_use() {
     assert!(limit.contains("--limit"), "{limit}");
 }
 
-/// Leaves out: `as-of`, whose list the server ends at the limit.
 #[test]
 fn every_list_goes_on_with_a_cursor() {
     fn lists(command: &clap::Command, found: &mut usize) {
@@ -153,7 +152,7 @@ fn every_list_goes_on_with_a_cursor() {
             lists(verb, found);
             let has = |name: &str| verb.get_arguments().any(|of| of.get_id() == name);
             let is_list = verb.get_name() == "list" && command.get_name() != "key";
-            if is_list || has("limit") && verb.get_name() != "as-of" {
+            if is_list || has("limit") {
                 assert!(has("limit") && has("cursor"), "{}", verb.get_name());
                 *found += 1;
             }

@@ -7,6 +7,7 @@ use tenure_domain::device::Standing;
 use tenure_domain::{CertificateNo, DeviceNo, TenantId};
 use tenure_store::asof::{self, CountsAt, StateAt};
 use tenure_store::certificate::Certificate;
+use tenure_store::view::ListError;
 use tenure_store::{StoreError, device, registry, withdrawal};
 use tenure_x509::{Reason, Time};
 
@@ -146,12 +147,19 @@ fn the_past_is_answered_as_it_was_seen_then() {
                 let listed = story
                     .house
                     .store
-                    .glance::<_, StoreError>(|tx| {
+                    .glance::<_, ListError>(|tx| {
                         let site = registry::site::no(tx, TenantId::DEFAULT, "Hall 1")?.unwrap();
-                        let few = asof::site_list(tx, site, *then, 3)?;
-                        let all = asof::site_list(tx, site, *then, usize::MAX)?;
-                        assert_eq!(few[..], all[..few.len()], "the list at {then}");
-                        assert_eq!(few.len(), all.len().min(3), "the list at {then}");
+                        let all = asof::site_list(tx, site, *then, None, usize::MAX)?;
+                        let (mut paged, mut last) = (Vec::new(), None);
+                        loop {
+                            let few = asof::site_list(tx, site, *then, last, 3)?;
+                            let Some((row, _)) = few.last() else { break };
+                            last = Some(row.no);
+                            paged.extend(few);
+                        }
+                        assert_eq!(paged, all, "the list at {then}");
+                        let none = asof::site_list(tx, site, *then, Some(CertificateNo(-1)), 3);
+                        assert!(matches!(none, Err(ListError::BadCursor)));
                         Ok(all)
                     })
                     .unwrap();

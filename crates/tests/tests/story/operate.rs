@@ -467,8 +467,21 @@ fn a_list_says_how_to_go_on_and_the_registry_is_exported_whole() {
     enroll(&house, "pump-1");
     enroll(&house, "pump-2");
     let cut = ["as-of", "2099-01-01T00:00:00Z", "--site", "Hall 3"];
-    let cut = house.tenure(&[&cut[..], &["--limit", "1"]].concat());
-    assert!(text(&cut.stderr).starts_with("1 of 2 are shown"));
+    let first = house.tenure(&[&cut[..], &["--limit", "1"]].concat());
+    let said = text(&first.stderr);
+    let cursor = said.trim().strip_prefix("there are more: add --cursor ");
+    let more = ["--limit", "1", "--cursor", cursor.unwrap()];
+    let rest = house.tenure(&[&cut[..], &more].concat());
+    assert_eq!(text(&rest.stderr), "");
+    let (first, rest) = (text(&first.stdout), text(&rest.stdout));
+    assert!(
+        first.contains("pump-1") && !first.contains("pump-2"),
+        "{first}"
+    );
+    assert!(
+        rest.contains("pump-2") && !rest.contains("pump-1"),
+        "{rest}"
+    );
 
     let exported = house.ask(&["device", "export"]);
     assert_eq!(exported.as_array().unwrap().len(), 5);

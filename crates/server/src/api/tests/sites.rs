@@ -87,6 +87,21 @@ async fn the_past_of_a_site_is_that_of_what_is_inside() {
     let past = house.get(&path).await.ok();
     assert_eq!(past["counts"]["active"], 1);
     assert_eq!(past["items"][0]["device"], "pump-1");
+    house.enrolled("pump-2").await;
+    let path = format!("{path}&limit=1");
+    let first = house.get(&path).await.ok();
+    let cursor = first["next"].as_str().unwrap();
+    let rest = house.get(&format!("{path}&cursor={cursor}")).await.ok();
+    assert_eq!(first["items"][0]["device"], "pump-1");
+    assert_eq!(rest["items"][0]["device"], "pump-2");
+    assert_eq!(
+        (&first["counts"]["active"], &rest["counts"]),
+        (&json!(2), &Value::Null)
+    );
+    for bad in ["x", "0"] {
+        let answer = house.get(&format!("{path}&cursor={bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}");
+    }
 }
 
 #[tokio::test]
