@@ -242,7 +242,7 @@ mod tests {
             assert!(!error.contains(hidden), "{error:?}");
             assert!(name.parse::<Title>().is_ok(), "it may be there already");
         }
-        for seen in ["Hall 3, Süd", "工場 3", "مصنع"] {
+        for seen in ["Hall 3, Süd", "工場 3", "مصنع", "نیروگاه\u{200c}ها"] {
             fresh::<Title>(seen).unwrap();
         }
     }

@@ -98,11 +98,12 @@ pub const HIDDEN_RULE: &str = "it holds a control character, or one that is not 
      writing; type it again without";
 
 /// Whether a character is not seen, or changes how those around it are shown: controls, marks of
-/// direction, zero-width and other characters without a shape.
+/// direction, zero-width and other characters without a shape. The joiner and the non-joiner are letters of
+/// Persian and Indic writing.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
