@@ -108,6 +108,23 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// The longest label, in characters.
+pub const LABEL_CHARS_MAX: usize = 128;
+
+/// Looks at a text that somebody typed about a device: its maker, model or serial number.
+///
+/// # Errors
+/// What is wrong with it, and the mend.
+pub fn check_label(text: &str) -> Result<(), String> {
+    if text.chars().count() > LABEL_CHARS_MAX {
+        return Err(format!("use at most {LABEL_CHARS_MAX} characters"));
+    }
+    match text.chars().any(is_hidden) {
+        true => Err(HIDDEN_RULE.to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tenure_domain::ids;
-use tenure_domain::text::{HIDDEN_RULE, is_hidden};
+use tenure_domain::text::check_label;
 
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::peer::Whole;
@@ -165,14 +165,14 @@ where
     ids::fresh(text).map_err(|error| Problem::bad_request(format!("{field}: {error}")))
 }
 
-/// Takes a text of one line that shows what it is.
+/// Takes what was typed about a device.
 ///
 /// # Errors
-/// 400 if something in it is hidden.
-pub fn line(field: &str, text: String) -> Result<String, Problem> {
-    match text.chars().any(is_hidden) {
-        true => Err(Problem::bad_request(format!("{field}: {HIDDEN_RULE}"))),
-        false => Ok(text),
+/// 400 if it is too long or something in it is hidden.
+pub fn label(field: &str, text: String) -> Result<String, Problem> {
+    match check_label(&text) {
+        Ok(()) => Ok(text),
+        Err(what) => Err(Problem::bad_request(format!("{field}: {what}"))),
     }
 }
 

@@ -12,7 +12,7 @@ use tenure_engine::store::{StoreError, attestation, certificate, device, secret,
 use utoipa::{IntoParams, ToSchema};
 
 use super::attestation::AttestationItem;
-use super::body::{Json, Path, Query, answer, line, new_name, some_word, word};
+use super::body::{Json, Path, Query, answer, label, new_name, some_word, word};
 use super::certificate::CertificateItem;
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
@@ -200,9 +200,9 @@ impl NewDevice {
             owner: word("owner", &self.owner)?,
             services: titles("services", &self.services)?,
             criticality: some_word("criticality", self.criticality.as_deref())?.unwrap_or_default(),
-            manufacturer: line("manufacturer", self.manufacturer)?,
-            model: line("model", self.model)?,
-            serial: line("serial", self.serial)?,
+            manufacturer: label("manufacturer", self.manufacturer)?,
+            model: label("model", self.model)?,
+            serial: label("serial", self.serial)?,
         })
     }
 }
@@ -241,7 +241,7 @@ impl DeviceEdit {
             .as_deref()
             .map(|names| titles("services", names))
             .transpose()?;
-        let said = |field, text: Option<String>| text.map(|text| line(field, text)).transpose();
+        let said = |field, text: Option<String>| text.map(|text| label(field, text)).transpose();
         let was = device::spec(device);
         Ok(DeviceSpec {
             class: some_word("class", self.class.as_deref())?.unwrap_or(was.class),

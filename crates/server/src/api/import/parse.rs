@@ -7,14 +7,12 @@ use serde_json::Value;
 use tenure_domain::Title;
 use tenure_domain::device::{Criticality, DeviceRow};
 use tenure_domain::ids::fresh;
-use tenure_domain::text::{HIDDEN_RULE, is_hidden};
+use tenure_domain::text::check_label;
 
 use crate::api::device::HEADER;
 
 /// Most mistakes listed; there is no point in reading more of them at once.
 pub(super) const MISTAKES_MAX: usize = 100;
-/// Longest maker, model or serial number, in characters.
-const TEXT_MAX: usize = 128;
 
 /// In which form the rows come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,12 +263,8 @@ fn device(
     });
     for column in ["manufacturer", "model", "serial"] {
         let text = cell(column).unwrap_or_default();
-        if text.chars().count() > TEXT_MAX {
-            let what = format!("use at most {TEXT_MAX} characters");
+        if let Err(what) = check_label(&text) {
             mistakes.push(Mistake::in_column(row, column, what));
-        }
-        if text.chars().any(is_hidden) {
-            mistakes.push(Mistake::in_column(row, column, HIDDEN_RULE));
         }
     }
     match (id, class, site, owner, mistakes.is_empty()) {

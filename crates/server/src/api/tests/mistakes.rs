@@ -184,6 +184,10 @@ async fn what_is_typed_of_something_new_shows_what_it_is() {
             assert_eq!(refused.status, StatusCode::BAD_REQUEST);
             let what = format!("{field}: it holds a control character");
             assert!(said(&refused).starts_with(&what), "{}", refused.body);
+            let long = json!({ field: "x".repeat(129) });
+            let refused = house.call(admin, "PATCH", "/devices/pump-1", long).await;
+            let what = format!("{field}: use at most 128 characters");
+            assert_eq!(said(&refused), what);
             let table = format!("id,class,site,owner,{field}\na,pump,Hall 3,Hydraulics,{hidden}\n");
             let refused = house.post("/imports", json!(table)).await;
             let line = refused.body["errors"].to_string();
