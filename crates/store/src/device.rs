@@ -145,12 +145,29 @@ pub fn by_maker(
     }
 }
 
-/// The numbers behind a specification's names.
-pub(crate) struct Numbers {
-    pub(crate) class: ClassNo,
+/// Where a device is, whose, and of which class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Assignment {
     pub(crate) site: SiteNo,
     pub(crate) owner: OwnerNo,
-    pub(crate) services: Vec<ServiceNo>,
+    pub(crate) class: ClassNo,
+}
+
+impl Assignment {
+    /// Out of the columns site, owner and class, which follow each other from `first` on.
+    pub(crate) fn of(row: &Row<'_>, first: usize) -> Result<Assignment, StoreError> {
+        Ok(Assignment {
+            site: SiteNo(row.get(first)?),
+            owner: OwnerNo(row.get(first + 1)?),
+            class: ClassNo(row.get(first + 2)?),
+        })
+    }
+}
+
+/// The numbers behind a specification's names.
+pub(crate) struct Numbers {
+    place: Assignment,
+    services: Vec<ServiceNo>,
 }
 
 impl Numbers {
@@ -175,9 +192,11 @@ impl Numbers {
             services.push(no.ok_or_else(|| unknown("services", service))?);
         }
         Ok(Numbers {
-            class: class.ok_or_else(|| unknown("class", &spec.class))?,
-            site: site.ok_or_else(|| unknown("site", &spec.site))?,
-            owner: owner.ok_or_else(|| unknown("owner", &spec.owner))?,
+            place: Assignment {
+                class: class.ok_or_else(|| unknown("class", &spec.class))?,
+                site: site.ok_or_else(|| unknown("site", &spec.site))?,
+                owner: owner.ok_or_else(|| unknown("owner", &spec.owner))?,
+            },
             services,
         })
     }
@@ -262,7 +281,7 @@ pub(crate) fn insert(
     entry.tenant = tenant;
     let prepared = Prepared::new(&entry.about(no, &spec.id))?;
     let event = tx.append(&prepared, None, EventSeq(0))?;
-    let (class, site, owner) = (numbers.class.0, numbers.site.0, numbers.owner.0);
+    let place = numbers.place;
     let standing = Standing::Expected;
     tx.run(
         "INSERT INTO device(no, tenant, version, standing, head, last_cert, last_event, forgiven,
@@ -274,9 +293,9 @@ pub(crate) fn insert(
             &tenant.0,
             &standing.code(),
             &event.0,
-            &class,
-            &site,
-            &owner,
+            &place.class.0,
+            &place.site.0,
+            &place.owner.0,
             &spec.criticality.code(),
             &now.unix(),
             &spec.id.as_str(),
@@ -287,12 +306,8 @@ pub(crate) fn insert(
         ],
     )?;
     bind_services(tx, no, &numbers.services)?;
-    tx.run(
-        "INSERT INTO device_assign(device, since, until, site, owner, class)
-         VALUES($1, $2, $3, $4, $5, $6)",
-        &[&no.0, &now.unix(), &i64::MAX, &site, &owner, &class],
-    )?;
-    count(tx, tenant.0, (site, owner, class), standing, 1);
+    assigned(tx, no, now, place)?;
+    count(tx, tenant.0, place, standing, 1);
     Ok(Device {
         no,
         tenant,
@@ -354,23 +369,23 @@ pub(crate) fn change(
     let mut entry = Entry::new(actor.clone(), now, Event::DeviceChanged(fields(spec)));
     entry.tenant = tenant;
     tx.log(&entry.about(no, &before.id))?;
-    let place = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?));
-    let (site, owner, class) = tx
+    let left = tx
         .one(
             "SELECT site, owner, class FROM device WHERE no = $1",
             &[&no.0],
-            place,
+            |row| Assignment::of(row, 0),
         )?
         .ok_or(StoreError::Unreadable { what: "device" })?;
+    let taken = numbers.place;
     tx.run(
         "UPDATE device SET version = version + 1, class = $2, site = $3, owner = $4,
            criticality = $5, updated = $6, manufacturer = $7, model = $8, serial = $9,
            services = $10 WHERE no = $1",
         &[
             &no.0,
-            &numbers.class.0,
-            &numbers.site.0,
-            &numbers.owner.0,
+            &taken.class.0,
+            &taken.site.0,
+            &taken.owner.0,
             &spec.criticality.code(),
             &now.unix(),
             &spec.manufacturer,
@@ -383,36 +398,43 @@ pub(crate) fn change(
         tx.run("DELETE FROM device_service WHERE device = $1", &[&no.0])?;
         bind_services(tx, no, &numbers.services)?;
     }
-    let moved = (numbers.site.0, numbers.owner.0, numbers.class.0);
-    if moved != (site, owner, class) {
-        count(tx, tenant.0, (site, owner, class), before.standing, -1);
-        count(tx, tenant.0, moved, before.standing, 1);
-        assign(tx, no, now, moved)?;
+    if taken != left {
+        count(tx, tenant.0, left, before.standing, -1);
+        count(tx, tenant.0, taken, before.standing, 1);
+        assign(tx, no, now, taken)?;
     }
     Ok(())
 }
 
 /// Ends the present assignment and begins another.
-fn assign(
-    tx: &Tx<'_>,
-    device: DeviceNo,
-    now: Time,
-    (site, owner, class): (i64, i64, i64),
-) -> Result<(), StoreError> {
-    let now = now.unix();
+fn assign(tx: &Tx<'_>, device: DeviceNo, now: Time, place: Assignment) -> Result<(), StoreError> {
+    let since = now.unix();
     // Two moves in one second: the later one stands.
     tx.run(
         "DELETE FROM device_assign WHERE device = $1 AND since >= $2",
-        &[&device.0, &now],
+        &[&device.0, &since],
     )?;
     tx.run(
         "UPDATE device_assign SET until = $2 WHERE device = $1 AND until > $2",
-        &[&device.0, &now],
+        &[&device.0, &since],
     )?;
+    assigned(tx, device, now, place)
+}
+
+/// Begins an assignment.
+fn assigned(tx: &Tx<'_>, device: DeviceNo, now: Time, place: Assignment) -> Result<(), StoreError> {
+    let Assignment { site, owner, class } = place;
     tx.run(
         "INSERT INTO device_assign(device, since, until, site, owner, class)
          VALUES($1, $2, $3, $4, $5, $6)",
-        &[&device.0, &now, &i64::MAX, &site, &owner, &class],
+        &[
+            &device.0,
+            &now.unix(),
+            &i64::MAX,
+            &site.0,
+            &owner.0,
+            &class.0,
+        ],
     )?;
     Ok(())
 }
@@ -447,7 +469,7 @@ pub fn set_standing(
             Touched::Device(no.0),
             "SELECT site, owner, class FROM device WHERE no = $1",
             &[&no.0],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| Assignment::of(row, 0),
         )?;
         recount(tx, device.tenant, place.ok_or(gone.clone())?, from, to);
     }
@@ -457,11 +479,11 @@ pub fn set_standing(
     by_no(tx, no)?.ok_or(gone)
 }
 
-/// Moves a device from one standing's counters to another's, where it is, whose and of which class.
+/// Moves a device from one standing's counters to another's, in its place.
 pub(crate) fn recount(
     tx: &Tx<'_>,
     tenant: TenantId,
-    place: (i64, i64, i64),
+    place: Assignment,
     from: Standing,
     to: Standing,
 ) {
@@ -469,21 +491,15 @@ pub(crate) fn recount(
     count(tx, tenant.0, place, to, 1);
 }
 
-fn count(
-    tx: &Tx<'_>,
-    tenant: i64,
-    (site, owner, class): (i64, i64, i64),
-    standing: Standing,
-    by: i64,
-) {
-    if is_of_canaries(class) {
+fn count(tx: &Tx<'_>, tenant: i64, place: Assignment, standing: Standing, by: i64) {
+    if is_of_canaries(place.class.0) {
         return;
     }
     let standing = standing.code();
     for (property, value) in [
-        (Property::Site, site),
-        (Property::Class, class),
-        (Property::Owner, owner),
+        (Property::Site, place.site.0),
+        (Property::Class, place.class.0),
+        (Property::Owner, place.owner.0),
     ] {
         tx.count(
             Counter::Devices {

@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::error::StoreError;
+use crate::gate::Gate;
 use crate::tx::Sequence;
 use crate::writer::{Fatal, Job, Queue};
 
@@ -45,13 +46,6 @@ pub(crate) struct Disk {
 struct State {
     groups: Vec<Group>,
     gate: Gate,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    Open,
-    /// No group comes any more.
-    Closed,
 }
 
 impl Disk {

@@ -26,6 +26,7 @@ pub mod event;
 pub mod exception;
 pub mod feed;
 pub mod finding;
+mod gate;
 mod health;
 pub mod hook;
 pub mod idempotency;

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::cache::Cache;
 use crate::driver::sqlite::{Purpose, connect};
 use crate::error::StoreError;
+use crate::gate::Gate;
 use crate::health::Health;
 use crate::lookup::Lookup;
 use crate::tx::{Link, ReadTx};
@@ -43,12 +44,6 @@ type Work = Box<dyn FnOnce(&Link) + Send>;
 pub(crate) struct Desk {
     state: Mutex<(VecDeque<Work>, Gate)>,
     arrived: Condvar,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    Open,
-    Closed,
 }
 
 impl Desk {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::disk::{Disk, Group};
 use crate::driver::sqlite::{is_fatal, said};
 use crate::error::StoreError;
+use crate::gate::Gate;
 use crate::tx::{Excuse, Link, Sequence, Tx};
 
 /// A closure slower than this holds up everybody's commit and is worth a line in the log.
@@ -188,12 +189,6 @@ impl Waiting {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    Open,
-    Closed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
     Working,
     Asleep,
@@ -310,12 +305,16 @@ fn whole(
             link.health.wrote();
             group
         }
-        // One closure may have spoilt the group, by a deferred write or by an error that ends a whole
-        // transaction: each gets its own commit.
-        Err(StoreError::Taken(_) | StoreError::Database(_)) if group.len() > 1 => group
-            .into_iter()
-            .flat_map(|job| whole(link, vec![job], disk, sequence, fatal))
-            .collect(),
+        // One closure may have spoilt the group, by a deferred write, by an error that ends a whole
+        // transaction, or as there is room for the others and not for it: each gets its own commit.
+        Err(StoreError::Taken(_) | StoreError::Database(_) | StoreError::DiskFull)
+            if group.len() > 1 =>
+        {
+            group
+                .into_iter()
+                .flat_map(|job| whole(link, vec![job], disk, sequence, fatal))
+                .collect()
+        }
         Err(error) => {
             tracing::error!(%error, closures = group.len(), "a group was not committed");
             link.health.could_not_write(&error);

@@ -95,9 +95,7 @@ struct Hot {
     last_cert: i64,
     last_event: i64,
     forgiven: i64,
-    site: i64,
-    owner: i64,
-    class: i64,
+    place: device::Assignment,
 }
 
 const INSERT: &str =
@@ -140,9 +138,7 @@ pub fn complete(tx: &mut Tx<'_>, completion: &Completion) -> Result<Completed, S
                     last_cert: row.get(2)?,
                     last_event: row.get(3)?,
                     forgiven: row.get(4)?,
-                    site: row.get(5)?,
-                    owner: row.get(6)?,
-                    class: row.get(7)?,
+                    place: device::Assignment::of(row, 5)?,
                 })
             },
         )?
@@ -237,8 +233,13 @@ fn release(
     let mut last_event = EventSeq(hot.last_event);
     if let Some(told) = &completion.enrolled {
         last_event = tx.append(told, None, last_event)?;
-        let place = (hot.site, hot.owner, hot.class);
-        device::recount(tx, device.tenant, place, hot.standing, Standing::Enrolled);
+        device::recount(
+            tx,
+            device.tenant,
+            hot.place,
+            hot.standing,
+            Standing::Enrolled,
+        );
     }
     last_event = tx.append(&completion.issued, Some(row.no), last_event)?;
     write_certificate(tx, hot, completion);
@@ -348,7 +349,7 @@ fn write_certificate(tx: &Tx<'_>, hot: &Hot, completion: &Completion) {
             Value::Integer(na),
             Value::Integer(issued),
             Value::Integer(i64::from(row.shard)),
-            Value::Integer(hot.class),
+            Value::Integer(hot.place.class.0),
             Value::Integer(row.predecessor.map_or(0, |no| no.0)),
             Value::Integer(hot.last_cert),
             Value::Integer(signed.reserved.event.0),
@@ -382,7 +383,7 @@ fn write_certificate(tx: &Tx<'_>, hot: &Hot, completion: &Completion) {
     tx.touch(Touched::Reservation(row.no.0));
     tx.touch(Touched::Certificate(row.no.0));
     tx.index(Known::key(&row.key.0, row.no.0));
-    let (tenant, class) = (row.tenant.0, hot.class);
+    let (tenant, class) = (row.tenant.0, hot.place.class.0);
     if is_of_canaries(class) {
         return;
     }

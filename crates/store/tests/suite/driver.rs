@@ -381,29 +381,53 @@ fn say(tx: &mut tenure_store::Tx<'_>, length: usize) -> Result<(), StoreError> {
     tx.log(&Entry::new(actor(), at(1), said)).map(|_| ())
 }
 
-#[test]
-fn a_closure_that_spoils_the_whole_transaction_takes_no_other_with_it() {
+/// Where a closure that has no room stands in its group.
+#[derive(Clone, Copy)]
+enum Place {
+    First,
+    Last,
+}
+
+/// Of a group of three, one has no room.
+fn no_room_for_one(place: Place) {
     let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {
         let store = small(directory.path());
         // While this one is at it, the others wait, and then share a commit.
+        let (here, is_here) = tokio::sync::oneshot::channel();
         let (go, gone) = std::sync::mpsc::channel::<()>();
-        let gone = std::sync::Mutex::new(gone);
+        let gate = std::sync::Mutex::new((Some(here), gone));
         let first = store.record::<_, StoreError, _>(op(), move |tx| {
-            let _ = gone.lock().unwrap().recv();
+            let mut gate = gate.lock().unwrap();
+            if let Some(here) = gate.0.take() {
+                here.send(()).unwrap();
+            }
+            let _ = gate.1.recv();
             say(tx, 10)
         });
-        let too_much =
-            store.record::<_, StoreError, _>(op(), |tx| (0..400).try_for_each(|_| say(tx, 3000)));
-        // Its read writes what the one before has deferred, outside of any savepoint.
-        let reads = store.record::<_, StoreError, _>(op(), |tx| {
-            registry::services(tx, TenantId::DEFAULT)?;
-            say(tx, 10)
-        });
-        let last = store.record::<_, StoreError, _>(op(), |tx| say(tx, 10));
-        let release = async { drop(go) };
-        let (first, too_much, reads, last, ()) =
-            tokio::join!(first, too_much, reads, last, release);
+        let others = async {
+            is_here.await.unwrap();
+            let too_much = || {
+                store
+                    .record::<_, StoreError, _>(op(), |tx| (0..400).try_for_each(|_| say(tx, 3000)))
+            };
+            // Its read writes what the one before has deferred, outside of any savepoint.
+            let reads = store.record::<_, StoreError, _>(op(), |tx| {
+                registry::services(tx, TenantId::DEFAULT)?;
+                say(tx, 10)
+            });
+            let last = store.record::<_, StoreError, _>(op(), |tx| say(tx, 10));
+            let release = async { drop(go) };
+            match place {
+                Place::First => tokio::join!(too_much(), reads, last, release),
+                Place::Last => {
+                    let (reads, last, too_much, ()) =
+                        tokio::join!(reads, last, too_much(), release);
+                    (too_much, reads, last, ())
+                }
+            }
+        };
+        let (first, (too_much, reads, last, ())) = tokio::join!(first, others);
         assert_eq!(too_much, Err(StoreError::DiskFull));
         assert_eq!((first, reads, last), (Ok(()), Ok(()), Ok(())));
         let (newest, _) = store.glance(event::last).unwrap().unwrap();
@@ -413,6 +437,12 @@ fn a_closure_that_spoils_the_whole_transaction_takes_no_other_with_it() {
             .await
             .unwrap();
     });
+}
+
+#[test]
+fn a_closure_that_has_no_room_takes_no_other_with_it() {
+    no_room_for_one(Place::First);
+    no_room_for_one(Place::Last);
 }
 
 #[test]
