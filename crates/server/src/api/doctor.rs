@@ -8,8 +8,9 @@ use serde::Serialize;
 use tenure_domain::device::Criticality;
 use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
 use tenure_domain::operator::Permission::ReadFleet;
+use tenure_domain::policy::document;
 use tenure_engine::duty::publish::{LAG_MAX_S, Lag, List};
-use tenure_engine::store::{begun_anew_at, event, log_state};
+use tenure_engine::store::{begun_anew_at, event, log_state, policy};
 use tenure_x509::Time;
 use utoipa::ToSchema;
 
@@ -33,6 +34,7 @@ const ROOM_BAD_MIB: u64 = 128;
 const LAG_EVENTS: u64 = 20_000;
 
 const IDENTITY: &str = "server certificate";
+const POLICY: &str = "policy";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -148,6 +150,7 @@ async fn examined(desk: &Desk) -> Vec<Check> {
         }
         checks.push(base_url(issuer));
     }
+    checks.push(policy(desk).unwrap_or_else(|problem| unread(POLICY, &problem)));
     checks.extend(restored(desk, now).unwrap_or_else(|problem| Some(unread("restore", &problem))));
     let identity = identity(desk, now);
     checks.push(identity.unwrap_or_else(|problem| unread(IDENTITY, &problem)));
@@ -228,6 +231,26 @@ async fn record(desk: &Desk) -> Result<Check, Problem> {
             "Sealing fails; look in the log for `integrate`.",
         ),
     })
+}
+
+/// Whether the policy in force fits the issuers that are there by now.
+fn policy(desk: &Desk) -> Result<Check, Problem> {
+    let tenant = desk.engine().tenant();
+    let found = desk.glance(|tx| policy::current(tx, tenant))?;
+    let (version, text) = found.ok_or_else(Problem::internal)?;
+    let check = good(POLICY, format!("version {version}"));
+    Ok(
+        match document::parse_new(&text, &desk.engine().snapshot().issuers) {
+            Ok(_) => check,
+            Err(misfits) => Check {
+                found: misfits.to_string(),
+                ..check.but(
+                    Verdict::Warning,
+                    "What it concerns is refused: mend the document, and `tenure policy apply` it.",
+                )
+            },
+        },
+    )
 }
 
 /// Whether the record was put back from a copy: what was withdrawn after the copy is not known here.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tenure_domain::operator::Role;
+use tenure_domain::operator::{Actor, Role};
+use tenure_domain::policy::document;
+use tenure_engine::store::{OperationId, Tx, policy};
 
 use super::house::{House, Reply};
 
@@ -235,6 +237,42 @@ async fn a_document_that_does_not_fit_the_house_is_refused_wherever_it_comes() {
         assert!(line.contains("use one of: issuing-1"), "{line}");
     }
     assert_eq!(house.get("/policy").await.ok(), policy);
+}
+
+#[tokio::test]
+async fn a_policy_in_force_that_fits_no_more_is_told_by_doctor() {
+    let house = House::found().await;
+    let check = async || {
+        let doctor = house.get("/doctor").await.ok();
+        let mut checks = doctor["checks"].as_array().unwrap().iter();
+        checks.find(|it| it["check"] == "policy").unwrap().clone()
+    };
+    assert_eq!(check().await["verdict"], "good");
+    let shown = house.get("/policy").await.ok();
+    let shown = shown["document"].as_str().unwrap();
+    // As an earlier release took it.
+    let document = shown.replacen(
+        "name = \"device\"",
+        "name = \"device\"\nissuer = \"gone\"",
+        1,
+    );
+    let hash = document::parse(&document, 0).unwrap().hash;
+    let now = house.clock.now();
+    let apply = move |tx: &mut Tx<'_>| {
+        let actor = Actor::system("test");
+        policy::apply(tx, &document, hash, &actor, now)
+    };
+    let store = house.engine.store();
+    store.record(OperationId([7; 16]), apply).await.unwrap();
+    let found = check().await;
+    assert_eq!(found["verdict"], "warning", "{found}");
+    assert!(
+        found["found"]
+            .as_str()
+            .unwrap()
+            .contains("there is no issuer \"gone\""),
+        "{found}"
+    );
 }
 
 #[tokio::test]
