@@ -8,7 +8,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
-use crate::driver::sqlite::is_fatal;
+use crate::driver::sqlite::{is_fatal, said};
+use crate::health::Health;
 use crate::reader::Pool;
 use crate::writer::Fatal;
 
@@ -133,7 +134,7 @@ pub(crate) fn run(db: &Connection, file: &File, mark: &Mark, pool: &Pool, fatal:
 fn move_almost_all(db: &Connection, file: &File, mark: &Mark, pool: &Pool, fatal: &Fatal) {
     for _ in 0..TRIES {
         pool.let_go();
-        let moved = checkpoint(db, fatal);
+        let moved = checkpoint(db, &pool.health, fatal);
         // SQLite syncs the file only when nothing is left in the log; while commits go on that is
         // the writer's last step, which would have to wait for all of these pages.
         if let Err(error) = file.sync_data() {
@@ -147,7 +148,7 @@ fn move_almost_all(db: &Connection, file: &File, mark: &Mark, pool: &Pool, fatal
 
 /// One checkpoint: how many of the log's pages are moved now. A failed one loses nothing: the pages
 /// stay in the log.
-pub(crate) fn checkpoint(db: &Connection, fatal: &Fatal) -> Option<u64> {
+pub(crate) fn checkpoint(db: &Connection, health: &Health, fatal: &Fatal) -> Option<u64> {
     // Its answer is whether it was held up, the log's pages and how many of them are moved.
     let done = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         row.get::<_, i64>(2)
@@ -158,7 +159,9 @@ pub(crate) fn checkpoint(db: &Connection, fatal: &Fatal) -> Option<u64> {
             if is_fatal(&error) {
                 lost(&error, fatal);
             }
+            let error = said(error);
             tracing::warn!(%error, "a checkpoint failed and will be tried again");
+            health.met(&error);
             None
         }
     }

@@ -1,6 +1,5 @@
 //! The counters of the dashboard: kept in memory for a group, then each added to its row once.
 
-use crate::driver::sqlite::said;
 use crate::error::StoreError;
 use crate::tx::Link;
 
@@ -65,7 +64,7 @@ pub(crate) fn write_counts(
             by += more;
         }
         if by != 0 {
-            counter.add(link, by).map_err(said)?;
+            counter.add(link, by).map_err(|error| link.said(error))?;
         }
     }
     Ok(())

@@ -155,7 +155,7 @@ pub(crate) struct Pool {
     cache_kib: u32,
     cache: Arc<Cache>,
     lookup: Arc<Lookup>,
-    health: Arc<Health>,
+    pub(crate) health: Arc<Health>,
     idle: Mutex<Vec<Idle>>,
     /// Counts the times that the past was left behind.
     outdated: AtomicU64,

@@ -209,7 +209,8 @@ impl Store {
     }
 
     /// Why the store cannot do its work, if so: damage that some read or write has met, until the
-    /// store is opened again; or the last write that failed, until one succeeds or a minute has passed.
+    /// store is opened again; or what the disk failed in last, until a write succeeds or a minute has
+    /// passed.
     pub fn ailment(&self) -> Option<StoreError> {
         self.inside.health.ailment()
     }
@@ -402,11 +403,12 @@ impl Threads {
     ) -> Result<(), OpenError> {
         let mut link = link;
         let (disk, pool) = (Arc::clone(disk), Arc::clone(pool));
-        let told = Arc::clone(mark);
+        let (told, health) = (Arc::clone(mark), Arc::clone(&link.health));
         link.db
             .wal_hook(Some(
                 move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
                     told.log_holds(u64::try_from(pages).unwrap_or(0));
+                    health.wrote();
                     Ok(())
                 },
             ))
@@ -419,7 +421,7 @@ impl Threads {
                     // Before, so that every page may be moved; after, so that nobody needs the log
                     // any more and the next commit may begin it anew.
                     pool.let_go();
-                    checkpoint::checkpoint(&link.db, &fatal);
+                    checkpoint::checkpoint(&link.db, &link.health, &fatal);
                     pool.let_go();
                 }
                 link.lookup.spill_if_due(link, &fatal);

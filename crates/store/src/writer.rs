@@ -300,29 +300,51 @@ fn whole(
     sequence: &mut Sequence,
     fatal: &Fatal,
 ) -> Vec<Box<dyn Job>> {
+    let Err(error) = commit(link, &mut group, disk, sequence, fatal) else {
+        return group;
+    };
+    tracing::error!(%error, closures = group.len(), "a group was not committed");
+    if group.len() == 1 || !may_be_of_one(&error) {
+        refuse(link, group, &error);
+        return Vec::new();
+    }
+    group
+        .into_iter()
+        .filter_map(|job| alone(link, job, disk, sequence, fatal))
+        .collect()
+}
+
+/// Whether one closure may have spoilt the group: by a deferred write, by an error that ends a whole
+/// transaction, or as there is room for the others and not for it.
+fn may_be_of_one(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Taken(_) | StoreError::Database(_) | StoreError::DiskFull | StoreError::Io(_)
+    )
+}
+
+/// Commits one closure of a group that was not committed, or answers it.
+fn alone(
+    link: &Link,
+    job: Box<dyn Job>,
+    disk: &Disk,
+    sequence: &mut Sequence,
+    fatal: &Fatal,
+) -> Option<Box<dyn Job>> {
+    let mut group = vec![job];
     match commit(link, &mut group, disk, sequence, fatal) {
-        Ok(()) => {
-            link.health.wrote();
-            group
-        }
-        // One closure may have spoilt the group, by a deferred write, by an error that ends a whole
-        // transaction, or as there is room for the others and not for it: each gets its own commit.
-        Err(StoreError::Taken(_) | StoreError::Database(_) | StoreError::DiskFull)
-            if group.len() > 1 =>
-        {
-            group
-                .into_iter()
-                .flat_map(|job| whole(link, vec![job], disk, sequence, fatal))
-                .collect()
-        }
+        Ok(()) => group.pop(),
         Err(error) => {
-            tracing::error!(%error, closures = group.len(), "a group was not committed");
-            link.health.could_not_write(&error);
-            for job in group {
-                job.answer(Err(error.clone()));
-            }
-            Vec::new()
+            refuse(link, group, &error);
+            None
         }
+    }
+}
+
+fn refuse(link: &Link, group: Vec<Box<dyn Job>>, error: &StoreError) {
+    link.health.met(error);
+    for job in group {
+        job.answer(Err(error.clone()));
     }
 }
 

@@ -354,6 +354,13 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
         assert_eq!(error, StoreError::DiskFull);
         assert!(error.to_string().contains("free some space"));
         assert_eq!(store.ailment(), Some(StoreError::DiskFull));
+        let nothing = store.record::<_, StoreError, _>(op(), |_| Ok(())).await;
+        assert_eq!(nothing, Err(StoreError::NoEvent));
+        assert_eq!(
+            store.ailment(),
+            Some(StoreError::DiskFull),
+            "nothing was written"
+        );
         assert_eq!(names(&store).len(), kept);
         store.close();
         drop(store);
