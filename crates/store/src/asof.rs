@@ -319,6 +319,7 @@ pub fn site_list(
     }
     let from = last.map(|last| stood(tx, last, at)).transpose()?;
     let mut passing = last;
+    let mut is_strange = false;
     let more = |found: &Vec<_>| match found.len() < limit {
         true => ControlFlow::Continue(()),
         false => ControlFlow::Break(()),
@@ -332,10 +333,17 @@ pub fn site_list(
             }
             Ok(more(&found))
         })?;
-        passing = None;
+        if passing.is_some() {
+            // What is after a certificate that is not in the list cannot be told.
+            is_strange = true;
+            return Ok(ControlFlow::Break(()));
+        }
         Ok(more(&found))
     })?;
-    Ok(found)
+    match is_strange {
+        true => Err(ListError::BadCursor),
+        false => Ok(found),
+    }
 }
 
 /// A place in [`devices_then`].
@@ -372,7 +380,8 @@ fn devices_then(
     mut visit: impl FnMut(i64) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
     let inside = registry::site::inside(tx, site)?.into_iter();
-    let before = |site: &SiteNo| from.is_some_and(|from| from.site != *site);
+    // The tree may have changed since the place was told.
+    let before = |site: &SiteNo| from.is_some_and(|from| *site < from.site);
     for SiteNo(site) in inside.skip_while(before) {
         let first = from.filter(|from| from.site == SiteNo(site));
         let first = first.map_or(0, |from| from.device);

@@ -442,12 +442,12 @@ pub mod site {
         )
     }
 
-    /// A site and every site inside it.
+    /// A site and every site inside it, in the order of their numbers.
     pub fn inside(tx: &ReadTx<'_>, site: SiteNo) -> Result<Vec<SiteNo>, StoreError> {
         tx.all(
             "WITH RECURSIVE tree(no) AS (
                SELECT $1 UNION SELECT site.no FROM site JOIN tree ON site.parent = tree.no)
-             SELECT no FROM tree",
+             SELECT no FROM tree ORDER BY no",
             &[&site.0],
             |row| row.get(0).map(SiteNo),
         )

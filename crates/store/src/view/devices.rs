@@ -63,12 +63,8 @@ impl Wanted {
         if let Some(name) = &filter.site {
             let no = registry::site::no(tx, tenant, name)?;
             let site = SiteNo(known("site", name, no.map(|SiteNo(no)| no))?);
-            let mut sites: Vec<i64> = registry::site::inside(tx, site)?
-                .into_iter()
-                .map(|SiteNo(no)| no)
-                .collect();
-            sites.sort_unstable();
-            wanted.sites = Some(sites);
+            let sites = registry::site::inside(tx, site)?.into_iter();
+            wanted.sites = Some(sites.map(|SiteNo(no)| no).collect());
         }
         if let Some(name) = &filter.without_class {
             wanted.without_class = registry::class::no(tx, tenant, name)?.map(|no| no.0);
