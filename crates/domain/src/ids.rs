@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::text::{HIDDEN_RULE, is_hidden};
+use crate::text::{HIDDEN_RULE, hides, quoted};
 
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -86,7 +86,13 @@ pub struct BadName {
 
 impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a {}: {}", self.given, self.what, self.rule)
+        write!(
+            f,
+            "{} is not a {}: {}",
+            quoted(&self.given),
+            self.what,
+            self.rule
+        )
     }
 }
 
@@ -123,20 +129,29 @@ fn is_title(text: &str) -> bool {
         && !text.chars().any(|c| c.is_control() || c == ';')
 }
 
-/// Reads the name of something new, a device, a site and so on. It is held to more than one that is only
-/// looked for, which may have been given before that.
+/// Looks at the name of something new, a device, a site and so on. It is held to more than one that is
+/// only looked for, which may have been given before that.
+///
+/// # Errors
+/// It is no name for something new.
+pub fn check_new(name: &str) -> Result<(), BadName> {
+    if hides(name) {
+        return Err(bad("name", HIDDEN_RULE, name));
+    }
+    if is_dots(name) {
+        let rule = "only dots cannot stand in a URL; use a letter or a digit, too";
+        return Err(bad("name", rule, name));
+    }
+    Ok(())
+}
+
+/// Reads the name of something new.
 ///
 /// # Errors
 /// It is none, or none for something new.
 pub fn fresh<T: FromStr<Err = BadName>>(text: &str) -> Result<T, BadName> {
     let name = text.parse()?;
-    if text.chars().any(is_hidden) {
-        return Err(bad("name", HIDDEN_RULE, text));
-    }
-    if is_dots(text) {
-        let rule = "only dots cannot stand in a URL; use a letter or a digit, too";
-        return Err(bad("name", rule, text));
-    }
+    check_new(text)?;
     Ok(name)
 }
 
@@ -234,7 +249,7 @@ mod tests {
     fn something_new_has_a_name_that_shows_what_it_is() {
         for hidden in [
             '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{61c}',
-            '\u{200b}', '\u{feff}', '\u{ad}',
+            '\u{200b}', '\u{feff}', '\u{ad}', '\u{200d}', '\u{3164}', '\u{fe0f}',
         ] {
             let name = format!("Hall{hidden} 3");
             let error = fresh::<Title>(&name).unwrap_err().to_string();

@@ -93,19 +93,52 @@ fn short<T>(value: &impl fmt::Display, take: impl FnOnce(&str) -> T) -> T {
     }
 }
 
-/// What is said of a text that [`is_hidden`] characters are in.
+/// What is said of a text that holds something hidden.
 pub const HIDDEN_RULE: &str = "it holds a control character, or one that is not seen or turns the direction of \
      writing; type it again without";
 
 /// Whether a character is not seen, or changes how those around it are shown: controls, marks of
-/// direction, zero-width and other characters without a shape. The joiner and the non-joiner are letters of
-/// Persian and Indic writing.
+/// direction, and those without a width or a shape.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
+        || is_joiner(c)
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The joiner and the non-joiner, which Persian and Indic writing needs between letters.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// Whether something in a text is hidden. A joiner after a letter or mark of the writings that need it is
+/// not (after RFC 5892, appendix A).
+pub fn hides(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().any(|c| {
+        let is_needed = is_joiner(c) && !before.is_ascii() && !is_hidden(before);
+        before = c;
+        is_hidden(c) && !is_needed
+    })
+}
+
+/// A text in quotes, with what is hidden in it written out.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            hidden if is_hidden(hidden) => out.extend(hidden.escape_unicode()),
+            seen => out.push(seen),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// The longest label, in characters.
@@ -119,7 +152,7 @@ pub fn check_label(text: &str) -> Result<(), String> {
     if text.chars().count() > LABEL_CHARS_MAX {
         return Err(format!("use at most {LABEL_CHARS_MAX} characters"));
     }
-    match text.chars().any(is_hidden) {
+    match hides(text) {
         true => Err(HIDDEN_RULE.to_owned()),
         false => Ok(()),
     }

@@ -17,10 +17,11 @@ impl Engine {
         now: Time,
     ) -> Result<Changed, Rejection> {
         let known = self.snapshot();
-        let parsed = document::parse_new(&text, &known.issuers).map_err(|error| {
-            let what = error.to_string();
-            Refusal::BadRequest { what }
-        })?;
+        let parsed =
+            document::parse_new(&text, &known.issuers, Some(&known.policy)).map_err(|error| {
+                let what = error.to_string();
+                Refusal::BadRequest { what }
+            })?;
         let failed: Vec<_> = parsed
             .run_tests()
             .into_iter()

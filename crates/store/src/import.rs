@@ -8,9 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use tenure_domain::device::{DeviceRow, DeviceSpec};
+use tenure_domain::device::{Device, DeviceRow, DeviceSpec};
 use tenure_domain::event::{Entry, Event};
+use tenure_domain::ids::check_new;
 use tenure_domain::registry::{Class, Owner, Service, Site};
+use tenure_domain::text::check_label;
 use tenure_domain::{Actor, DeviceId, Slug, TenantId, Title};
 use tenure_x509::Time;
 
@@ -140,20 +142,21 @@ impl Names {
         if known.contains(name.as_str()) {
             return;
         }
-        match self.missing {
-            Missing::Refuse => errors.push(RowError {
-                row,
-                column,
-                what: format!(
-                    "{:?} is not registered; add it, or use --create-missing",
-                    name.as_str()
-                ),
-            }),
-            Missing::Create { .. } => {
-                known.insert(name.to_string());
-                self.creates.push((column, name.to_string()));
-            }
-        }
+        let what = match self.missing {
+            Missing::Refuse => format!(
+                "{:?} is not registered; add it, or use --create-missing",
+                name.as_str()
+            ),
+            Missing::Create { .. } => match check_new(name.as_str()) {
+                Ok(()) => {
+                    known.insert(name.to_string());
+                    self.creates.push((column, name.to_string()));
+                    return;
+                }
+                Err(bad) => bad.to_string(),
+            },
+        };
+        errors.push(RowError { row, column, what });
     }
 }
 
@@ -183,7 +186,18 @@ pub fn plan(
             });
             continue;
         }
-        let change = match device::by_id(tx, tenant, &said.id)? {
+        let found = device::by_id(tx, tenant, &said.id)?;
+        let mistakes = unfit(said, found.as_ref());
+        if !mistakes.is_empty() {
+            let named = |(column, what)| RowError {
+                row: *row,
+                column,
+                what,
+            };
+            plan.errors.extend(mistakes.into_iter().map(named));
+            continue;
+        }
+        let change = match found {
             None => {
                 plan.added += 1;
                 RowChange::Add
@@ -208,6 +222,31 @@ pub fn plan(
     }
     plan.creates = names.creates;
     Ok(plan)
+}
+
+/// What is typed of a device is held to more than what is kept of it: column, and what is wrong.
+fn unfit(said: &DeviceRow, found: Option<&Device>) -> Vec<(&'static str, String)> {
+    let id = match found {
+        None => check_new(said.id.as_str()).map_err(|bad| ("id", bad.to_string())),
+        Some(_) => Ok(()),
+    };
+    let labels = [
+        (
+            "manufacturer",
+            &said.manufacturer,
+            found.map(|it| &it.manufacturer),
+        ),
+        ("model", &said.model, found.map(|it| &it.model)),
+        ("serial", &said.serial, found.map(|it| &it.serial)),
+    ];
+    let labels = labels.into_iter().map(|(column, said, kept)| match said {
+        Some(said) if Some(said) != kept => check_label(said).map_err(|what| (column, what)),
+        _ => Ok(()),
+    });
+    std::iter::once(id)
+        .chain(labels)
+        .filter_map(Result::err)
+        .collect()
 }
 
 fn differences(from: &DeviceSpec, to: &DeviceSpec) -> Vec<FieldChange> {

@@ -50,7 +50,7 @@ fn a_profile_names_an_issuer_that_can_sign_it_now_or_later() {
     .collect();
     for fits in ["issuing-1", "pumps-1", "pumps-2"] {
         let text = with(&format!("issuer = \"{fits}\""));
-        parse_new(&text, &issuers).unwrap_or_else(|error| panic!("{error}"));
+        parse_new(&text, &issuers, None).unwrap_or_else(|error| panic!("{error}"));
     }
     for (misfit, why) in [
         ("isuing-1", "there is no issuer \"isuing-1\""),
@@ -58,11 +58,14 @@ fn a_profile_names_an_issuer_that_can_sign_it_now_or_later() {
         ("root", "issuer root is of kind root and signs nothing"),
     ] {
         let text = with(&format!("issuer = \"{misfit}\""));
-        let said = parse_new(&text, &issuers).unwrap_err().to_string();
+        let said = parse_new(&text, &issuers, None).unwrap_err().to_string();
         assert!(said.contains("[[profile]] device, issuer: "), "{said}");
         assert!(said.contains(why), "{said}");
         let mend = "; use one of: issuing-1, pumps-2; or leave it out";
         assert!(said.ends_with(mend), "{said}");
-        parse(&text, 1).unwrap_or_else(|error| panic!("in force it stays readable: {error}"));
+        let in_force =
+            parse(&text, 1).unwrap_or_else(|error| panic!("in force it stays readable: {error}"));
+        parse_new(&text, &issuers, Some(&in_force))
+            .unwrap_or_else(|error| panic!("it keeps nobody from another change: {error}"));
     }
 }

@@ -165,6 +165,19 @@ where
     ids::fresh(text).map_err(|error| Problem::bad_request(format!("{field}: {error}")))
 }
 
+/// Holds the name of what is not known yet to what is asked of something new.
+///
+/// # Errors
+/// 400 with what is allowed.
+pub fn new_if_unknown<T>(name: &str, known: &Result<T, Problem>) -> Result<(), Problem> {
+    match known {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            ids::check_new(name).map_err(|error| Problem::bad_request(format!("name: {error}")))
+        }
+    }
+}
+
 /// Takes what was typed about a device.
 ///
 /// # Errors

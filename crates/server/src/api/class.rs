@@ -10,7 +10,7 @@ use tenure_domain::registry::Class;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_name, some_word, word};
+use super::body::{Json, Path, Query, new_if_unknown, some_word, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -117,10 +117,7 @@ pub(super) fn offered(desk: &Desk, name: &Slug) -> Result<(), Problem> {
 
 impl ClassPut {
     fn read(self) -> Result<Class, Problem> {
-        let plain = Class::new(
-            new_name("name", &self.name)?,
-            word("profile", &self.profile)?,
-        );
+        let plain = Class::new(word("name", &self.name)?, word("profile", &self.profile)?);
         Ok(Class {
             connectivity: some_word("connectivity", self.connectivity.as_deref())?
                 .unwrap_or(plain.connectivity),
@@ -172,6 +169,7 @@ async fn put(
     let class = class.read()?;
     offered(&desk, &class.profile)?;
     let name = class.name.to_string();
+    new_if_unknown(&name, &known(&desk, &name))?;
     desk.engine()
         .change(&caller.actor(), Change::PutClass(class))
         .await?;

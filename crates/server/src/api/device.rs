@@ -241,7 +241,10 @@ impl DeviceEdit {
             .as_deref()
             .map(|names| titles("services", names))
             .transpose()?;
-        let said = |field, text: Option<String>| text.map(|text| label(field, text)).transpose();
+        let said = |field, text: Option<String>, kept: String| match text {
+            Some(text) if text != kept => label(field, text),
+            _ => Ok(kept),
+        };
         let was = device::spec(device);
         Ok(DeviceSpec {
             class: some_word("class", self.class.as_deref())?.unwrap_or(was.class),
@@ -250,9 +253,9 @@ impl DeviceEdit {
             services: services.unwrap_or(was.services),
             criticality: some_word("criticality", self.criticality.as_deref())?
                 .unwrap_or(was.criticality),
-            manufacturer: said("manufacturer", self.manufacturer)?.unwrap_or(was.manufacturer),
-            model: said("model", self.model)?.unwrap_or(was.model),
-            serial: said("serial", self.serial)?.unwrap_or(was.serial),
+            manufacturer: said("manufacturer", self.manufacturer, was.manufacturer)?,
+            model: said("model", self.model, was.model)?,
+            serial: said("serial", self.serial, was.serial)?,
             id: was.id,
         })
     }

@@ -127,7 +127,12 @@ pub(crate) async fn watch(desk: &Desk) -> Result<(), Problem> {
             Verdict::Bad => Criticality::High,
         };
         let summary = format!("{}: {}. {}", check.check, check.found, check.advice);
-        Some((check.check, summary, criticality))
+        // Getting worse is news.
+        let cause = match check.verdict {
+            Verdict::Bad => format!("{} is bad", check.check),
+            _ => check.check,
+        };
+        Some((cause, summary, criticality))
     });
     Ok(desk.engine().watch_house(wrong.collect()).await?)
 }
@@ -163,7 +168,10 @@ async fn examined(desk: &Desk) -> Vec<Check> {
 
 /// Something that cannot be looked at is not well.
 fn unread(what: &str, problem: &Problem) -> Check {
-    good(what, problem.to_string()).but(Verdict::Bad, "Mend what keeps it from being read.")
+    good(what, problem.to_string()).but(
+        Verdict::Bad,
+        "Look in the server's log for why it cannot be read.",
+    )
 }
 
 fn store(desk: &Desk) -> Check {
@@ -240,7 +248,7 @@ fn policy(desk: &Desk) -> Result<Check, Problem> {
     let (version, text) = found.ok_or_else(Problem::internal)?;
     let check = good(POLICY, format!("version {version}"));
     Ok(
-        match document::parse_new(&text, &desk.engine().snapshot().issuers) {
+        match document::parse_new(&text, &desk.engine().snapshot().issuers, None) {
             Ok(_) => check,
             Err(misfits) => Check {
                 found: misfits.to_string(),

@@ -72,8 +72,10 @@ impl EventItem {
 
 /// Who did it, out of an actor that was kept as JSON; none if none was kept.
 pub(crate) fn kept_actor(kept: &str) -> Option<String> {
-    let actor = serde_json::from_str(kept).ok()?;
-    Some(who(&actor))
+    match serde_json::from_str(kept) {
+        Ok(actor) => Some(who(&actor)),
+        Err(_) => (!kept.is_empty()).then(|| kept.to_owned()),
+    }
 }
 
 fn who(actor: &Value) -> String {

@@ -8,7 +8,7 @@ use tenure_domain::registry::Manufacturer;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_name, some_word};
+use super::body::{Json, Path, Query, new_if_unknown, some_word, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -80,7 +80,7 @@ struct ManufacturerPut {
 impl ManufacturerPut {
     fn read(self) -> Result<Manufacturer, Problem> {
         Ok(Manufacturer {
-            name: new_name("name", &self.name)?,
+            name: word("name", &self.name)?,
             roots_pem: self.roots_pem,
             chain_time: some_word("chain_time", self.chain_time.as_deref())?.unwrap_or_default(),
         })
@@ -121,6 +121,7 @@ async fn put(
 ) -> Result<Json<ManufacturerItem>, Problem> {
     let manufacturer = manufacturer.read()?;
     let name = manufacturer.name.to_string();
+    new_if_unknown(&name, &known(&desk, &name))?;
     desk.engine()
         .change(&caller.actor(), Change::PutManufacturer(manufacturer))
         .await?;

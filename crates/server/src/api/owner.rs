@@ -8,7 +8,7 @@ use tenure_domain::registry::Owner;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_name};
+use super::body::{Json, Path, Query, new_if_unknown, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -56,7 +56,7 @@ struct OwnerPut {
 impl OwnerPut {
     fn read(self) -> Result<Owner, Problem> {
         Ok(Owner {
-            name: new_name("name", &self.name)?,
+            name: word("name", &self.name)?,
             contact: self.contact,
         })
     }
@@ -96,6 +96,7 @@ async fn put(
 ) -> Result<Json<OwnerItem>, Problem> {
     let owner = owner.read()?;
     let name = owner.name.to_string();
+    new_if_unknown(&name, &known(&desk, &name))?;
     desk.engine()
         .change(&caller.actor(), Change::PutOwner(owner))
         .await?;

@@ -104,7 +104,7 @@ async fn apply(
 
 fn read(desk: &Desk, text: &str) -> Result<Policy, Problem> {
     let known = desk.engine().snapshot();
-    document::parse_new(text, &known.issuers).map_err(|error| {
+    document::parse_new(text, &known.issuers, Some(&known.policy)).map_err(|error| {
         let lines = error.0.iter().map(ToString::to_string).collect();
         Problem::bad_request("The document is no policy.").errors(lines)
     })

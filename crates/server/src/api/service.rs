@@ -8,7 +8,7 @@ use tenure_domain::registry::Service;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_name};
+use super::body::{Json, Path, Query, new_if_unknown, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -56,7 +56,7 @@ struct ServicePut {
 impl ServicePut {
     fn read(self) -> Result<Service, Problem> {
         Ok(Service {
-            name: new_name("name", &self.name)?,
+            name: word("name", &self.name)?,
             address: self.address,
         })
     }
@@ -96,6 +96,7 @@ async fn put(
 ) -> Result<Json<ServiceItem>, Problem> {
     let service = service.read()?;
     let name = service.name.to_string();
+    new_if_unknown(&name, &known(&desk, &name))?;
     desk.engine()
         .change(&caller.actor(), Change::PutService(service))
         .await?;

@@ -8,7 +8,7 @@ use tenure_domain::registry::Site;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_name, some_word};
+use super::body::{Json, Path, Query, new_if_unknown, some_word, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -56,7 +56,7 @@ struct SitePut {
 impl SitePut {
     fn read(self) -> Result<Site, Problem> {
         Ok(Site {
-            name: new_name("name", &self.name)?,
+            name: word("name", &self.name)?,
             parent: some_word("parent", self.parent.as_deref())?,
         })
     }
@@ -96,6 +96,7 @@ async fn put(
 ) -> Result<Json<SiteItem>, Problem> {
     let site = site.read()?;
     let name = site.name.to_string();
+    new_if_unknown(&name, &known(&desk, &name))?;
     desk.engine()
         .change(&caller.actor(), Change::PutSite(site))
         .await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::issuer::{Issuer, IssuerState};
+use crate::policy::Policy;
 use crate::policy::document::{Mistake, Written};
 use crate::policy::shape::signers;
 use crate::profile::Profile;
@@ -18,10 +19,24 @@ const EST_OPERATIONS: [&str; 6] = [
     "csrattrs",
 ];
 
-/// Everything that does not fit.
-pub(super) fn check(written: &Written, issuers: &[Arc<Issuer>]) -> Vec<Mistake> {
+/// Everything that does not fit. What the policy in force says of a profile already may be said again,
+/// so that an old misfit keeps nobody from another change.
+pub(super) fn check(
+    written: &Written,
+    issuers: &[Arc<Issuer>],
+    in_force: Option<&Policy>,
+) -> Vec<Mistake> {
+    let stands = |new: &Profile| {
+        let mut old = in_force
+            .into_iter()
+            .flat_map(|policy| policy.profiles.values());
+        old.any(|old| (&old.name, old.kind, &old.issuer) == (&new.name, new.kind, &new.issuer))
+    };
     let mut mistakes = Vec::new();
     for found in &written.profiles {
+        if stands(&found.value) {
+            continue;
+        }
         let misfits = [
             ("name", name_misfit(&found.value)),
             ("issuer", issuer_misfit(&found.value, issuers)),
@@ -43,7 +58,7 @@ pub(super) fn check(written: &Written, issuers: &[Arc<Issuer>]) -> Vec<Mistake> 
 fn name_misfit(profile: &Profile) -> Option<String> {
     let name = profile.name.as_str();
     EST_OPERATIONS.contains(&name).then(|| {
-        format!("{name} is an operation of EST, and no device could ask for it; use another name")
+        format!("{name} is an operation of EST, and no device could ask for it by that label; use another name")
     })
 }
 

@@ -159,14 +159,19 @@ pub fn parse(text: &str, version: i64) -> Result<Policy, DocumentError> {
     policy(written, version, Vec::new())
 }
 
-/// Reads a document that is to be put in force in a house with these issuers. What [`parse`] takes may
-/// be refused here: a document in force stays readable when its issuer goes.
+/// Reads a document that is to be put in force in a house with these issuers, after the policy that is,
+/// if any. What [`parse`] takes may be refused here: a document in force stays readable when its issuer
+/// goes.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn parse_new(text: &str, issuers: &[Arc<Issuer>]) -> Result<Policy, DocumentError> {
+pub fn parse_new(
+    text: &str,
+    issuers: &[Arc<Issuer>],
+    in_force: Option<&Policy>,
+) -> Result<Policy, DocumentError> {
     let written = read(text).map_err(sorted)?;
-    let misfits = fit::check(&written, issuers);
+    let misfits = fit::check(&written, issuers, in_force);
     policy(written, 0, misfits)
 }
 

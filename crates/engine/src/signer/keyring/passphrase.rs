@@ -190,11 +190,13 @@ fn is_placeholder(text: &str) -> bool {
 /// The letters of a text, with those that are written as digits and signs; a 1 stands for `one`.
 fn undisguised(text: &str, one: char) -> Zeroizing<String> {
     let letter = |c| match c {
-        '@' => 'a',
-        '0' => 'o',
-        '1' => one,
+        '@' | '4' => 'a',
+        '8' => 'b',
         '3' => 'e',
+        '0' => 'o',
         '$' | '5' => 's',
+        '7' => 't',
+        '1' | '!' => one,
         other => other,
     };
     let letters = text.chars().map(letter).filter(|c| c.is_alphabetic());

@@ -6,8 +6,6 @@ use std::fmt;
 use serde_json::Value;
 use tenure_domain::Title;
 use tenure_domain::device::{Criticality, DeviceRow};
-use tenure_domain::ids::fresh;
-use tenure_domain::text::check_label;
 
 use crate::api::device::HEADER;
 
@@ -242,10 +240,10 @@ fn device(
             }
         };
     }
-    let id = read!("id", fresh(&cell("id").unwrap_or_default()));
-    let class = read!("class", fresh(&cell("class").unwrap_or_default()));
-    let site = read!("site", fresh(&cell("site").unwrap_or_default()));
-    let owner = read!("owner", fresh(&cell("owner").unwrap_or_default()));
+    let id = read!("id", cell("id").unwrap_or_default().parse());
+    let class = read!("class", cell("class").unwrap_or_default().parse());
+    let site = read!("site", cell("site").unwrap_or_default().parse());
+    let owner = read!("owner", cell("owner").unwrap_or_default().parse());
     let criticality = match cell("criticality").as_deref() {
         None => None,
         Some("") => Some(Criticality::default()),
@@ -254,19 +252,13 @@ fn device(
     let services = services.map(|names| {
         let mut bound: Vec<Title> = Vec::with_capacity(names.len());
         for name in names {
-            match read!("services", fresh(&name)) {
+            match read!("services", name.parse()) {
                 Some(title) if !bound.contains(&title) => bound.push(title),
                 _ => {}
             }
         }
         bound
     });
-    for column in ["manufacturer", "model", "serial"] {
-        let text = cell(column).unwrap_or_default();
-        if let Err(what) = check_label(&text) {
-            mistakes.push(Mistake::in_column(row, column, what));
-        }
-    }
     match (id, class, site, owner, mistakes.is_empty()) {
         (Some(id), Some(class), Some(site), Some(owner), true) => Ok(DeviceRow {
             id,

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tenure_domain::change::Change;
+use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
+use tenure_domain::registry::Site;
 use tenure_engine::store::{OperationId, Tx, policy};
 
 use super::house::{House, Reply};
@@ -197,6 +200,54 @@ async fn what_is_typed_of_something_new_shows_what_it_is() {
             assert!(line.contains(&place), "{line}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_there_already_may_be_changed_and_said_again() {
+    let house = House::furnished().await;
+    let actor = Actor::system("test");
+    let (site, id) = ("Hall\u{200f} 4", "..");
+    let at = Site {
+        name: site.parse().unwrap(),
+        parent: None,
+    };
+    house
+        .engine
+        .change(&actor, Change::PutSite(at))
+        .await
+        .unwrap();
+    let spec = DeviceSpec {
+        id: id.parse().unwrap(),
+        manufacturer: String::new(),
+        model: "x".repeat(200),
+        serial: String::new(),
+        class: "pump".parse().unwrap(),
+        site: site.parse().unwrap(),
+        owner: "Hydraulics".parse().unwrap(),
+        services: Vec::new(),
+        criticality: Criticality::Medium,
+    };
+    house
+        .engine
+        .change(&actor, Change::AddDevice(spec))
+        .await
+        .unwrap();
+    let moved = house
+        .post("/sites", json!({ "name": site, "parent": "Hall 3" }))
+        .await;
+    assert_eq!(moved.status, StatusCode::OK, "{}", moved.body);
+    let table = house.get("/export/devices").await;
+    assert!(
+        table.body.as_str().unwrap().contains(site),
+        "{}",
+        table.body
+    );
+    let again = house.post("/import-plan", table.body).await.ok();
+    assert_eq!(
+        (&again["rows"], &again["unchanged"]),
+        (&json!(1), &json!(1)),
+        "{again}"
+    );
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn no_new_profile_is_named_like_an_operation() {
     use tenure_domain::policy::document::{DEFAULT_DOCUMENT, parse, parse_new};
     for operation in tenure_wire::est::Operation::ALL {
         let text = DEFAULT_DOCUMENT.replace("\"device-server\"", &format!("\"{operation}\""));
-        let said = parse_new(&text, &[]).unwrap_err().to_string();
+        let said = parse_new(&text, &[], None).unwrap_err().to_string();
         assert!(
             said.contains(&format!("[[profile]] {operation}, name: ")),
             "{said}"
