@@ -39,6 +39,7 @@ pub const READERS: &[Reader] = &[
     ("sse", sse),
     ("text", text),
     ("tile_path", tile_path),
+    ("traceparent", traceparent),
 ];
 
 /// Certificates from anyone: no octets may panic, whatever one asks of the result.
@@ -549,5 +550,14 @@ pub fn mqtt(octets: &[u8]) {
         assert!(taken <= octets.len());
         let again = packet.write().unwrap();
         assert_eq!(Packet::read(&again), Ok(Some((packet, again.len()))));
+    }
+}
+
+/// What anyone says about the trace of a request: what is taken of it stands in the log.
+pub fn traceparent(octets: &[u8]) {
+    let said = std::str::from_utf8(octets).ok();
+    if let Some(trace) = said.and_then(tenure_server::hostile::traceparent) {
+        assert_eq!(trace.len(), 32, "{trace:?}");
+        assert!(trace.bytes().all(|c| c.is_ascii_hexdigit()), "{trace:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tenure_domain::device::DeviceRow;
 
 use crate::api::import;
+use crate::listen::trace;
 use crate::status::{ocsp, public};
 
 /// The devices in a CSV table as an operator uploads it; none if there is a mistake in it.
@@ -26,4 +27,9 @@ pub fn ocsp_path(path: &str) -> Option<Vec<u8>> {
 /// The file that a path of the public listener names in a data directory.
 pub fn public_path(directory: &Path, path: &str) -> Option<PathBuf> {
     public::file_named(directory, path)
+}
+
+/// The trace id in a `traceparent`.
+pub fn traceparent(said: &str) -> Option<String> {
+    trace::read(said)
 }

@@ -37,6 +37,7 @@ use crate::status::ocsp::Ocsp;
 pub mod rate;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trace;
 
 use rate::{Buckets, Places, Rate, Source};
 
@@ -365,6 +366,7 @@ impl Shared {
         let source = line.address.ip();
         let method = request.method().clone();
         let path = logged_path(request.uri().path());
+        let trace = trace::trace_id(request.headers());
 
         let mut response = match self.requests.take(&Source::from(source), began) {
             Ok(()) => self.route(id, line, request).await,
@@ -378,7 +380,14 @@ impl Shared {
         }
         let took = began.elapsed();
         self.metrics.answered(response.status(), took);
-        self.log(id, source, method.as_str(), &path, response.status(), took);
+        let asked = Asked {
+            id,
+            trace: trace.as_deref(),
+            source,
+            method: method.as_str(),
+            path: &path,
+        };
+        self.log(&asked, response.status(), took);
         response
     }
 
@@ -406,26 +415,35 @@ impl Shared {
     }
 
     /// One line per request: never a header, never a query string, never a body.
-    fn log(
-        &self,
-        id: RequestId,
-        source: IpAddr,
-        method: &str,
-        path: &str,
-        status: StatusCode,
-        took: Duration,
-    ) {
+    fn log(&self, asked: &Asked<'_>, status: StatusCode, took: Duration) {
+        let Asked {
+            id,
+            trace,
+            source,
+            method,
+            path,
+        } = asked;
         let listener = self.listener.name();
         let status = status.as_u16();
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         // Reads of public status and decisions are many and mean nothing one by one.
         let are_many = matches!(self.listener, Listener::Public | Listener::Access);
         if are_many && status < 500 {
-            tracing::debug!(request = %id, listener, %source, method, path, status, us, "answered");
+            tracing::debug!(request = %id, trace, listener, %source, method, path, status, us, "answered");
         } else {
-            tracing::info!(request = %id, listener, %source, method, path, status, us, "answered");
+            tracing::info!(request = %id, trace, listener, %source, method, path, status, us, "answered");
         }
     }
+}
+
+/// What is logged of a request.
+struct Asked<'a> {
+    id: RequestId,
+    /// The trace that its sender says it is part of.
+    trace: Option<&'a str>,
+    source: IpAddr,
+    method: &'a str,
+    path: &'a str,
 }
 
 /// Answers on a connection until it ends, or until a stop is asked for and what is under way is done.

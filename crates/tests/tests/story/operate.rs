@@ -529,3 +529,19 @@ fn a_login_says_what_is_missing_or_wrong() {
     assert_eq!(status.code(), Some(5), "{said}");
     assert!(said.contains("set TENURE_TOKEN"), "{said}");
 }
+
+#[test]
+fn a_request_is_logged_with_the_trace_it_is_part_of() {
+    let mut house = House::serve(TENURE);
+    let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let url = format!("https://127.0.0.1:{}/healthz", house.ports().operator);
+    let said = format!("00-{trace}-{parent}-01");
+    let headers = [("traceparent", said.as_str())];
+    let answer = Caller::new(&house.root()).send("GET", &url, &headers, b"");
+    let id = answer.header("x-request-id").unwrap().to_owned();
+    until("the request is logged", || {
+        let log = house.server().log();
+        let line = log.lines().find(|line| line.contains(&id));
+        line.is_some_and(|line| line.contains(&format!("trace=\"{trace}\"")))
+    });
+}
