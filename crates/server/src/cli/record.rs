@@ -61,7 +61,7 @@ pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<()
         ("site", asked.site),
         ("known", known),
     ];
-    let fields: Vec<_> = named
+    let mut fields: Vec<_> = named
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
@@ -69,6 +69,8 @@ pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<()
     if is_of_some {
         return output.page(COLUMNS, &api.list("/as-of", &fields, &asked.page).await?);
     }
+    // Counts have no pages, as the server will say.
+    fields.extend(asked.page.cursor.map(|cursor| ("cursor", cursor)));
     let past = api.get(&format!("/as-of{}", query(&fields))).await?;
     let counts = past.get("counts").cloned().unwrap_or_default();
     let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
