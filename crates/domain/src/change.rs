@@ -11,6 +11,7 @@ use crate::ids::{
 };
 use crate::operator::{Permission, Role};
 use crate::permit::NewPermit;
+use crate::refusal::Refusal;
 use crate::registry::{Class, Manufacturer, Owner, Service, Site};
 use crate::relying_party::RelyingParty;
 use crate::rollover::{Step, Succession};
@@ -20,21 +21,21 @@ use crate::trust_store::TrustStoreChange;
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Add an owner or change how to reach it.
-    PutOwner(Owner),
+    PutOwner(Edit<Owner>),
     /// Add a site or move it in the tree.
-    PutSite(Site),
+    PutSite(Edit<Site>),
     /// Add a class or change it.
-    PutClass(Class),
+    PutClass(Edit<Class>),
     /// Add a service or change it.
-    PutService(Service),
+    PutService(Edit<Service>),
     /// Add a relying party or change it.
-    PutRelyingParty(Box<RelyingParty>),
+    PutRelyingParty(Box<Edit<RelyingParty>>),
     /// Take a relying party away.
     RemoveRelyingParty(Slug),
     /// Add a hook or change it.
     PutHook {
         /// What it is to be.
-        hook: Box<Hook>,
+        hook: Box<Edit<Hook>>,
         /// Its secret; the one there is stays if none is given. One that we make is made with the
         /// hook, and anew only if asked for.
         secret: HookSecret,
@@ -49,11 +50,11 @@ pub enum Change {
     /// Take a hook away, with its secret.
     RemoveHook(Slug),
     /// Register a manufacturer's roots or replace them.
-    PutManufacturer(Manufacturer),
+    PutManufacturer(Edit<Manufacturer>),
     /// Register a device; an error if the id is taken.
     AddDevice(DeviceSpec),
     /// Change a registered device's fields.
-    EditDevice(DeviceSpec),
+    EditDevice(Box<Edit<DeviceSpec>>),
     /// Suspend, resume or otherwise move a device along its life. Retiring revokes.
     SetStanding {
         /// The device.
@@ -141,6 +142,35 @@ pub enum Change {
     },
 }
 
+/// What is to be, and what it was made from. Between reading the one and writing the other somebody
+/// else may have written; what they did is not undone unseen.
+#[derive(Debug, Clone)]
+pub struct Edit<T> {
+    /// What was there; nothing, if it is to be new.
+    pub from: Option<T>,
+    /// What is to be.
+    pub to: T,
+}
+
+impl<T: PartialEq> Edit<T> {
+    /// Something new.
+    pub fn new(to: T) -> Edit<T> {
+        Edit { from: None, to }
+    }
+
+    /// What is to be, where `found` is there now.
+    ///
+    /// # Errors
+    /// Conflict if that is neither what it was made from nor what it is to be.
+    pub fn over(&self, found: Option<&T>) -> Result<&T, Refusal> {
+        if found == self.from.as_ref() || found == Some(&self.to) {
+            return Ok(&self.to);
+        }
+        let what = "somebody else has just changed it, and nothing was done; look at it and repeat";
+        Err(Refusal::Conflict { what: what.into() })
+    }
+}
+
 /// A step of an issuer's rollover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerMove {
@@ -199,5 +229,26 @@ impl Change {
             | Change::SetBaseUrl { .. } => Permission::ChangePolicy,
             Change::CreateToken { .. } | Change::RevokeToken(_) => Permission::Administer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_never_undoes_what_its_maker_did_not_see() {
+        let edit = Edit {
+            from: Some("mine"),
+            to: "changed",
+        };
+        assert_eq!(edit.over(Some(&"mine")), Ok(&"changed"));
+        assert_eq!(edit.over(Some(&"changed")), Ok(&"changed"), "said twice");
+        for other in [Some(&"theirs"), None] {
+            let refused = edit.over(other);
+            assert!(matches!(refused, Err(Refusal::Conflict { .. })));
+        }
+        assert_eq!(Edit::new("mine").over(None), Ok(&"mine"));
+        assert!(Edit::new("mine").over(Some(&"theirs")).is_err());
     }
 }

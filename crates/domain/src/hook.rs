@@ -69,6 +69,25 @@ pub struct Hook {
     pub criticality: Criticality,
 }
 
+impl Hook {
+    /// One with the defaults for everything but what it is and whose; its address is to be given.
+    pub fn new(name: Slug, kind: HookKind, owner: Title) -> Hook {
+        Hook {
+            name,
+            kind,
+            address: String::new(),
+            anchors_pem: String::new(),
+            wire: Wire::Encrypted,
+            changes: Vec::new(),
+            topic: String::new(),
+            audience: String::new(),
+            again_after_s: AGAIN_AFTER_DEFAULT_S,
+            owner,
+            criticality: Criticality::default(),
+        }
+    }
+}
+
 /// What a hook needs of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretNeed {

@@ -151,6 +151,25 @@ pub struct RelyingParty {
 }
 
 impl RelyingParty {
+    /// One with the defaults for everything but where it is and whose.
+    pub fn new(name: Slug, address: PeerAddress, owner: Title, site: Title) -> RelyingParty {
+        RelyingParty {
+            name,
+            address,
+            protocol: PeerProtocol::Tls,
+            server_name: None,
+            anchors_pem: String::new(),
+            issuers: Vec::new(),
+            services: Vec::new(),
+            criticality: Criticality::default(),
+            owner,
+            site,
+            checks: RevocationCheck::Crl,
+            session: SessionCheck::Handshake,
+            enforce_within_s: ENFORCE_WITHIN_DEFAULT_S,
+        }
+    }
+
     /// The name its certificate must carry.
     pub fn expected_name(&self) -> &str {
         self.server_name

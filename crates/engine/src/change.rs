@@ -300,17 +300,30 @@ fn plain(
     now: Time,
 ) -> Result<Changed, Conflict> {
     let put = match change {
-        Change::PutOwner(owner) => registry::put_owner(tx, owner, actor, now)?,
-        Change::PutSite(site) => registry::put_site(tx, site, actor, now)?,
-        Change::PutClass(class) => {
+        Change::PutOwner(edit) => {
+            let found = registry::owner::by_name(tx, tenant, edit.to.name.as_str())?;
+            registry::put_owner(tx, edit.over(found.as_ref())?, actor, now)?
+        }
+        Change::PutSite(edit) => {
+            let found = registry::site::by_name(tx, tenant, edit.to.name.as_str())?;
+            registry::put_site(tx, edit.over(found.as_ref())?, actor, now)?
+        }
+        Change::PutClass(edit) => {
+            let found = registry::class::by_name(tx, tenant, edit.to.name.as_str())?;
+            let class = edit.over(found.as_ref())?;
             if !(1..=3).contains(&class.fork_allowance) {
                 let what = "fork_allowance must be 1, 2 or 3".to_owned();
                 return Err(Refusal::BadRequest { what }.into());
             }
             registry::put_class(tx, class, actor, now)?
         }
-        Change::PutService(service) => registry::put_service(tx, service, actor, now)?,
-        Change::PutRelyingParty(party) => {
+        Change::PutService(edit) => {
+            let found = registry::service::by_name(tx, tenant, edit.to.name.as_str())?;
+            registry::put_service(tx, edit.over(found.as_ref())?, actor, now)?
+        }
+        Change::PutRelyingParty(edit) => {
+            let found = relying_party::by_name(tx, tenant, edit.to.name.as_str())?;
+            let party = edit.over(found.map(|known| known.party).as_ref())?;
             is_fit(tx, tenant, party)?;
             relying_party::put(tx, party, actor, now)?
         }
@@ -329,7 +342,9 @@ fn plain(
             trust_store::carry_out(tx, tenant, change, actor, now)?;
             return Ok(Changed::Done);
         }
-        Change::PutManufacturer(maker) => {
+        Change::PutManufacturer(edit) => {
+            let found = registry::manufacturer::by_name(tx, tenant, edit.to.name.as_str())?;
+            let maker = edit.over(found.as_ref())?;
             let roots = tenure_x509::pem_certificates(&maker.roots_pem).unwrap_or_default();
             if roots.is_empty() || roots.iter().any(|root| !root.is_ca()) {
                 let what = "roots must be one or more CA certificates in PEM".to_owned();
@@ -342,7 +357,9 @@ fn plain(
                 tx, spec, actor, now,
             )?)));
         }
-        Change::EditDevice(spec) => {
+        Change::EditDevice(edit) => {
+            let found = device::by_id(tx, tenant, &edit.to.id)?;
+            let spec = edit.over(found.as_ref().map(device::spec).as_ref())?;
             let (device, put) = device::edit(tx, spec, actor, now)?;
             if put == registry::Put::Unchanged {
                 tx.excuse("the device already is as wanted");

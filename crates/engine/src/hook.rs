@@ -7,7 +7,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tenure_domain::Refusal;
-use tenure_domain::change::HookSecret;
+use tenure_domain::change::{Edit, HookSecret};
 use tenure_domain::hook::{AGAIN_AFTER_S, Hidden, Hook, HookKind, SecretNeed};
 use tenure_domain::ids::{EventSeq, Slug};
 use tenure_domain::operator::Actor;
@@ -40,30 +40,33 @@ impl Engine {
     pub(crate) async fn put_hook(
         &self,
         actor: &Actor,
-        hook: Hook,
+        edit: Edit<Hook>,
         secret: HookSecret,
         now: Time,
     ) -> Result<Changed, Rejection> {
-        is_fit(&hook)?;
+        let hook = &edit.to;
+        is_fit(hook)?;
         let tenant = self.tenant();
         let known = self
             .store()
             .glance(|tx| hook::by_name(tx, tenant, hook.name.as_str()))?;
         let same_kind = known.filter(|known| known.hook.kind == hook.kind);
-        let (given, fresh) = chosen(&hook, secret, same_kind.as_ref())?;
+        let (given, fresh) = chosen(hook, secret, same_kind.as_ref())?;
         let sealed = match &given {
             Given::Keep => None,
             Given::None => Some(Vec::new()),
             Given::This(secret) => Some(self.seal_secret(&hook.name, secret)?),
         };
-        let (actor, hook) = (actor.clone(), Arc::new(hook));
+        let (actor, edit) = (actor.clone(), Arc::new(edit));
         let put = self
             .record(move |tx| {
                 let secret = match &sealed {
                     None => PutSecret::Keep,
                     Some(sealed) => PutSecret::New(sealed),
                 };
-                let put = hook::put(tx, &hook, secret, &actor, now)?;
+                let found = hook::by_name(tx, tenant, edit.to.name.as_str())?;
+                let hook = edit.over(found.map(|known| known.hook).as_ref())?;
+                let put = hook::put(tx, hook, secret, &actor, now)?;
                 if put == registry::Put::Unchanged {
                     tx.excuse("it already is as wanted");
                 }

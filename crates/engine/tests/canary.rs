@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use house::{House, START};
 use tenure_domain::canary::{Canary, ProbeScope, Reception, Round, Trial};
 use tenure_domain::certificate::StatusChange;
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::finding::{FindingKind, FindingState};
 use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
 use tenure_domain::{Slug, Status, TenantId};
@@ -184,7 +184,7 @@ fn party() -> RelyingParty {
 async fn a_probe_is_kept_with_its_findings_in_one_transaction() {
     let house = House::found().await;
     house
-        .change(Change::PutRelyingParty(Box::new(party())))
+        .change(Change::PutRelyingParty(Box::new(Edit::new(party()))))
         .await
         .unwrap();
     let find = |name: &'static str| {

@@ -5,7 +5,7 @@ mod house;
 
 use house::{House, issued, pair};
 use tenure_domain::canary::{Canary, ProbeScope};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::decision::{Access, Alarm, Ground, Tier, Trust};
 use tenure_domain::device::Criticality;
 use tenure_domain::finding::{FindingKind, FindingState, Matter, NewFinding, Subject};
@@ -408,11 +408,15 @@ async fn p6_a_safety_device_goes_on_with_an_alarm_and_for_a_time() {
     };
     let secret = house.secret("interlock-1").await;
     let safety = issued(house.enroll("interlock-1", &secret, &pair()).await);
-    let edit = tenure_domain::device::DeviceSpec {
-        criticality: tenure_domain::device::Criticality::Safety,
-        ..edit
+    let edit = Edit {
+        to: tenure_domain::device::DeviceSpec {
+            criticality: tenure_domain::device::Criticality::Safety,
+            ..edit.clone()
+        },
+        from: Some(edit),
     };
-    house.change(Change::EditDevice(edit)).await.unwrap();
+    let change = Change::EditDevice(Box::new(edit));
+    house.change(change).await.unwrap();
     let decided = verdict(&house, &shown(&safety));
     assert_eq!(decided.verdict.access, Access::Allow);
     let alone = decided.verdict.unreachable_until.unwrap();

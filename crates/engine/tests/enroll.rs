@@ -3,7 +3,7 @@
 mod house;
 
 use house::{House, issued, pair, refusal};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::DEFAULT_DOCUMENT;
 use tenure_domain::registry::{Class, ReplacedRule};
@@ -309,9 +309,15 @@ async fn the_first_use_of_a_successor_revokes_an_operational_certificate_and_nev
         .replace("life = \"never\"", "life = \"1y\"\nissuer = \"issuing-1\"");
     let apply = Change::ApplyPolicy { document: open };
     house.change(apply).await.unwrap();
-    let mut class = Class::new("pump".parse().unwrap(), "device".parse().unwrap());
-    class.replaced = ReplacedRule::RevokeWhenConfirmed;
-    house.change(Change::PutClass(class)).await.unwrap();
+    let from = Class::new("pump".parse().unwrap(), "device".parse().unwrap());
+    let edit = Edit {
+        to: Class {
+            replaced: ReplacedRule::RevokeWhenConfirmed,
+            ..from.clone()
+        },
+        from: Some(from),
+    };
+    house.change(Change::PutClass(edit)).await.unwrap();
 
     house.device("pump-17").await;
     let secret = house.secret("pump-17").await;

@@ -3,7 +3,7 @@
 mod house;
 
 use house::{House, START, key};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::Criticality;
 use tenure_domain::feed::pack::Pack;
 use tenure_domain::feed::receipt::Receipt;
@@ -57,7 +57,7 @@ async fn followed() -> House {
         .engine
         .add_key(key(FEED_KEY, Doors::FEED, KeyKind::Ed25519));
     house
-        .change(Change::PutRelyingParty(Box::new(broker())))
+        .change(Change::PutRelyingParty(Box::new(Edit::new(broker()))))
         .await
         .unwrap();
     assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 0);

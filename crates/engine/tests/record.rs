@@ -3,7 +3,7 @@
 mod house;
 
 use house::{House, outsider};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::registry::Site;
 use tenure_domain::{Refusal, Standing};
 use tenure_engine::duty::integrate::{entry_bundle, log_directory, read_tile};
@@ -17,7 +17,10 @@ async fn sites(house: &House, from: usize, to: usize) {
             name: format!("Cell {no}").parse().unwrap(),
             parent: None,
         };
-        house.change(Change::PutSite(site)).await.unwrap();
+        house
+            .change(Change::PutSite(Edit::new(site)))
+            .await
+            .unwrap();
     }
 }
 

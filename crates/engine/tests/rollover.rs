@@ -6,7 +6,7 @@ use house::*;
 
 use tenure_domain::canary::{Canary, ProbeScope, Reception, Round, Trial};
 use tenure_domain::certificate::StatusChange;
-use tenure_domain::change::{Change, IssuerMove};
+use tenure_domain::change::{Change, Edit, IssuerMove};
 use tenure_domain::device::Criticality;
 use tenure_domain::issuer::{Issuer, IssuerState};
 use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
@@ -98,7 +98,7 @@ async fn party(house: &House, name: &str, criticality: Criticality) {
         enforce_within_s: 5,
     };
     house
-        .change(Change::PutRelyingParty(Box::new(party)))
+        .change(Change::PutRelyingParty(Box::new(Edit::new(party))))
         .await
         .unwrap();
 }

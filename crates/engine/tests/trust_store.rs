@@ -5,7 +5,7 @@ mod house;
 
 use house::*;
 
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::Criticality;
 use tenure_domain::finding::{FindingKind, FindingState};
 use tenure_domain::relying_party::{PeerProtocol, RelyingParty, RevocationCheck, SessionCheck};
@@ -43,7 +43,7 @@ async fn party_named(house: &House, name: &str) -> Known {
         enforce_within_s: 5,
     };
     house
-        .change(Change::PutRelyingParty(Box::new(party)))
+        .change(Change::PutRelyingParty(Box::new(Edit::new(party))))
         .await
         .unwrap();
     let store = house.engine.store();

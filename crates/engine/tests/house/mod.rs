@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, Via};
 use tenure_domain::canary::{Canary, ProbeScope};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::incident::{Incident, IncidentKind, IncidentState};
 use tenure_domain::operator::{Actor, Role};
@@ -100,19 +100,25 @@ impl House {
             name: "Hydraulics".parse().unwrap(),
             contact: "h@acme.example".into(),
         };
-        self.change(Change::PutOwner(owner)).await.unwrap();
+        self.change(Change::PutOwner(Edit::new(owner)))
+            .await
+            .unwrap();
         let site = Site {
             name: "Hall 3".parse().unwrap(),
             parent: None,
         };
-        self.change(Change::PutSite(site)).await.unwrap();
+        self.change(Change::PutSite(Edit::new(site))).await.unwrap();
         let service = Service {
             name: "broker".parse().unwrap(),
             address: String::new(),
         };
-        self.change(Change::PutService(service)).await.unwrap();
+        self.change(Change::PutService(Edit::new(service)))
+            .await
+            .unwrap();
         let class = Class::new("pump".parse().unwrap(), "device".parse().unwrap());
-        self.change(Change::PutClass(class)).await.unwrap();
+        self.change(Change::PutClass(Edit::new(class)))
+            .await
+            .unwrap();
     }
 
     pub async fn change(&self, change: Change) -> Result<Changed, Rejection> {

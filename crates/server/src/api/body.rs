@@ -154,6 +154,31 @@ pub fn some_word<T: std::str::FromStr<Err: std::fmt::Display>>(
         .transpose()
 }
 
+/// The same for a list, each item a word.
+///
+/// # Errors
+/// 400 with what is allowed.
+pub fn some_words<T: std::str::FromStr<Err: std::fmt::Display>>(
+    field: &str,
+    texts: Option<Vec<String>>,
+) -> Result<Option<Vec<T>>, Problem> {
+    let read = |texts: Vec<String>| texts.iter().map(|text| word(field, text)).collect();
+    texts.map(read).transpose()
+}
+
+/// Lets a body repeat the name that its path gives, and nothing else.
+///
+/// # Errors
+/// 400 if it gives another one.
+pub fn same_name(said: &str, name: &str) -> Result<(), Problem> {
+    if said.is_empty() || said == name {
+        return Ok(());
+    }
+    Err(Problem::bad_request(format!(
+        "name: it is {name} for good; leave it out"
+    )))
+}
+
 /// Reads the name of something new.
 ///
 /// # Errors
@@ -163,19 +188,6 @@ where
     T: std::str::FromStr<Err = ids::BadName>,
 {
     ids::fresh(text).map_err(|error| Problem::bad_request(format!("{field}: {error}")))
-}
-
-/// Holds the name of what is not known yet to what is asked of something new.
-///
-/// # Errors
-/// 400 with what is allowed.
-pub fn new_if_unknown<T>(name: &str, known: &Result<T, Problem>) -> Result<(), Problem> {
-    match known {
-        Ok(_) => Ok(()),
-        Err(_) => {
-            ids::check_new(name).map_err(|error| Problem::bad_request(format!("name: {error}")))
-        }
-    }
 }
 
 /// Takes what was typed about a device.

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::ids::Slug;
 use tenure_domain::operator::Permission::{ChangeFleet, ReadFleet};
 use tenure_domain::profile::Profile;
@@ -10,7 +10,7 @@ use tenure_domain::registry::Class;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_if_unknown, some_word, word};
+use super::body::{Json, Path, Query, new_name, some_word, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -66,32 +66,20 @@ impl From<Class> for ClassItem {
     }
 }
 
-/// A class to be added or changed; what is left out takes its default.
+/// A class to be added or changed; what is left out stays, and takes its default in a new one.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ClassPut {
     name: String,
-    /// `device` if left out.
-    #[serde(default = "for_devices")]
-    profile: String,
-    #[serde(default)]
+    /// `device` for a new one.
+    profile: Option<String>,
     connectivity: Option<String>,
-    #[serde(default)]
     exposure: Option<String>,
-    #[serde(default)]
     impact: Option<String>,
-    #[serde(default)]
     renewability: Option<String>,
-    #[serde(default)]
     server_keygen: Option<String>,
-    #[serde(default)]
     replaced: Option<String>,
-    #[serde(default)]
     fork_allowance: Option<u8>,
-}
-
-fn for_devices() -> String {
-    "device".to_owned()
 }
 
 /// A profile that a class may name: one of the policy in force, for devices.
@@ -116,41 +104,45 @@ pub(super) fn offered(desk: &Desk, name: &Slug) -> Result<(), Problem> {
 }
 
 impl ClassPut {
-    fn read(self) -> Result<Class, Problem> {
-        let plain = Class::new(word("name", &self.name)?, word("profile", &self.profile)?);
-        Ok(Class {
+    fn over(self, known: Option<Class>) -> Result<Edit<Class>, Problem> {
+        let was = match &known {
+            Some(known) => known.clone(),
+            None => Class::new(new_name("name", &self.name)?, word("profile", "device")?),
+        };
+        let to = Class {
+            profile: some_word("profile", self.profile.as_deref())?.unwrap_or(was.profile),
             connectivity: some_word("connectivity", self.connectivity.as_deref())?
-                .unwrap_or(plain.connectivity),
-            exposure: some_word("exposure", self.exposure.as_deref())?.unwrap_or(plain.exposure),
-            impact: some_word("impact", self.impact.as_deref())?.unwrap_or(plain.impact),
+                .unwrap_or(was.connectivity),
+            exposure: some_word("exposure", self.exposure.as_deref())?.unwrap_or(was.exposure),
+            impact: some_word("impact", self.impact.as_deref())?.unwrap_or(was.impact),
             renewability: some_word("renewability", self.renewability.as_deref())?
-                .unwrap_or(plain.renewability),
+                .unwrap_or(was.renewability),
             server_keygen: some_word("server_keygen", self.server_keygen.as_deref())?
-                .unwrap_or(plain.server_keygen),
-            replaced: some_word("replaced", self.replaced.as_deref())?.unwrap_or(plain.replaced),
-            fork_allowance: self.fork_allowance.unwrap_or(plain.fork_allowance),
-            ..plain
-        })
+                .unwrap_or(was.server_keygen),
+            replaced: some_word("replaced", self.replaced.as_deref())?.unwrap_or(was.replaced),
+            fork_allowance: self.fork_allowance.unwrap_or(was.fork_allowance),
+            name: was.name,
+        };
+        Ok(Edit { from: known, to })
     }
 }
 
-fn all(desk: &Desk) -> Result<Vec<Class>, Problem> {
+fn found(desk: &Desk, name: &str) -> Result<Option<Class>, Problem> {
     let tenant = desk.engine().tenant();
-    desk.glance(|tx| registry::classes(tx, tenant))
+    desk.glance(|tx| registry::class::by_name(tx, tenant, name))
 }
 
 fn known(desk: &Desk, name: &str) -> Result<Class, Problem> {
-    let found = all(desk)?
-        .into_iter()
-        .find(|class| class.name.as_str() == name);
-    found.ok_or_else(|| Problem::not_found(format!("Class {name}")))
+    found(desk, name)?.ok_or_else(|| Problem::not_found(format!("Class {name}")))
 }
 
 async fn list(
     State(desk): State<Desk>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<ClassItem>>, Problem> {
-    let page = paging.of(all(&desk)?, |class| class.name.to_string());
+    let tenant = desk.engine().tenant();
+    let all = desk.glance(|tx| registry::classes(tx, tenant))?;
+    let page = paging.of(all, |class| class.name.to_string());
     Ok(Json(page.map(ClassItem::from)))
 }
 
@@ -164,14 +156,16 @@ async fn show(
 async fn put(
     State(desk): State<Desk>,
     caller: Caller,
-    Json(class): Json<ClassPut>,
+    Json(put): Json<ClassPut>,
 ) -> Result<Json<ClassItem>, Problem> {
-    let class = class.read()?;
-    offered(&desk, &class.profile)?;
-    let name = class.name.to_string();
-    new_if_unknown(&name, &known(&desk, &name))?;
+    let known_as = put.name.clone();
+    let edit = put.over(found(&desk, &known_as)?)?;
+    let had = edit.from.as_ref().map(|class| &class.profile);
+    if had != Some(&edit.to.profile) {
+        offered(&desk, &edit.to.profile)?;
+    }
     desk.engine()
-        .change(&caller.actor(), Change::PutClass(class))
+        .change(&caller.actor(), Change::PutClass(edit))
         .await?;
-    Ok(Json(known(&desk, &name)?.into()))
+    Ok(Json(known(&desk, &known_as)?.into()))
 }

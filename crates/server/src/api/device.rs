@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::{Device, DeviceSpec, Standing};
 use tenure_domain::ids::DeviceId;
 use tenure_domain::operator::Permission::{Approve, ChangeFleet, ReadFleet, ReadRecord, Withdraw};
@@ -235,7 +235,7 @@ struct DeviceEdit {
 }
 
 impl DeviceEdit {
-    fn over(self, device: &Device) -> Result<DeviceSpec, Problem> {
+    fn over(self, device: &Device) -> Result<Edit<DeviceSpec>, Problem> {
         let services = self
             .services
             .as_deref()
@@ -246,7 +246,8 @@ impl DeviceEdit {
             _ => Ok(kept),
         };
         let was = device::spec(device);
-        Ok(DeviceSpec {
+        let from = Some(was.clone());
+        let to = DeviceSpec {
             class: some_word("class", self.class.as_deref())?.unwrap_or(was.class),
             site: some_word("site", self.site.as_deref())?.unwrap_or(was.site),
             owner: some_word("owner", self.owner.as_deref())?.unwrap_or(was.owner),
@@ -257,7 +258,8 @@ impl DeviceEdit {
             model: said("model", self.model, was.model)?,
             serial: said("serial", self.serial, was.serial)?,
             id: was.id,
-        })
+        };
+        Ok(Edit { from, to })
     }
 }
 
@@ -409,12 +411,8 @@ async fn edit(
     Path(id): Path<String>,
     Json(edit): Json<DeviceEdit>,
 ) -> Result<Json<DeviceItem>, Problem> {
-    let spec = edit.over(&known(&desk, &id)?)?;
-    changed(
-        desk.engine()
-            .change(&caller.actor(), Change::EditDevice(spec))
-            .await?,
-    )
+    let change = Change::EditDevice(Box::new(edit.over(&known(&desk, &id)?)?));
+    changed(desk.engine().change(&caller.actor(), change).await?)
 }
 
 /// How long the secret shall be good.

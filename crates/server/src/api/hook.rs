@@ -3,8 +3,8 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tenure_domain::change::{Change, HookSecret};
-use tenure_domain::hook::{AGAIN_AFTER_DEFAULT_S, Hidden, Hook, HookKind, Wire};
+use tenure_domain::change::{Change, Edit, HookSecret};
+use tenure_domain::hook::{Hidden, Hook, HookKind};
 use tenure_domain::ids::EventSeq;
 use tenure_domain::operator::Permission::{ChangePolicy, ReadFleet};
 use tenure_engine::Changed;
@@ -12,7 +12,7 @@ use tenure_engine::store::hook::{self, Known, Place};
 use tenure_engine::store::{StoreError, trust_change};
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, some_word, word};
+use super::body::{Json, Path, Query, same_name, some_word, some_words, word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Needs, Route};
 use crate::hook::caep;
@@ -36,6 +36,15 @@ pub(super) fn routes() -> Vec<Route> {
         .answers::<HookItem>()
         .shows_a_secret(),
         Route::get("/hooks/{name}", ReadFleet, "Show a hook", show).answers::<HookItem>(),
+        Route::patch(
+            "/hooks/{name}",
+            ChangePolicy,
+            "Change a hook; what is left out stays, and so does its secret",
+            edit,
+        )
+        .takes::<HookPut>()
+        .answers::<HookItem>()
+        .shows_a_secret(),
         Route::delete(
             "/hooks/{name}",
             ChangePolicy,
@@ -120,35 +129,34 @@ struct RefusedItem {
     why: String,
 }
 
-/// A hook to be added or changed, whole: what is left out takes its default, but for the secret,
-/// which stays as it is.
+/// A hook to be added or changed; what is left out stays, and takes its default in a new one.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct HookPut {
     /// Its short name.
     name: String,
     /// webhook, caep, mqtt, mosquitto or emqx.
-    kind: String,
+    kind: Option<String>,
     /// Where: `https://HOST[:PORT]/PATH`, or `mqtts://HOST[:PORT]`.
-    address: String,
-    /// What the other side's certificate must lead to, PEM; our own roots if left out.
-    anchors_pem: String,
-    /// encrypted, or clear where somebody else protects the way; encrypted if left out.
+    address: Option<String>,
+    /// What the other side's certificate must lead to, PEM; our own roots if empty.
+    anchors_pem: Option<String>,
+    /// encrypted, or clear where somebody else protects the way; encrypted for a new one.
     wire: Option<String>,
     /// Of which changes: certificate-revoked, certificate-held, certificate-released,
-    /// device-standing-changed; all of these if left out. Where they are named, a webhook and an MQTT
+    /// device-standing-changed; all of these if empty. Where they are named, a webhook and an MQTT
     /// hook are also told of publication (a list or filter is out) and feed (a relying party's feed has
     /// a new number).
-    changes: Vec<String>,
-    /// Where an MQTT hook publishes; tenure/trust if left out.
-    topic: String,
-    /// For whom the tokens of a CAEP hook are; the address if left out.
-    audience: String,
-    /// When sessions are ended once more, in seconds after the withdrawal; 300 if left out.
+    changes: Option<Vec<String>>,
+    /// Where an MQTT hook publishes; tenure/trust if empty.
+    topic: Option<String>,
+    /// For whom the tokens of a CAEP hook are; the address if empty.
+    audience: Option<String>,
+    /// When sessions are ended once more, in seconds after the withdrawal; 300 for a new one.
     again_after_s: Option<i64>,
     /// Who answers for it.
-    owner: String,
-    /// low, medium, high or safety; medium if left out.
+    owner: Option<String>,
+    /// low, medium, high or safety; medium for a new one.
     criticality: Option<String>,
     /// The receiver's secret: USER:PASSWORD, KEY:SECRET or a bearer token, by kind.
     secret: Option<String>,
@@ -157,8 +165,7 @@ struct HookPut {
 }
 
 impl HookPut {
-    fn read(self) -> Result<(Hook, HookSecret), Problem> {
-        let kind: HookKind = word("kind", &self.kind)?;
+    fn over(self, known: Option<Hook>) -> Result<(Edit<Hook>, HookSecret), Problem> {
         let secret = match (self.secret, self.fresh_secret) {
             (Some(secret), false) => HookSecret::Given(Hidden(secret)),
             (None, true) => HookSecret::Fresh,
@@ -169,28 +176,38 @@ impl HookPut {
                 ));
             }
         };
-        let audience = match (kind, self.audience.is_empty()) {
-            (HookKind::Caep, true) => self.address.clone(),
-            _ => self.audience,
+        let was = match &known {
+            Some(known) => known.clone(),
+            None => Hook::new(
+                word("name", &self.name)?,
+                word("kind", &self.kind.clone().unwrap_or_default())?,
+                word("owner", &self.owner.clone().unwrap_or_default())?,
+            ),
         };
-        let hook = Hook {
-            name: word("name", &self.name)?,
+        let address = self.address.unwrap_or_else(|| was.address.clone());
+        let kind = some_word("kind", self.kind.as_deref())?.unwrap_or(was.kind);
+        // What was left to the address follows it.
+        let kept = Some(was.audience).filter(|audience| *audience != was.address);
+        let audience = self.audience.or(kept).filter(|text| !text.is_empty());
+        let audience = match kind {
+            HookKind::Caep => audience.unwrap_or_else(|| address.clone()),
+            _ => audience.unwrap_or_default(),
+        };
+        let to = Hook {
             kind,
-            address: self.address,
-            anchors_pem: self.anchors_pem,
-            wire: some_word("wire", self.wire.as_deref())?.unwrap_or(Wire::Encrypted),
-            changes: self
-                .changes
-                .iter()
-                .map(|change| word("changes", change))
-                .collect::<Result<_, _>>()?,
-            topic: self.topic,
+            address,
+            anchors_pem: self.anchors_pem.unwrap_or(was.anchors_pem),
+            wire: some_word("wire", self.wire.as_deref())?.unwrap_or(was.wire),
+            changes: some_words("changes", self.changes)?.unwrap_or(was.changes),
+            topic: self.topic.unwrap_or(was.topic),
             audience,
-            again_after_s: self.again_after_s.unwrap_or(AGAIN_AFTER_DEFAULT_S),
-            owner: word("owner", &self.owner)?,
-            criticality: some_word("criticality", self.criticality.as_deref())?.unwrap_or_default(),
+            again_after_s: self.again_after_s.unwrap_or(was.again_after_s),
+            owner: some_word("owner", self.owner.as_deref())?.unwrap_or(was.owner),
+            criticality: some_word("criticality", self.criticality.as_deref())?
+                .unwrap_or(was.criticality),
+            name: was.name,
         };
-        Ok((hook, secret))
+        Ok((Edit { from: known, to }, secret))
     }
 }
 
@@ -293,10 +310,13 @@ pub(crate) async fn page(desk: &Desk, paging: &Paging) -> Result<Page<HookItem>,
     Ok(page.map(HookItem::from))
 }
 
-fn known(desk: &Desk, name: &str) -> Result<Known, Problem> {
+fn found(desk: &Desk, name: &str) -> Result<Option<Known>, Problem> {
     let tenant = desk.engine().tenant();
-    let found = desk.glance(|tx| hook::by_name(tx, tenant, name))?;
-    found.ok_or_else(|| Problem::not_found(format!("Hook {name}")))
+    desk.glance(|tx| hook::by_name(tx, tenant, name))
+}
+
+fn known(desk: &Desk, name: &str) -> Result<Known, Problem> {
+    found(desk, name)?.ok_or_else(|| Problem::not_found(format!("Hook {name}")))
 }
 
 async fn item(desk: &Desk, name: &str) -> Result<HookItem, Problem> {
@@ -328,22 +348,40 @@ async fn show(
 async fn put(
     State(desk): State<Desk>,
     caller: Caller,
-    Json(hook): Json<HookPut>,
+    Json(put): Json<HookPut>,
 ) -> Result<Json<HookItem>, Problem> {
-    let (hook, secret) = hook.read()?;
-    let name = hook.name.to_string();
+    let known = found(&desk, &put.name)?.map(|known| known.hook);
+    carry_out(&desk, &caller, put.over(known)?).await
+}
+
+async fn edit(
+    State(desk): State<Desk>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(put): Json<HookPut>,
+) -> Result<Json<HookItem>, Problem> {
+    let known = known(&desk, &name)?.hook;
+    same_name(&put.name, &name)?;
+    carry_out(&desk, &caller, put.over(Some(known))?).await
+}
+
+async fn carry_out(
+    desk: &Desk,
+    caller: &Caller,
+    (edit, secret): (Edit<Hook>, HookSecret),
+) -> Result<Json<HookItem>, Problem> {
+    let name = edit.to.name.to_string();
     let change = Change::PutHook {
-        hook: Box::new(hook),
+        hook: Box::new(edit),
         secret,
     };
-    let changed = desk.engine().change(&caller.actor(), change).await?;
-    let fresh = match changed {
+    let fresh = match desk.engine().change(&caller.actor(), change).await? {
         Changed::Hook { fresh, .. } => fresh.map(|fresh| fresh.0),
         _ => None,
     };
     Ok(Json(HookItem {
         secret: fresh,
-        ..item(&desk, &name).await?
+        ..item(desk, &name).await?
     }))
 }
 

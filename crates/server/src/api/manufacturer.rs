@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::operator::Permission::{ChangePolicy, ReadFleet};
-use tenure_domain::registry::Manufacturer;
+use tenure_domain::registry::{ChainTime, Manufacturer};
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_if_unknown, some_word, word};
+use super::body::{Json, Path, Query, new_name, some_word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -64,46 +64,54 @@ impl From<Manufacturer> for ManufacturerItem {
     }
 }
 
-/// A manufacturer to be accepted, or its roots to be replaced.
+/// A manufacturer to be accepted, or its roots to be replaced; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ManufacturerPut {
     /// As it stands in the devices' manufacturer column.
     name: String,
     /// One or more CA certificates, PEM.
-    roots_pem: String,
-    /// now (if left out) or at-not-before.
-    #[serde(default)]
+    roots_pem: Option<String>,
+    /// now or at-not-before; now for a new one.
     chain_time: Option<String>,
 }
 
 impl ManufacturerPut {
-    fn read(self) -> Result<Manufacturer, Problem> {
-        Ok(Manufacturer {
-            name: word("name", &self.name)?,
-            roots_pem: self.roots_pem,
-            chain_time: some_word("chain_time", self.chain_time.as_deref())?.unwrap_or_default(),
-        })
+    fn over(self, known: Option<Manufacturer>) -> Result<Edit<Manufacturer>, Problem> {
+        let mut to = match &known {
+            Some(known) => known.clone(),
+            None => Manufacturer {
+                name: new_name("name", &self.name)?,
+                roots_pem: String::new(),
+                chain_time: ChainTime::default(),
+            },
+        };
+        if let Some(roots_pem) = self.roots_pem {
+            to.roots_pem = roots_pem;
+        }
+        if let Some(chain_time) = some_word("chain_time", self.chain_time.as_deref())? {
+            to.chain_time = chain_time;
+        }
+        Ok(Edit { from: known, to })
     }
 }
 
-fn all(desk: &Desk) -> Result<Vec<Manufacturer>, Problem> {
+fn found(desk: &Desk, name: &str) -> Result<Option<Manufacturer>, Problem> {
     let tenant = desk.engine().tenant();
-    desk.glance(|tx| registry::manufacturers(tx, tenant))
+    desk.glance(|tx| registry::manufacturer::by_name(tx, tenant, name))
 }
 
 fn known(desk: &Desk, name: &str) -> Result<Manufacturer, Problem> {
-    let found = all(desk)?
-        .into_iter()
-        .find(|manufacturer| manufacturer.name.as_str() == name);
-    found.ok_or_else(|| Problem::not_found(format!("Manufacturer {name}")))
+    found(desk, name)?.ok_or_else(|| Problem::not_found(format!("Manufacturer {name}")))
 }
 
 async fn list(
     State(desk): State<Desk>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<ManufacturerItem>>, Problem> {
-    let page = paging.of(all(&desk)?, |manufacturer| manufacturer.name.to_string());
+    let tenant = desk.engine().tenant();
+    let all = desk.glance(|tx| registry::manufacturers(tx, tenant))?;
+    let page = paging.of(all, |manufacturer| manufacturer.name.to_string());
     Ok(Json(page.map(ManufacturerItem::from)))
 }
 
@@ -117,13 +125,12 @@ async fn show(
 async fn put(
     State(desk): State<Desk>,
     caller: Caller,
-    Json(manufacturer): Json<ManufacturerPut>,
+    Json(put): Json<ManufacturerPut>,
 ) -> Result<Json<ManufacturerItem>, Problem> {
-    let manufacturer = manufacturer.read()?;
-    let name = manufacturer.name.to_string();
-    new_if_unknown(&name, &known(&desk, &name))?;
+    let known_as = put.name.clone();
+    let edit = put.over(found(&desk, &known_as)?)?;
     desk.engine()
-        .change(&caller.actor(), Change::PutManufacturer(manufacturer))
+        .change(&caller.actor(), Change::PutManufacturer(edit))
         .await?;
-    Ok(Json(known(&desk, &name)?.into()))
+    Ok(Json(known(&desk, &known_as)?.into()))
 }

@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::operator::Permission::{ChangeFleet, ReadFleet};
 use tenure_domain::registry::Owner;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_if_unknown, word};
+use super::body::{Json, Path, Query, new_name};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -43,42 +43,47 @@ impl From<Owner> for OwnerItem {
     }
 }
 
-/// An owner to be added or changed.
+/// An owner to be added or changed; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct OwnerPut {
     name: String,
     /// How to reach the team; never part of the record.
-    #[serde(default)]
-    contact: String,
+    contact: Option<String>,
 }
 
 impl OwnerPut {
-    fn read(self) -> Result<Owner, Problem> {
-        Ok(Owner {
-            name: word("name", &self.name)?,
-            contact: self.contact,
-        })
+    fn over(self, known: Option<Owner>) -> Result<Edit<Owner>, Problem> {
+        let mut to = match &known {
+            Some(known) => known.clone(),
+            None => Owner {
+                name: new_name("name", &self.name)?,
+                contact: String::new(),
+            },
+        };
+        if let Some(contact) = self.contact {
+            to.contact = contact;
+        }
+        Ok(Edit { from: known, to })
     }
 }
 
-fn all(desk: &Desk) -> Result<Vec<Owner>, Problem> {
+fn found(desk: &Desk, name: &str) -> Result<Option<Owner>, Problem> {
     let tenant = desk.engine().tenant();
-    desk.glance(|tx| registry::owners(tx, tenant))
+    desk.glance(|tx| registry::owner::by_name(tx, tenant, name))
 }
 
 fn known(desk: &Desk, name: &str) -> Result<Owner, Problem> {
-    let found = all(desk)?
-        .into_iter()
-        .find(|owner| owner.name.as_str() == name);
-    found.ok_or_else(|| Problem::not_found(format!("Owner {name}")))
+    found(desk, name)?.ok_or_else(|| Problem::not_found(format!("Owner {name}")))
 }
 
 async fn list(
     State(desk): State<Desk>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<OwnerItem>>, Problem> {
-    let page = paging.of(all(&desk)?, |owner| owner.name.to_string());
+    let tenant = desk.engine().tenant();
+    let all = desk.glance(|tx| registry::owners(tx, tenant))?;
+    let page = paging.of(all, |owner| owner.name.to_string());
     Ok(Json(page.map(OwnerItem::from)))
 }
 
@@ -92,13 +97,12 @@ async fn show(
 async fn put(
     State(desk): State<Desk>,
     caller: Caller,
-    Json(owner): Json<OwnerPut>,
+    Json(put): Json<OwnerPut>,
 ) -> Result<Json<OwnerItem>, Problem> {
-    let owner = owner.read()?;
-    let name = owner.name.to_string();
-    new_if_unknown(&name, &known(&desk, &name))?;
+    let known_as = put.name.clone();
+    let edit = put.over(found(&desk, &known_as)?)?;
     desk.engine()
-        .change(&caller.actor(), Change::PutOwner(owner))
+        .change(&caller.actor(), Change::PutOwner(edit))
         .await?;
-    Ok(Json(known(&desk, &name)?.into()))
+    Ok(Json(known(&desk, &known_as)?.into()))
 }

@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::operator::Permission::{ChangeFleet, ReadFleet};
 use tenure_domain::registry::Service;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_if_unknown, word};
+use super::body::{Json, Path, Query, new_name};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -43,42 +43,47 @@ impl From<Service> for ServiceItem {
     }
 }
 
-/// A service to be added or changed.
+/// A service to be added or changed; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ServicePut {
     name: String,
     /// Where it is, for people; not interpreted.
-    #[serde(default)]
-    address: String,
+    address: Option<String>,
 }
 
 impl ServicePut {
-    fn read(self) -> Result<Service, Problem> {
-        Ok(Service {
-            name: word("name", &self.name)?,
-            address: self.address,
-        })
+    fn over(self, known: Option<Service>) -> Result<Edit<Service>, Problem> {
+        let mut to = match &known {
+            Some(known) => known.clone(),
+            None => Service {
+                name: new_name("name", &self.name)?,
+                address: String::new(),
+            },
+        };
+        if let Some(address) = self.address {
+            to.address = address;
+        }
+        Ok(Edit { from: known, to })
     }
 }
 
-fn all(desk: &Desk) -> Result<Vec<Service>, Problem> {
+fn found(desk: &Desk, name: &str) -> Result<Option<Service>, Problem> {
     let tenant = desk.engine().tenant();
-    desk.glance(|tx| registry::services(tx, tenant))
+    desk.glance(|tx| registry::service::by_name(tx, tenant, name))
 }
 
 fn known(desk: &Desk, name: &str) -> Result<Service, Problem> {
-    let found = all(desk)?
-        .into_iter()
-        .find(|service| service.name.as_str() == name);
-    found.ok_or_else(|| Problem::not_found(format!("Service {name}")))
+    found(desk, name)?.ok_or_else(|| Problem::not_found(format!("Service {name}")))
 }
 
 async fn list(
     State(desk): State<Desk>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<ServiceItem>>, Problem> {
-    let page = paging.of(all(&desk)?, |service| service.name.to_string());
+    let tenant = desk.engine().tenant();
+    let all = desk.glance(|tx| registry::services(tx, tenant))?;
+    let page = paging.of(all, |service| service.name.to_string());
     Ok(Json(page.map(ServiceItem::from)))
 }
 
@@ -92,13 +97,12 @@ async fn show(
 async fn put(
     State(desk): State<Desk>,
     caller: Caller,
-    Json(service): Json<ServicePut>,
+    Json(put): Json<ServicePut>,
 ) -> Result<Json<ServiceItem>, Problem> {
-    let service = service.read()?;
-    let name = service.name.to_string();
-    new_if_unknown(&name, &known(&desk, &name))?;
+    let known_as = put.name.clone();
+    let edit = put.over(found(&desk, &known_as)?)?;
     desk.engine()
-        .change(&caller.actor(), Change::PutService(service))
+        .change(&caller.actor(), Change::PutService(edit))
         .await?;
-    Ok(Json(known(&desk, &name)?.into()))
+    Ok(Json(known(&desk, &known_as)?.into()))
 }

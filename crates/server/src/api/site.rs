@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::operator::Permission::{ChangeFleet, ReadFleet};
 use tenure_domain::registry::Site;
 use tenure_engine::store::registry;
 use utoipa::ToSchema;
 
-use super::body::{Json, Path, Query, new_if_unknown, some_word, word};
+use super::body::{Json, Path, Query, new_name, some_word};
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
 use crate::problem::Problem;
@@ -43,42 +43,47 @@ impl From<Site> for SiteItem {
     }
 }
 
-/// A site to be added or moved in the tree.
+/// A site to be added or moved in the tree; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SitePut {
     name: String,
-    /// The site around it.
-    #[serde(default)]
+    /// The site around it; empty takes it out of any.
     parent: Option<String>,
 }
 
 impl SitePut {
-    fn read(self) -> Result<Site, Problem> {
-        Ok(Site {
-            name: word("name", &self.name)?,
-            parent: some_word("parent", self.parent.as_deref())?,
-        })
+    fn over(self, known: Option<Site>) -> Result<Edit<Site>, Problem> {
+        let mut to = match &known {
+            Some(known) => known.clone(),
+            None => Site {
+                name: new_name("name", &self.name)?,
+                parent: None,
+            },
+        };
+        if let Some(parent) = self.parent {
+            to.parent = some_word("parent", Some(&parent))?;
+        }
+        Ok(Edit { from: known, to })
     }
 }
 
-fn all(desk: &Desk) -> Result<Vec<Site>, Problem> {
+fn found(desk: &Desk, name: &str) -> Result<Option<Site>, Problem> {
     let tenant = desk.engine().tenant();
-    desk.glance(|tx| registry::sites(tx, tenant))
+    desk.glance(|tx| registry::site::by_name(tx, tenant, name))
 }
 
 fn known(desk: &Desk, name: &str) -> Result<Site, Problem> {
-    let found = all(desk)?
-        .into_iter()
-        .find(|site| site.name.as_str() == name);
-    found.ok_or_else(|| Problem::not_found(format!("Site {name}")))
+    found(desk, name)?.ok_or_else(|| Problem::not_found(format!("Site {name}")))
 }
 
 async fn list(
     State(desk): State<Desk>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<SiteItem>>, Problem> {
-    let page = paging.of(all(&desk)?, |site| site.name.to_string());
+    let tenant = desk.engine().tenant();
+    let all = desk.glance(|tx| registry::sites(tx, tenant))?;
+    let page = paging.of(all, |site| site.name.to_string());
     Ok(Json(page.map(SiteItem::from)))
 }
 
@@ -92,13 +97,12 @@ async fn show(
 async fn put(
     State(desk): State<Desk>,
     caller: Caller,
-    Json(site): Json<SitePut>,
+    Json(put): Json<SitePut>,
 ) -> Result<Json<SiteItem>, Problem> {
-    let site = site.read()?;
-    let name = site.name.to_string();
-    new_if_unknown(&name, &known(&desk, &name))?;
+    let known_as = put.name.clone();
+    let edit = put.over(found(&desk, &known_as)?)?;
     desk.engine()
-        .change(&caller.actor(), Change::PutSite(site))
+        .change(&caller.actor(), Change::PutSite(edit))
         .await?;
-    Ok(Json(known(&desk, &name)?.into()))
+    Ok(Json(known(&desk, &known_as)?.into()))
 }

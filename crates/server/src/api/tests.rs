@@ -1,3 +1,4 @@
+mod edits;
 mod events;
 mod feed;
 pub(crate) mod house;

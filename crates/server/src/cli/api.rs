@@ -1,6 +1,6 @@
 //! The API as the command line calls it: JSON in, JSON out, lists page by page.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tenure_field::http::{Client, Followed, Response, Settings, Trust, Url};
 
 use super::exit::Failure;
@@ -298,14 +298,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The fields that were given, over those of `known`.
-pub fn over(
-    mut known: Map<String, Value>,
-    given: impl IntoIterator<Item = (&'static str, Value)>,
-) -> Value {
-    let given = given.into_iter().filter(|(_, value)| !value.is_null());
-    known.extend(given.map(|(name, value)| (name.to_owned(), value)));
-    Value::Object(known)
+/// The fields that were given: those of an object that are not null.
+pub fn given(mut fields: Value) -> Value {
+    if let Value::Object(fields) = &mut fields {
+        fields.retain(|_, value| !value.is_null());
+    }
+    fields
 }
 
 /// One path segment, percent-encoded.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use super::output::{Column, Form, Output};
 use super::session::Session;
-use super::{Agreed, Page};
+use super::{Agreed, Page, api};
 
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
@@ -355,23 +355,17 @@ impl Fields {
 
 impl Edits {
     fn json(&self) -> Value {
-        let named = [
-            ("class", &self.class),
-            ("site", &self.site),
-            ("owner", &self.owner),
-            ("manufacturer", &self.manufacturer),
-            ("model", &self.model),
-            ("serial", &self.serial),
-            ("criticality", &self.criticality),
-        ];
-        let mut fields: serde_json::Map<String, Value> = named
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_string(), json!(value.as_ref()?))))
-            .collect();
-        if !self.services.is_empty() {
-            fields.insert("services".to_string(), json!(self.services));
-        }
-        Value::Object(fields)
+        let services = (!self.services.is_empty()).then_some(&self.services);
+        api::given(json!({
+            "class": self.class,
+            "site": self.site,
+            "owner": self.owner,
+            "services": services,
+            "manufacturer": self.manufacturer,
+            "model": self.model,
+            "serial": self.serial,
+            "criticality": self.criticality,
+        }))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::exit::Failure;
 use super::output::{Column, Output, note};
@@ -104,8 +104,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// These fields, over those of `hook`.
-    fn over(self, hook: Map<String, Value>) -> Result<Value, Failure> {
+    fn json(self, name: Option<&str>, fresh_secret: bool) -> Result<Value, Failure> {
         let text = |file: Option<PathBuf>| -> Result<Option<String>, Failure> {
             let Some(file) = file else { return Ok(None) };
             let read = String::from_utf8(device::read_input(&file)?);
@@ -114,20 +113,21 @@ impl Fields {
         };
         let secret = text(self.secret_file)?;
         let secret = secret.map(|text| text.lines().next().unwrap_or_default().to_owned());
-        let fields = [
-            ("kind", json!(self.kind)),
-            ("address", json!(self.address)),
-            ("anchors_pem", json!(text(self.anchors)?)),
-            ("secret", json!(secret)),
-            ("wire", json!(self.wire)),
-            ("changes", json!(self.changes)),
-            ("topic", json!(self.topic)),
-            ("audience", json!(self.audience)),
-            ("again_after_s", json!(self.again_after)),
-            ("owner", json!(self.owner)),
-            ("criticality", json!(self.criticality)),
-        ];
-        Ok(api::over(hook, fields))
+        Ok(api::given(json!({
+            "name": name,
+            "kind": self.kind,
+            "address": self.address,
+            "anchors_pem": text(self.anchors)?,
+            "secret": secret,
+            "fresh_secret": fresh_secret,
+            "wire": self.wire,
+            "changes": self.changes,
+            "topic": self.topic,
+            "audience": self.audience,
+            "again_after_s": self.again_after,
+            "owner": self.owner,
+            "criticality": self.criticality,
+        })))
     }
 }
 
@@ -136,8 +136,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     let one = |name: &str| format!("{PATH}/{}", api::segment(name));
     match verb {
         Verb::Add { name, fields } => {
-            let named = Map::from_iter([("name".to_owned(), json!(name))]);
-            let put = api.post(PATH, &fields.over(named)?).await?;
+            let put = api.post(PATH, &fields.json(Some(&name), false)?).await?;
             done(&format!("hook {name} is registered"), &put, output)
         }
         Verb::Edit {
@@ -145,14 +144,9 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             fields,
             fresh_secret,
         } => {
-            let Value::Object(known) = api.get(&one(&name)).await? else {
-                return Err(Failure::failed(
-                    "the server's answer is no object".to_owned(),
-                ));
-            };
-            let mut known = editable(known);
-            known.insert("fresh_secret".to_owned(), json!(fresh_secret));
-            let put = api.post(PATH, &fields.over(known)?).await?;
+            let put = api
+                .patch(&one(&name), &fields.json(None, fresh_secret)?)
+                .await?;
             done(&format!("hook {name} is changed"), &put, output)
         }
         Verb::List(page) => output.page(COLUMNS, &api.list(PATH, &[], &page).await?),
@@ -178,23 +172,4 @@ fn done(sentence: &str, put: &Value, output: &Output) -> Result<(), Failure> {
         }
         None => output.done(sentence, put),
     }
-}
-
-/// What of a shown hook can be put again.
-fn editable(mut hook: Map<String, Value>) -> Map<String, Value> {
-    const FIELDS: [&str; 11] = [
-        "name",
-        "kind",
-        "address",
-        "anchors_pem",
-        "wire",
-        "changes",
-        "topic",
-        "audience",
-        "again_after_s",
-        "owner",
-        "criticality",
-    ];
-    hook.retain(|field, _| FIELDS.contains(&field.as_str()));
-    hook
 }

@@ -238,19 +238,10 @@ struct Kind {
 }
 
 impl Kind {
-    /// Puts what is named over what is registered. A put replaces the whole, so what is not named
-    /// is sent as it is.
+    /// Adds what is named, or changes it where it is.
     async fn put(&self, named: Value, session: &Session, output: &Output) -> Result<(), Failure> {
-        let name = named.get("name").and_then(Value::as_str);
-        let name = name.unwrap_or_default().to_owned();
-        let known = match session.api().get(&self.at(&name)).await {
-            Err(Failure::NotFound(_)) => Value::Null,
-            answer => answer?,
-        };
-        let put = session
-            .api()
-            .post(self.path, &laid_over(named, &known))
-            .await?;
+        let put = session.api().post(self.path, &api::given(named)).await?;
+        let name = put["name"].as_str().unwrap_or_default();
         output.done(&format!("{} {name} is registered", self.one), &put)
     }
 
@@ -270,21 +261,6 @@ impl Kind {
     }
 }
 
-/// The fields of `named`; those that are null as they are in `known`, and left out if not there.
-fn laid_over(named: Value, known: &Value) -> Value {
-    let Value::Object(fields) = named else {
-        return named;
-    };
-    let said = fields.into_iter().filter_map(|(field, value)| {
-        let value = match value {
-            Value::Null => known.get(&field)?.clone(),
-            value => value,
-        };
-        (!value.is_null()).then_some((field, value))
-    });
-    Value::Object(said.collect())
-}
-
 impl Class {
     fn json(&self) -> Value {
         json!({
@@ -298,24 +274,5 @@ impl Class {
             "replaced": self.replaced,
             "fork_allowance": self.fork_allowance,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_named_stays() {
-        let named = json!({ "name": "pump", "profile": null, "impact": "high", "exposure": null });
-        let known = json!({ "name": "pump", "profile": "gateway", "impact": "low", "parent": "x" });
-        assert_eq!(
-            laid_over(named.clone(), &known),
-            json!({ "name": "pump", "profile": "gateway", "impact": "high" })
-        );
-        assert_eq!(
-            laid_over(named, &Value::Null),
-            json!({ "name": "pump", "impact": "high" })
-        );
     }
 }

@@ -99,8 +99,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// These fields, over those of `party`.
-    fn over(self, mut party: Map<String, Value>) -> Result<Value, Failure> {
+    fn json(self, name: Option<&str>) -> Result<Value, Failure> {
         let anchors = match self.anchors {
             None => None,
             Some(file) => Some(
@@ -108,25 +107,21 @@ impl Fields {
                     .map_err(|_| Failure::Usage(format!("{} is not PEM", file.display())))?,
             ),
         };
-        // A new address brings its own name, unless one is given.
-        if self.address.is_some() && self.server_name.is_none() {
-            party.remove("server_name");
-        }
-        let fields = [
-            ("address", json!(self.address)),
-            ("protocol", json!(self.protocol)),
-            ("server_name", json!(self.server_name)),
-            ("anchors_pem", json!(anchors)),
-            ("issuers", json!(self.issuers)),
-            ("services", json!(self.services)),
-            ("criticality", json!(self.criticality)),
-            ("owner", json!(self.owner)),
-            ("site", json!(self.site)),
-            ("checks", json!(self.checks)),
-            ("session", json!(self.session)),
-            ("enforce_within_s", json!(self.enforce_within)),
-        ];
-        Ok(api::over(party, fields))
+        Ok(api::given(json!({
+            "name": name,
+            "address": self.address,
+            "protocol": self.protocol,
+            "server_name": self.server_name,
+            "anchors_pem": anchors,
+            "issuers": self.issuers,
+            "services": self.services,
+            "criticality": self.criticality,
+            "owner": self.owner,
+            "site": self.site,
+            "checks": self.checks,
+            "session": self.session,
+            "enforce_within_s": self.enforce_within,
+        })))
     }
 }
 
@@ -135,17 +130,11 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     let one = |name: &str| format!("{PATH}/{}", api::segment(name));
     match verb {
         Verb::Add { name, fields } => {
-            let named = Map::from_iter([("name".to_owned(), json!(name))]);
-            let put = api.post(PATH, &fields.over(named)?).await?;
+            let put = api.post(PATH, &fields.json(Some(&name))?).await?;
             output.done(&format!("relying party {name} is registered"), &put)
         }
         Verb::Edit { name, fields } => {
-            let Value::Object(known) = api.get(&one(&name)).await? else {
-                return Err(Failure::failed(
-                    "the server's answer is no object".to_owned(),
-                ));
-            };
-            let put = api.post(PATH, &fields.over(editable(known))?).await?;
+            let put = api.patch(&one(&name), &fields.json(None)?).await?;
             output.done(&format!("relying party {name} is changed"), &put)
         }
         Verb::Import { file } => import(&file, session, output).await,
@@ -156,27 +145,6 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             output.done(&format!("relying party {name} is taken away"), &gone)
         }
     }
-}
-
-/// What of a shown relying party can be put again.
-fn editable(mut party: Map<String, Value>) -> Map<String, Value> {
-    const FIELDS: [&str; 13] = [
-        "name",
-        "address",
-        "protocol",
-        "server_name",
-        "anchors_pem",
-        "issuers",
-        "services",
-        "criticality",
-        "owner",
-        "site",
-        "checks",
-        "session",
-        "enforce_within_s",
-    ];
-    party.retain(|field, _| FIELDS.contains(&field.as_str()));
-    party
 }
 
 async fn import(file: &PathBuf, session: &Session, output: &Output) -> Result<(), Failure> {
@@ -192,7 +160,7 @@ async fn import(file: &PathBuf, session: &Session, output: &Output) -> Result<()
         let party = read.map_err(|error| {
             Failure::Usage(format!("line {}: this is no JSON object: {error}", i + 1))
         })?;
-        parties.push((i + 1, Value::Object(editable(party))));
+        parties.push((i + 1, Value::Object(party)));
     }
     let mut put = Vec::new();
     for (line, party) in parties {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tenure_domain::ask::{Ask, Operation, Presented, PresentedSecret, Protocol, Via};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::registry::{Class, Owner, Service, Site};
@@ -128,19 +128,19 @@ async fn register(engine: &Engine) {
         "device".parse().expect("a name"),
     );
     for change in [
-        Change::PutOwner(Owner {
+        Change::PutOwner(Edit::new(Owner {
             name: "Hydraulics".parse().expect("a name"),
             contact: String::new(),
-        }),
-        Change::PutSite(Site {
+        })),
+        Change::PutSite(Edit::new(Site {
             name: "Hall 3".parse().expect("a name"),
             parent: None,
-        }),
-        Change::PutService(Service {
+        })),
+        Change::PutService(Edit::new(Service {
             name: "broker".parse().expect("a name"),
             address: String::new(),
-        }),
-        Change::PutClass(class),
+        })),
+        Change::PutClass(Edit::new(class)),
     ] {
         engine.change(&admin(), change).await.expect("a change");
     }

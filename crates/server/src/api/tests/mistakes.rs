@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::policy::document;
@@ -213,7 +213,7 @@ async fn what_is_there_already_may_be_changed_and_said_again() {
     };
     house
         .engine
-        .change(&actor, Change::PutSite(at))
+        .change(&actor, Change::PutSite(Edit::new(at)))
         .await
         .unwrap();
     let spec = DeviceSpec {
