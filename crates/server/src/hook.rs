@@ -276,11 +276,19 @@ impl Courier {
             place.again = through;
             self.succeeded(&mut place).await?;
         }
+        let is_ripe = page.changes.iter().all(|change| change.at <= ripe);
+        if is_ripe {
+            // What follows the last change, or is all there is, changes no trust.
+            through = page.through.0;
+        }
         if through > place.again {
             place.again = through;
             self.keep(&place, None).await?;
         }
-        Ok(Round::Done)
+        match page.more {
+            More::Perhaps if is_ripe => Ok(Round::More),
+            More::Perhaps | More::No => Ok(Round::Done),
+        }
     }
 
     async fn page(&self, after: EventSeq) -> Result<trust_change::Page, Rejection> {

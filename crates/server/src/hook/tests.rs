@@ -6,8 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tenure_domain::event::{Entry, Event};
+use tenure_domain::{Actor, Standing};
 use tenure_engine::MESSAGES;
 use tenure_engine::signer::{Doors, Key};
+use tenure_engine::store::OperationId;
 use tenure_x509::{KeyKind, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -470,4 +473,37 @@ async fn g6_a_hook_tells_of_publications_and_feeds_where_it_is_asked_to() {
     assert!(
         full["epoch"].as_i64().is_some() && full["sequence"].as_i64() >= full["epoch"].as_i64()
     );
+}
+
+/// First enrollments change no trust; however many there are in a row, what follows is ended once more.
+#[tokio::test]
+async fn p3_sessions_are_ended_once_more_after_pages_of_first_enrollments() {
+    let (house, _switch) = house().await;
+    let certificate = house.enrolled("pump-1").await;
+    let receiver = Receiver::start(&[]).await;
+    let hook = json!({
+        "name": "siem", "kind": "emqx", "address": receiver.address, "owner": "Hydraulics",
+        "secret": "key:secret", "again_after_s": 60,
+    });
+    house.post("/hooks", hook).await.ok();
+    let first = Event::DeviceStandingChanged {
+        from: Standing::Expected,
+        to: Standing::Enrolled,
+        why: "its first certificate".to_owned(),
+    };
+    let first = Entry::new(Actor::system("test"), house.clock.now(), first);
+    house
+        .engine
+        .store()
+        .record::<(), StoreError, _>(OperationId([1; 16]), move |tx| {
+            (0..2 * STREAM_BATCH).try_for_each(|_| tx.log(&first).map(|_| ()))
+        })
+        .await
+        .unwrap();
+    let path = format!("/certificates/{}/revoke", certificate.row.serial);
+    let why = json!({ "reason": "keyCompromise" });
+    house.post(&path, why).await.ok();
+    receiver.gets(1).await;
+    house.clock.move_to(house.clock.now().plus(61));
+    receiver.gets(2).await;
 }
