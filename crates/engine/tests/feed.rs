@@ -2,6 +2,9 @@
 
 mod house;
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use house::{House, START, key};
 use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::Criticality;
@@ -387,6 +390,26 @@ async fn g11_a_pack_is_whole_lasts_and_is_confirmed_by_its_receipt_alone() {
     assert_eq!(state(&house).0.way(), Way::Pull);
     house.pass(1);
     assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 1);
+}
+
+/// A round that finds a pack being made does not wait for it, nor undo what it does.
+#[tokio::test]
+async fn g11_a_round_leaves_a_party_alone_while_its_first_pack_is_made() {
+    let house = followed().await;
+    house.enrolled("pump-1").await;
+    revoke(&house, "pump-1").await;
+    let mut making = std::pin::pin!(export(&house));
+    let begun = poll_fn(|cx| Poll::Ready(making.as_mut().poll(cx))).await;
+    assert!(
+        begun.is_pending(),
+        "it waits for its list, and has its turn"
+    );
+    house.pass(1);
+    let (round, _) = tokio::join!(house.engine.offer_feeds(), making);
+    let round = round.unwrap();
+    assert_eq!((round.offered, round.again_s), (0, Some(1)));
+    assert_eq!(state(&house).0.way(), Way::Pack);
+    assert_eq!(house.engine.offer_feeds().await.unwrap().offered, 0);
 }
 
 /// A relying party that says it applied a bundle with the successor is ready, before any probe.

@@ -110,11 +110,19 @@ impl Engine {
     /// Offers a new manifest to each relying party that follows its feed over the network and whose
     /// contents have changed.
     pub async fn offer_feeds(&self) -> Result<Round, Rejection> {
-        // Published withdrawals up to here are in the lists that are read from here on.
-        self.feeds().pace.offering();
         let Some(key) = self.key(FEED_KEY) else {
             return Ok(Round::default());
         };
+        // A pack that is being made may take long, and whoever offers also publishes lists: it does not
+        // wait, and reads what there is only once it has its turn.
+        let Ok(_turn) = self.feeds().offering.try_lock() else {
+            return Ok(Round {
+                offered: 0,
+                again_s: Some(1),
+            });
+        };
+        // Published withdrawals up to here are in the lists that are read from here on.
+        self.feeds().pace.offering();
         let now = self.now_for_signing()?;
         let tenant = self.tenant();
         let wanted = self
@@ -130,7 +138,6 @@ impl Engine {
                 Ok::<_, StoreError>(wanted)
             })
             .await?;
-        let _turn = self.feeds().offering.lock().await;
         let engine = self.clone();
         let made = tokio::task::spawn_blocking(move || engine.make_offers(&key, wanted, now));
         let (new, mut round) = made

@@ -80,7 +80,6 @@ impl Engine {
         terms: PackTerms,
     ) -> Result<MadePack, Rejection> {
         actor.may(Permission::ChangeFleet)?;
-        let now = self.now_for_signing()?;
         let tenant = self.tenant();
         let found = self
             .store()
@@ -89,6 +88,7 @@ impl Engine {
             what: format!("relying party {party}"),
         })?;
         let turn = self.feeds().offering.lock().await;
+        let now = self.now_for_signing()?;
         let parts = self.parts(actor, vec![known], terms, now).await?;
         let part = parts.first().ok_or(FaultCause::Corrupt("a pack"))?;
         let items = part.manifest.items.iter();
@@ -111,7 +111,6 @@ impl Engine {
         terms: PackTerms,
     ) -> Result<MadeSitePack, Rejection> {
         actor.may(Permission::ChangeFleet)?;
-        let now = self.now_for_signing()?;
         let mut parties = self.parties_at(site).await?;
         for name in except {
             let before = parties.len();
@@ -134,6 +133,7 @@ impl Engine {
             return Err(Refusal::Conflict { what }.into());
         }
         let turn = self.feeds().offering.lock().await;
+        let now = self.now_for_signing()?;
         let parts = self.parts(actor, parties, terms, now).await?;
         let notes: Vec<_> = parts.iter().map(|part| &part.note).collect();
         let items = items_of(parts.iter().map(|part| &part.manifest)).into_iter();
