@@ -108,7 +108,7 @@ impl Engine {
             ),
             Err(other) => step("enrollment", StepVerdict::Bad, other.to_string()),
         }
-        let status = without.status_of(&canary, &issuer)?;
+        let status = without.status_of(&canary, &issuer).await?;
         let is_good = status == Some(CertStatus::Good);
         step(
             "status",
@@ -116,7 +116,7 @@ impl Engine {
             format!("OCSP says {} of a good certificate", said(status)),
         );
         let withdrawn = without.revoke_canary(&canary).await;
-        let status = without.status_of(&canary, &issuer)?;
+        let status = without.status_of(&canary, &issuer).await?;
         let is_told = withdrawn.is_ok() && matches!(status, Some(CertStatus::Revoked { .. }));
         step(
             "withdrawal",
@@ -211,7 +211,7 @@ impl Engine {
     }
 
     /// What the responder says of a canary, if it answers.
-    fn status_of(
+    async fn status_of(
         &self,
         canary: &CanaryIdentity,
         issuer: &Issuer,
@@ -219,10 +219,10 @@ impl Engine {
         let Some(serial) = &canary.serial else {
             return Ok(None);
         };
-        self.status_of_serial(serial, issuer)
+        self.status_of_serial(serial, issuer).await
     }
 
-    fn status_of_serial(
+    async fn status_of_serial(
         &self,
         serial: &Serial,
         issuer: &Issuer,
@@ -235,7 +235,7 @@ impl Engine {
             None,
         )
         .map_err(FaultCause::from)?;
-        let answer = self.ocsp(&request);
+        let answer = self.ocsp(&request).await;
         let now = self.clock().now();
         let read = OcspResponse::from_der(&answer.der)
             .and_then(|it| it.verify(&issuer.certificate, serial, None, now));
@@ -334,7 +334,7 @@ impl Engine {
             proof: None,
         };
         self.compromise_key(&Actor::system(DUTY), told).await?;
-        let status = self.status_of_serial(&first.row.serial, issuer)?;
+        let status = self.status_of_serial(&first.row.serial, issuer).await?;
         let is_revoked = matches!(
             status,
             Some(CertStatus::Revoked {

@@ -67,6 +67,12 @@ impl Responders {
         desks.iter().any(|desk| desk.issuer == issuer)
     }
 
+    /// Whether signing an answer may wait for a device, at one of them at least.
+    fn blocks(&self) -> bool {
+        let desks = self.desks.read();
+        desks.iter().any(|desk| desk.key.blocks())
+    }
+
     /// Drops every kept answer: something was withdrawn or given back.
     pub(crate) fn forget(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
@@ -106,14 +112,26 @@ fn failure(failure: Failure) -> OcspAnswer {
 impl Engine {
     /// Answers an OCSP request (RFC 6960, RFC 9654, RFC 9919): never `good` for a serial that we
     /// did not issue, `unauthorized` for another's issuer, and `tryLater` while the clock is behind the
-    /// record. Blocks for one signature at most.
-    pub fn ocsp(&self, request: &[u8]) -> OcspAnswer {
+    /// record.
+    pub async fn ocsp(&self, request: &[u8]) -> OcspAnswer {
         let Ok(now) = self.now_for_signing() else {
             return failure(Failure::TryLater);
         };
         if let Some(answer) = self.responders().kept(request, now) {
             return answer;
         }
+        if !self.responders().blocks() {
+            return self.ocsp_anew(request, now);
+        }
+        // A device behind the key may take its time; it must not hold up a thread of ours.
+        let (engine, request) = (self.clone(), request.to_vec());
+        tokio::task::spawn_blocking(move || engine.ocsp_anew(&request, now))
+            .await
+            .unwrap_or_else(|_| failure(Failure::InternalError))
+    }
+
+    /// Blocks for one signature at most.
+    fn ocsp_anew(&self, request: &[u8], now: Time) -> OcspAnswer {
         // Read before the store is: a withdrawal recorded in between makes the answer unkept.
         let generation = self.responders().generation.load(Ordering::SeqCst);
         let asked = match OcspRequest::from_der(request) {

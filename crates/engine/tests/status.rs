@@ -28,9 +28,12 @@ fn ocsp_request(issuer: &Cert, serial: &Serial, nonce: Option<&[u8]>) -> Vec<u8>
     OcspRequest::build(name, key, serial, HashKind::Sha256, nonce).unwrap()
 }
 
-fn ask_ocsp(house: &House, serial: &Serial, nonce: Option<&[u8]>) -> CertStatus {
+async fn ask_ocsp(house: &House, serial: &Serial, nonce: Option<&[u8]>) -> CertStatus {
     let issuer = issuer(house);
-    let answer = house.engine.ocsp(&ocsp_request(&issuer, serial, nonce));
+    let answer = house
+        .engine
+        .ocsp(&ocsp_request(&issuer, serial, nonce))
+        .await;
     assert_eq!(answer.keep.is_some(), nonce.is_none());
     let response = OcspResponse::from_der(&answer.der).unwrap();
     response
@@ -63,7 +66,7 @@ async fn a_revocation_is_answered_at_once_and_listed_at_the_next_publication() {
     let house = House::found().await;
     let made = house.enrolled("pump-17").await;
     let serial = &made.row.serial;
-    assert_eq!(ask_ocsp(&house, serial, None), CertStatus::Good);
+    assert_eq!(ask_ocsp(&house, serial, None).await, CertStatus::Good);
     let revoke = StatusChange::Revoke {
         reason: Reason::KeyCompromise,
         invalidity: None,
@@ -78,7 +81,7 @@ async fn a_revocation_is_answered_at_once_and_listed_at_the_next_publication() {
         (1, Status::Revoked)
     );
     assert!(matches!(
-        ask_ocsp(&house, serial, None),
+        ask_ocsp(&house, serial, None).await,
         CertStatus::Revoked {
             reason: Reason::KeyCompromise,
             ..
@@ -112,7 +115,7 @@ async fn a_hold_can_be_released() {
         .await
         .unwrap();
     assert!(matches!(
-        ask_ocsp(&house, serial, Some(&[7; 32])),
+        ask_ocsp(&house, serial, Some(&[7; 32])).await,
         CertStatus::Revoked {
             reason: Reason::CertificateHold,
             ..
@@ -126,7 +129,7 @@ async fn a_hold_can_be_released() {
         .revoke(change(&house, serial, StatusChange::Release))
         .await
         .unwrap();
-    assert_eq!(ask_ocsp(&house, serial, None), CertStatus::Good);
+    assert_eq!(ask_ocsp(&house, serial, None).await, CertStatus::Good);
     house.engine.publish().await.unwrap();
     assert_eq!(listed(&house, list, serial), None);
 }
@@ -134,7 +137,7 @@ async fn a_hold_can_be_released() {
 #[tokio::test]
 async fn a_serial_we_never_issued_is_never_good() {
     let house = House::found().await;
-    let status = ask_ocsp(&house, &Serial::from_random([9; 20]), None);
+    let status = ask_ocsp(&house, &Serial::from_random([9; 20]), None).await;
     assert_ne!(status, CertStatus::Good);
 }
 
@@ -149,13 +152,22 @@ async fn h5_standing_has_its_effect_on_every_certificate() {
         why: "a test".to_owned(),
     };
     house.change(set(Standing::Suspended)).await.unwrap();
-    assert_ne!(ask_ocsp(&house, &first.row.serial, None), CertStatus::Good);
-    assert_ne!(ask_ocsp(&house, &second.row.serial, None), CertStatus::Good);
+    assert_ne!(
+        ask_ocsp(&house, &first.row.serial, None).await,
+        CertStatus::Good
+    );
+    assert_ne!(
+        ask_ocsp(&house, &second.row.serial, None).await,
+        CertStatus::Good
+    );
     house.change(set(Standing::Enrolled)).await.unwrap();
-    assert_eq!(ask_ocsp(&house, &second.row.serial, None), CertStatus::Good);
+    assert_eq!(
+        ask_ocsp(&house, &second.row.serial, None).await,
+        CertStatus::Good
+    );
     house.change(set(Standing::InTransfer)).await.unwrap();
     assert!(matches!(
-        ask_ocsp(&house, &second.row.serial, None),
+        ask_ocsp(&house, &second.row.serial, None).await,
         CertStatus::Revoked {
             reason: Reason::AffiliationChanged,
             ..
@@ -231,7 +243,10 @@ async fn no_status_is_signed_while_the_clock_is_behind_the_record() {
     assert_eq!(listed(&house, List::Full, serial), None);
     let request = ocsp_request(&issuer(&house), serial, None);
     // OCSPResponseStatus tryLater (RFC 6960, section 4.2.1).
-    assert_eq!(house.engine.ocsp(&request).der[..], [0x30, 3, 0x0a, 1, 3]);
+    assert_eq!(
+        house.engine.ocsp(&request).await.der[..],
+        [0x30, 3, 0x0a, 1, 3]
+    );
     house.pass(7200);
     house.engine.publish().await.unwrap();
     let found = listed(&house, List::Full, serial);

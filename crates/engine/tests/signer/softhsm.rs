@@ -4,11 +4,15 @@
 //! once a process: each test makes its own token and runs itself again as a child.
 
 use std::fs;
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::task::Poll;
 
 use cryptoki::context::Pkcs11;
 use tempfile::TempDir;
+use tenure_x509::ocsp::{CertStatus, HashKind, OcspRequest, OcspResponse};
 use tenure_x509::{
     CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Name,
     NameAttribute, Serial, Time, Validity, pem_encode,
@@ -268,15 +272,38 @@ fn certificate(of: &Key, by: &Key, name: &str, ca: CaConstraint) -> Cert {
     Cert::from_der(&tbs.with_signature(&signature)).unwrap()
 }
 
-/// The whole story: root and issuing key in the token, the others in files of the same keyring.
+/// Where no other thread may wait for the token, it is not asked.
+fn answered_aside(house: &House, issuer: &Cert, serial: &Serial) {
+    let (name, key) = (issuer.subject(), issuer.public_key());
+    let request = OcspRequest::build(name, key, serial, HashKind::Sha256, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let answer = runtime.block_on(async {
+        let (release, held) = mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || held.recv());
+        let mut answer = std::pin::pin!(house.engine.ocsp(&request));
+        let begun = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+        assert!(begun.is_pending());
+        drop(release);
+        answer.await
+    });
+    let response = OcspResponse::from_der(&answer.der).unwrap();
+    let said = response.verify(issuer, serial, None, house.clock.now());
+    assert_eq!(said.unwrap().status(), CertStatus::Good);
+}
+
+/// The whole story: root, issuing and responder key in the token, the others in files of the same
+/// keyring. A thread that serves waits for the token neither to issue nor to answer.
 #[test]
 fn a_device_enrolls_in_a_house_whose_ca_keys_are_in_a_token() {
     with_token(
         "a_device_enrolls_in_a_house_whose_ca_keys_are_in_a_token",
         |bench| {
             let (_, ring) = bench.keyring();
-            let in_token = |name: &str| {
-                let new = bench.new_key(name, Doors::ISSUER, KeyKind::P256, bench.place(name));
+            let in_token = |name: &str, doors| {
+                let new = bench.new_key(name, doors, KeyKind::P256, bench.place(name));
                 ring.make(new, &passphrase()).unwrap()
             };
             let in_file = |name: &str, doors, kind| {
@@ -288,22 +315,24 @@ fn a_device_enrolls_in_a_house_whose_ca_keys_are_in_a_token() {
                 ring.make(new, &passphrase()).unwrap()
             };
             let keys = FoundingKeys {
-                root: in_token(ceremony::ROOT),
-                issuing: in_token(ceremony::ISSUING),
-                responder: in_file("ocsp-issuing-1", Doors::RESPONDER, KeyKind::P256),
+                root: in_token(ceremony::ROOT, Doors::ISSUER),
+                issuing: in_token(ceremony::ISSUING, Doors::ISSUER),
+                responder: in_token("ocsp-issuing-1", Doors::RESPONDER),
                 log: in_file("log", Doors::LOG, KeyKind::Ed25519),
                 server: in_file(ceremony::SERVER, Doors::TLS, KeyKind::P256),
             };
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            let (root, issuing, leaf) = runtime.block_on(async {
+            let (house, issuing, leaf) = runtime.block_on(async {
                 let house = House::found_on(keys).await;
                 let first = house.enrolled("pump-17").await;
                 house.pass(86_400);
                 let renewed = issued(house.renew(&first.cert, &pair()).await);
                 let issuers = house.engine.snapshot();
                 let issuing = issuers.issuers.last().unwrap().certificate.clone();
-                (house.root.clone(), issuing, renewed.cert.clone())
+                (house, issuing, renewed)
             });
+            answered_aside(&house, &issuing, &leaf.row.serial);
+            let (root, leaf) = (&house.root, &leaf.cert);
             assert_eq!(
                 issuing.public_key(),
                 ring.key(ceremony::ISSUING).unwrap().public()
@@ -323,9 +352,9 @@ fn a_device_enrolls_in_a_house_whose_ca_keys_are_in_a_token() {
                     &leaf.validity().not_before.plus(60).unix().to_string(),
                 ])
                 .arg("-CAfile")
-                .arg(file("root.pem", &root))
+                .arg(file("root.pem", root))
                 .arg("-untrusted")
-                .args([file("issuing.pem", &issuing), file("leaf.pem", &leaf)])
+                .args([file("issuing.pem", &issuing), file("leaf.pem", leaf)])
                 .output()
                 .unwrap();
             assert!(verified.status.success(), "{verified:?}");

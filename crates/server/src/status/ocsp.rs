@@ -74,11 +74,11 @@ impl Ocsp {
     ) -> Response {
         match *request.method() {
             Method::POST => match read(request, body_time).await {
-                Ok(der) => self.judge(source, &der, None),
+                Ok(der) => self.judge(source, &der, None).await,
                 Err(status) => bare(status),
             },
             Method::GET | Method::HEAD => match in_path(request.uri().path()) {
-                Some(der) => self.judge(source, &der, Some(request.headers())),
+                Some(der) => self.judge(source, &der, Some(request.headers())).await,
                 None => bare(StatusCode::BAD_REQUEST),
             },
             _ => {
@@ -90,7 +90,7 @@ impl Ocsp {
         }
     }
 
-    fn judge(&self, source: IpAddr, der: &[u8], get: Option<&HeaderMap>) -> Response {
+    async fn judge(&self, source: IpAddr, der: &[u8], get: Option<&HeaderMap>) -> Response {
         let has_nonce = der.windows(NONCE_OID.len()).any(|found| found == NONCE_OID);
         if has_nonce {
             // Each of these costs a signature and can be given to nobody else.
@@ -102,7 +102,8 @@ impl Ocsp {
                 return no;
             }
         }
-        render(&self.engine.ocsp(der), self.engine.clock().now(), get)
+        let answer = self.engine.ocsp(der).await;
+        render(&answer, self.engine.clock().now(), get)
     }
 }
 
