@@ -344,6 +344,21 @@ impl Engine {
         }
     }
 
+    /// Does what waits for a disk or a device on a thread that serves nobody. A panic there is ours
+    /// alone, told as `died`.
+    pub(crate) async fn aside<T, E, F>(&self, died: &'static str, work: F) -> Result<T, Rejection>
+    where
+        T: Send + 'static,
+        E: Into<Rejection> + Send + 'static,
+        F: FnOnce(&Engine) -> Result<T, E> + Send + 'static,
+    {
+        let engine = self.clone();
+        match tokio::task::spawn_blocking(move || work(&engine)).await {
+            Ok(done) => done.map_err(Into::into),
+            Err(_) => Err(FaultCause::Corrupt(died).into()),
+        }
+    }
+
     /// A fresh name for one recording transaction.
     pub(crate) fn operation(&self) -> Result<OperationId, FaultCause> {
         chance::operation()

@@ -28,6 +28,7 @@ pub const LOG_KEY: &str = "log";
 
 /// How many events are sealed in one go.
 const BATCH: u32 = 8192;
+const DIED: &str = "tiles: the sealing thread died";
 
 /// Where tiles and checkpoint live below the engine's directory.
 pub fn log_directory(directory: &Path) -> PathBuf {
@@ -176,21 +177,19 @@ impl Engine {
                 .store()
                 .read(move |tx| event::leaf_hashes_after(tx, after, BATCH))
                 .await?;
-            let died = |_| FaultCause::Corrupt("tiles: the sealing thread died");
-            let engine = self.clone();
             if events.is_empty() {
-                // Lost tiles are made again, whether or not anything happens.
-                let looked = move || engine.frontier(&state).map(|_| state);
-                let state = tokio::task::spawn_blocking(looked).await.map_err(died)??;
-                self.publish_checkpoint(&state)?;
-                return Ok(state.size);
+                let look = move |engine: &Engine| {
+                    // Lost tiles are made again, whether or not anything happens.
+                    engine.frontier(&state)?;
+                    engine.publish_checkpoint(&state)?;
+                    Ok::<_, Rejection>(state.size)
+                };
+                return self.aside(DIED, look).await;
             }
             let full = events.len() >= BATCH as usize;
             let key = key.clone();
-            let next = tokio::task::spawn_blocking(move || engine.seal(&key, &state, &events))
-                .await
-                .map_err(died)??;
-            let (expected, next) = next;
+            let seal = move |engine: &Engine| engine.seal(&key, &state, &events);
+            let (expected, next) = self.aside(DIED, seal).await?;
             let size = next.size;
             let stored = next.clone();
             self.store()
@@ -200,7 +199,8 @@ impl Engine {
             self.step(Step::LogAdvanced);
             // From here on the checkpoint is ours for good. A crash before the next line leaves an
             // older one published, which the next run mends.
-            self.publish_checkpoint(&next)?;
+            let publish = move |engine: &Engine| engine.publish_checkpoint(&next);
+            self.aside(DIED, publish).await?;
             self.step(Step::CheckpointPublished);
             if !full {
                 return Ok(size);

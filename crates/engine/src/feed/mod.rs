@@ -47,6 +47,8 @@ const PULL_LADDER_S: (i64, i64, i64) = (CRL_RENEW_S + 3600, CRL_LIFE_S / 2, CRL_
 /// How many signals a slow listener may be behind before it is told only that it missed some.
 const SIGNALS_KEPT: usize = 1_024;
 
+const DIED: &str = "feed: the signing thread died";
+
 /// That a relying party's feed has a new number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedSignal {
@@ -138,11 +140,8 @@ impl Engine {
                 Ok::<_, StoreError>(wanted)
             })
             .await?;
-        let engine = self.clone();
-        let made = tokio::task::spawn_blocking(move || engine.make_offers(&key, wanted, now));
-        let (new, mut round) = made
-            .await
-            .map_err(|_| FaultCause::Corrupt("feed: the signing thread died"))??;
+        let make = move |engine: &Engine| engine.make_offers(&key, wanted, now);
+        let (new, mut round) = self.aside(DIED, make).await?;
         if !new.is_empty() {
             round.offered = self.keep_offers(&Actor::system("feed"), new, now).await?;
             self.clear_shelf().await?;

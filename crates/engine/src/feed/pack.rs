@@ -16,19 +16,21 @@ use tenure_domain::feed::{
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::refusal::Refusal;
+use tenure_domain::relying_party::RelyingParty;
 use tenure_domain::{Slug, Title};
-use tenure_store::feed::{self, Applied};
+use tenure_store::feed::{self, Applied, NewOffer};
 use tenure_store::relying_party::{self, Known};
 use tenure_store::{StoreError, registry, token};
 use tenure_x509::Time;
 use tenure_x509::crl::Crl;
 
-use super::{FEED_KEY, Wanted, item_path};
+use super::{Bundle, DIED, FEED_KEY, Wanted, item_path};
 use crate::Engine;
 use crate::duty::integrate::log_directory;
 use crate::duty::publish::{List, crl_path};
 use crate::fault::{FaultCause, Rejection};
 use crate::observe::Observed;
+use crate::signer::Key;
 
 /// How many relying parties are looked at in one query.
 const LISTED: u32 = 200;
@@ -64,6 +66,30 @@ pub struct MadeSitePack {
     pub octets: Vec<u8>,
 }
 
+impl PackTerms {
+    /// How a relying party's pack ages.
+    fn ladder(&self, party: &RelyingParty) -> Result<Ladder, Rejection> {
+        let (warn_s, restrict_s) = (self.warn_s, self.restrict_s);
+        let ladder = Ladder::new(warn_s, restrict_s, self.close_s, party.criticality);
+        if !ladder.is_sound() || self.receipt_within_s <= 0 {
+            let what = "warn, restrict and close must climb and end within a year, and a receipt \
+                        needs time";
+            return Err(bad(what));
+        }
+        Ok(ladder)
+    }
+}
+
+/// What a relying party should hold.
+struct Contents {
+    wanted: Wanted,
+    ladder: Ladder,
+    trust: Bundle,
+    /// Lists and filters, on the shelf.
+    status: Vec<Item>,
+    rules: String,
+}
+
 /// What a pack holds for one relying party.
 struct Part {
     manifest: Manifest,
@@ -90,15 +116,18 @@ impl Engine {
         let turn = self.feeds().offering.lock().await;
         let now = self.now_for_signing()?;
         let parts = self.parts(actor, vec![known], terms, now).await?;
-        let part = parts.first().ok_or(FaultCause::Corrupt("a pack"))?;
-        let items = part.manifest.items.iter();
-        let items = items.map(|item| self.shelved(item));
-        let octets = pack::write(&part.note, &items.collect::<Result<Vec<_>, _>>()?);
+        let Part { manifest, note } = parts
+            .into_iter()
+            .next()
+            .ok_or(FaultCause::Corrupt("a pack"))?;
+        let sequence = manifest.sequence;
+        let write = move |engine: &Engine| {
+            let items = engine.shelved(manifest.items.iter())?;
+            Ok::<_, FaultCause>(pack::write(&note, &items))
+        };
+        let octets = self.aside(DIED, write).await?;
         drop(turn);
-        Ok(MadePack {
-            sequence: part.manifest.sequence,
-            octets,
-        })
+        Ok(MadePack { sequence, octets })
     }
 
     /// Makes one pack for every relying party at a site and at the sites inside it, but these. Each
@@ -135,16 +164,20 @@ impl Engine {
         let turn = self.feeds().offering.lock().await;
         let now = self.now_for_signing()?;
         let parts = self.parts(actor, parties, terms, now).await?;
-        let notes: Vec<_> = parts.iter().map(|part| &part.note).collect();
-        let items = items_of(parts.iter().map(|part| &part.manifest)).into_iter();
-        let items = items.map(|item| self.shelved(item));
-        let octets = site::write(&notes, &items.collect::<Result<Vec<_>, _>>()?);
+        let named = parts.iter().map(|Part { manifest, .. }| manifest);
+        let named = named
+            .map(|manifest| (manifest.party.clone(), manifest.sequence))
+            .collect();
+        let write = move |engine: &Engine| {
+            let notes: Vec<_> = parts.iter().map(|part| &part.note).collect();
+            let items = items_of(parts.iter().map(|part| &part.manifest));
+            let items = engine.shelved(items.into_iter())?;
+            Ok::<_, FaultCause>(site::write(&notes, &items))
+        };
+        let octets = self.aside(DIED, write).await?;
         drop(turn);
-        let named = parts.into_iter().map(|Part { manifest, .. }| manifest);
         Ok(MadeSitePack {
-            parts: named
-                .map(|manifest| (manifest.party, manifest.sequence))
-                .collect(),
+            parts: named,
             octets,
         })
     }
@@ -205,29 +238,18 @@ impl Engine {
         let key = self
             .key(FEED_KEY)
             .ok_or_else(|| FaultCause::NoKey(FEED_KEY.to_owned()))?;
-        let wanted = self.followers(parties, now)?;
         let snapshot = self.snapshot();
         let until = now.plus(terms.close_s);
         let document = self.policy_document()?;
         let mut lasting: HashMap<Slug, Vec<Item>> = HashMap::new();
-        let (mut parts, mut new) = (Vec::new(), Vec::new());
-        for Wanted { known, feed } in wanted {
-            let PackTerms {
-                warn_s,
-                restrict_s,
-                close_s,
-                receipt_within_s,
-            } = terms;
-            let ladder = Ladder::new(warn_s, restrict_s, close_s, known.party.criticality);
-            if !ladder.is_sound() || receipt_within_s <= 0 {
-                let what = "warn, restrict and close must climb and end within a year, and a receipt \
-                            needs time";
-                return Err(bad(what));
-            }
+        let mut contents = Vec::new();
+        for wanted in self.followers(parties, now)? {
+            let party = &wanted.known.party;
+            let ladder = terms.ladder(party)?;
             let trust = self
                 .store()
-                .glance(|tx| super::bundle(tx, &snapshot, &known.party))?;
-            let mut items = vec![self.shelve(ItemKind::Bundle, "trust", trust.pem().as_bytes())?];
+                .glance(|tx| super::bundle(tx, &snapshot, party))?;
+            let mut status = Vec::new();
             for issuer in snapshot.issuers.iter() {
                 if !trust.holds(&issuer.certificate) {
                     continue;
@@ -237,31 +259,25 @@ impl Engine {
                     let made = self.lasting_items(issuer, now, until).await?;
                     lasting.insert(issuer.name.clone(), made);
                 }
-                items.extend(lasting.get(&issuer.name).into_iter().flatten().cloned());
+                status.extend(lasting.get(&issuer.name).into_iter().flatten().cloned());
             }
-            let rules = rules::rules(&snapshot.policy, &document, &known.party)
+            let rules = rules::rules(&snapshot.policy, &document, party)
                 .ok_or(FaultCause::Corrupt("policy document"))?;
-            items.push(self.shelve(ItemKind::Policy, "decisions", rules.as_bytes())?);
-            // A log that is not sealed yet has none.
-            if let Ok(checkpoint) = fs::read(log_directory(self.directory()).join("checkpoint")) {
-                items.push(self.shelve(ItemKind::Checkpoint, "log", &checkpoint)?);
-            }
-            let manifest = Manifest {
-                items,
+            contents.push(Contents {
+                wanted,
                 ladder,
-                made: now,
-                party: known.party.name.clone(),
-                sequence: next_sequence(feed.map_or(0, |feed| feed.sequence), now),
-                valid_until: until,
-                version: VERSION,
-            };
-            let offer = self.new_offer(&key, &known, &manifest, &trust, Some(receipt_within_s))?;
-            parts.push(Part {
-                manifest,
-                note: offer.offer.note.clone(),
+                trust,
+                status,
+                rules,
             });
-            new.push(offer);
         }
+        let make = move |engine: &Engine| {
+            let made = contents.into_iter();
+            let made = made.map(|contents| engine.make_part(&key, contents, terms, now));
+            made.collect::<Result<Vec<_>, Rejection>>()
+        };
+        let made = self.aside(DIED, make).await?;
+        let (parts, new): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         if self.keep_offers(actor, new, now).await? != parts.len() {
             let what = "another manifest was offered meanwhile; export again".to_owned();
             return Err(Refusal::Conflict { what }.into());
@@ -269,8 +285,50 @@ impl Engine {
         Ok(parts)
     }
 
-    fn shelved(&self, item: &Item) -> Result<Vec<u8>, FaultCause> {
-        fs::read(item_path(self.directory(), item.sha256)).map_err(|error| FaultCause::File {
+    /// Puts on the shelf what a relying party should hold, and signs that.
+    fn make_part(
+        &self,
+        key: &Key,
+        contents: Contents,
+        terms: PackTerms,
+        now: Time,
+    ) -> Result<(Part, NewOffer), Rejection> {
+        let Contents {
+            wanted: Wanted { known, feed },
+            ladder,
+            trust,
+            status,
+            rules,
+        } = contents;
+        let mut items = vec![self.shelve(ItemKind::Bundle, "trust", trust.pem().as_bytes())?];
+        items.extend(status);
+        items.push(self.shelve(ItemKind::Policy, "decisions", rules.as_bytes())?);
+        // A log that is not sealed yet has none.
+        if let Ok(checkpoint) = fs::read(log_directory(self.directory()).join("checkpoint")) {
+            items.push(self.shelve(ItemKind::Checkpoint, "log", &checkpoint)?);
+        }
+        let manifest = Manifest {
+            items,
+            ladder,
+            made: now,
+            party: known.party.name.clone(),
+            sequence: next_sequence(feed.map_or(0, |feed| feed.sequence), now),
+            valid_until: now.plus(terms.close_s),
+            version: VERSION,
+        };
+        let within_s = Some(terms.receipt_within_s);
+        let offer = self.new_offer(key, &known, &manifest, &trust, within_s)?;
+        let note = offer.offer.note.clone();
+        Ok((Part { manifest, note }, offer))
+    }
+
+    fn shelved<'i>(
+        &self,
+        items: impl Iterator<Item = &'i Item>,
+    ) -> Result<Vec<Vec<u8>>, FaultCause> {
+        let read = |item: &Item| fs::read(item_path(self.directory(), item.sha256));
+        let read: Result<_, _> = items.map(read).collect();
+        read.map_err(|error| FaultCause::File {
             doing: "reading an item of a feed",
             error,
         })
@@ -319,19 +377,22 @@ impl Engine {
         now: Time,
         until: Time,
     ) -> Result<Vec<Item>, Rejection> {
-        let name = issuer.name.as_str();
-        let (list, epoch) = self.lasting_list(issuer, now, until).await?;
-        let mut list = self.shelve(ItemKind::Crl, name, &list)?;
-        list.epoch = epoch;
-        let mut items = vec![list];
+        let list = self.lasting_list(issuer, now, until).await?;
+        let mut made = vec![(ItemKind::Crl, list)];
         let key = self.key(&issuer.key);
         if let (IssuerKind::Issuing, Some(key)) = (issuer.kind, key) {
-            let (filter, epoch) = self.sign_lasting_filter(issuer, &key, now, until).await?;
-            let mut filter = self.shelve(ItemKind::Filter, name, &filter)?;
-            filter.epoch = epoch;
-            items.push(filter);
+            let filter = self.sign_lasting_filter(issuer, &key, now, until).await?;
+            made.push((ItemKind::Filter, filter));
         }
-        Ok(items)
+        let name = issuer.name.clone();
+        let shelve = move |engine: &Engine| {
+            let shelve = |(kind, (octets, epoch)): (ItemKind, (Vec<u8>, i64))| {
+                let item = engine.shelve(kind, name.as_str(), &octets)?;
+                Ok::<_, Rejection>(Item { epoch, ..item })
+            };
+            made.into_iter().map(shelve).collect()
+        };
+        self.aside(DIED, shelve).await
     }
 
     /// An issuer's list that may be used until `until`, and the epoch that it renders.
@@ -345,10 +406,13 @@ impl Engine {
             return self.sign_lasting_list(issuer, &key, now, until).await;
         }
         let path = crl_path(self.directory(), issuer.name.as_str(), List::Full);
-        let list = fs::read(path).map_err(|error| FaultCause::File {
-            doing: "reading a published list",
-            error,
-        })?;
+        let read = |_: &Engine| {
+            fs::read(path).map_err(|error| FaultCause::File {
+                doing: "reading a published list",
+                error,
+            })
+        };
+        let list = self.aside(DIED, read).await?;
         let ends = Crl::from_der(&list)
             .ok()
             .and_then(|list| list.next_update());

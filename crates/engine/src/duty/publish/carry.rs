@@ -33,7 +33,10 @@ impl Engine {
     /// Withdraws again what the issuer's last published list holds and the record has forgotten.
     /// Answers how many.
     pub(super) async fn keep_withdrawn(&self, issuer: &Arc<Issuer>) -> Result<usize, Rejection> {
-        let Some(list) = self.last_list(issuer) else {
+        let of = Arc::clone(issuer);
+        let read = move |engine: &Engine| Ok::<_, Rejection>(engine.last_list(&of));
+        let read = self.aside("revocation list: the reading thread died", read);
+        let Some(list) = read.await? else {
             return Ok(0);
         };
         let no = issuer.no;
