@@ -48,6 +48,13 @@ fn prefix(source: IpAddr) -> IpAddr {
     }
 }
 
+fn add(counts: &mut HashMap<Line, u64>, mut line: Line, count: u64) {
+    if counts.len() >= LINES_PER_MINUTE && !counts.contains_key(&line) {
+        line.prefix = None;
+    }
+    *counts.entry(line).or_default() += count;
+}
+
 impl Strangers {
     pub(crate) fn count(
         &self,
@@ -58,16 +65,13 @@ impl Strangers {
     ) {
         let mut counts = self.counts.lock();
         let minute = now.unix().div_euclid(60);
-        let mut line = Line {
+        let line = Line {
             listener,
             prefix: source.map(prefix),
             reason,
             minute,
         };
-        if counts.len() >= LINES_PER_MINUTE && !counts.contains_key(&line) {
-            line.prefix = None;
-        }
-        *counts.entry(line).or_default() += 1;
+        add(&mut counts, line, 1);
     }
 
     fn take_before(&self, minute: i64) -> Vec<(Line, u64)> {
@@ -80,6 +84,13 @@ impl Strangers {
         over.into_iter()
             .filter_map(|line| counts.remove_entry(&line))
             .collect()
+    }
+
+    fn give_back(&self, over: Vec<(Line, u64)>) {
+        let mut counts = self.counts.lock();
+        for (line, count) in over {
+            add(&mut counts, line, count);
+        }
     }
 }
 
@@ -117,6 +128,14 @@ impl Engine {
         if over.is_empty() {
             return Ok(());
         }
+        let recorded = self.record_refused(over.clone()).await;
+        if recorded.is_err() {
+            self.strangers().give_back(over);
+        }
+        recorded
+    }
+
+    async fn record_refused(&self, over: Vec<(Line, u64)>) -> Result<(), Rejection> {
         let now = self.clock().now();
         self.store()
             .record::<(), StoreError, _>(self.operation()?, move |tx| {

@@ -236,11 +236,7 @@ impl Verdicts {
         }
         let mut line = at_hand.line.clone();
         line.minute = now.unix().div_euclid(60);
-        let mut denied = self.denied.lock();
-        if denied.len() >= LINES_PER_MINUTE && !denied.contains_key(&line) {
-            line.device = None;
-        }
-        *denied.entry(line).or_default() += 1;
+        deny(&mut self.denied.lock(), line, 1);
     }
 
     fn queue(&self, fresh: Fresh) {
@@ -337,6 +333,20 @@ impl Verdicts {
             .filter_map(|line| denied.remove_entry(&line))
             .collect()
     }
+
+    fn give_back_denied(&self, over: Vec<(Line, u64)>) {
+        let mut denied = self.denied.lock();
+        for (line, count) in over {
+            deny(&mut denied, line, count);
+        }
+    }
+}
+
+fn deny(denied: &mut HashMap<Line, u64>, mut line: Line, count: u64) {
+    if denied.len() >= LINES_PER_MINUTE && !denied.contains_key(&line) {
+        line.device = None;
+    }
+    *denied.entry(line).or_default() += count;
 }
 
 /// Whether a relying party was shown a certificate that somebody made up in our name.
@@ -394,6 +404,14 @@ impl Engine {
         if over.is_empty() {
             return Ok(());
         }
+        let recorded = self.record_counted(over.clone()).await;
+        if recorded.is_err() {
+            self.verdicts().give_back_denied(over);
+        }
+        recorded
+    }
+
+    async fn record_counted(&self, over: Vec<(Line, u64)>) -> Result<(), Rejection> {
         let now = self.clock().now();
         self.store()
             .record::<(), StoreError, _>(self.operation()?, move |tx| {

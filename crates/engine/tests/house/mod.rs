@@ -37,6 +37,16 @@ pub fn key(name: &str, doors: Doors, kind: KeyKind) -> Key {
     Key::in_memory(name, doors, KeyPair::generate(kind).unwrap())
 }
 
+fn keys(kind: KeyKind) -> FoundingKeys {
+    FoundingKeys {
+        root: key(ceremony::ROOT, Doors::ISSUER, kind),
+        issuing: key(ceremony::ISSUING, Doors::ISSUER, kind),
+        responder: key("ocsp-issuing-1", Doors::RESPONDER, KeyKind::P256),
+        log: key("log", Doors::LOG, KeyKind::Ed25519),
+        server: key(ceremony::SERVER, Doors::TLS, KeyKind::P256),
+    }
+}
+
 /// The public half of one of the house's keys.
 pub fn key_of(house: &House, name: &str) -> tenure_x509::PublicKey {
     house.engine.key(name).unwrap().public().clone()
@@ -48,24 +58,30 @@ impl House {
     }
 
     pub async fn found_with(kind: KeyKind) -> House {
-        House::found_on(FoundingKeys {
-            root: key(ceremony::ROOT, Doors::ISSUER, kind),
-            issuing: key(ceremony::ISSUING, Doors::ISSUER, kind),
-            responder: key("ocsp-issuing-1", Doors::RESPONDER, KeyKind::P256),
-            log: key("log", Doors::LOG, KeyKind::Ed25519),
-            server: key(ceremony::SERVER, Doors::TLS, KeyKind::P256),
-        })
-        .await
+        House::found_on(keys(kind)).await
     }
 
     pub async fn found_on(keys: FoundingKeys) -> House {
+        House::found_in(keys, Options::default()).await
+    }
+
+    /// With room for so many pages of 4 KiB.
+    pub async fn found_small(pages: u32) -> House {
+        let options = Options {
+            page_limit: Some(pages),
+            ..Options::default()
+        };
+        House::found_in(keys(KeyKind::P256), options).await
+    }
+
+    async fn found_in(keys: FoundingKeys, options: Options) -> House {
         let directory = tempfile::tempdir().unwrap();
         let clock = Clock::standing(START);
         let store = Store::open(
             directory.path(),
             Options {
                 create: Create::IfMissing,
-                ..Options::default()
+                ..options
             },
         )
         .unwrap();
