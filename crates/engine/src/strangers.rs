@@ -18,6 +18,7 @@ use crate::fault::Rejection;
 /// How many (listener, source, reason) lines one minute may have; what comes on top is counted
 /// under the empty source.
 const LINES_PER_MINUTE: usize = 4096;
+const SALT_BYTES: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Line {
@@ -119,10 +120,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Records the minutes that are over; with `at` at the end of time, all of them. An address is
-    /// personal data, so the leaf holds only a salted hash of the network's prefix; the salt is the
-    /// minute itself, so that one minute's lines can be told apart and two minutes' cannot be
-    /// joined.
+    /// Records the minutes that are over; with `at` at the end of time, all of them.
     pub async fn record_strangers(&self, at: Time) -> Result<(), Rejection> {
         let over = self.strangers().take_before(at.unix().div_euclid(60));
         if over.is_empty() {
@@ -135,15 +133,19 @@ impl Engine {
         recorded
     }
 
+    /// An address is personal data, so the leaf holds only a salted hash of the network's prefix. The
+    /// salt is in no leaf and gone with this call, because all prefixes are soon tried: lines that are
+    /// recorded together can be told apart, and no others joined.
     async fn record_refused(&self, over: Vec<(Line, u64)>) -> Result<(), Rejection> {
         let now = self.clock().now();
+        let salt = hex(&crate::chance::bytes::<SALT_BYTES>()?);
         self.store()
             .record::<(), StoreError, _>(self.operation()?, move |tx| {
                 for (line, count) in &over {
                     let minute = Time::from_unix(line.minute * 60).to_string();
                     let source = line
                         .prefix
-                        .map(|p| format!("{minute} {p}"))
+                        .map(|p| format!("{salt} {minute} {p}"))
                         .unwrap_or_default();
                     let event = Event::StrangersRefused {
                         count: *count,
