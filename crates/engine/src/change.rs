@@ -121,6 +121,8 @@ impl Engine {
             _ => None,
         };
         let changed = self.carry_out(actor, change, now).await?;
+        // It counts from here on, whatever fails below.
+        self.wake_publish();
         if reloads {
             self.reload().await?;
         }
@@ -131,7 +133,10 @@ impl Engine {
             // The step is taken; the system duty will try again.
             tracing::error!(duty = "system", "{error}; it will be tried again");
         }
-        self.wake_publish();
+        if reloads {
+            // What was published meanwhile may rest on what was known before.
+            self.wake_publish();
+        }
         Ok(changed)
     }
 

@@ -2,11 +2,16 @@
 
 mod house;
 
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
 use house::{House, issued, pair};
 use tenure_domain::certificate::StatusChange;
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
+use tenure_domain::registry::Class;
 use tenure_domain::{Standing, Status};
 use tenure_engine::duty::publish::{List, crl_path};
+use tenure_engine::store::{Options, ReadTx, StoreError};
 use tenure_engine::{RevokeAsk, Target};
 use tenure_x509::crl::Crl;
 use tenure_x509::ocsp::{CertStatus, HashKind, OcspRequest, OcspResponse};
@@ -251,4 +256,32 @@ async fn no_status_is_signed_while_the_clock_is_behind_the_record() {
     house.engine.publish().await.unwrap();
     let found = listed(&house, List::Full, serial);
     assert_eq!(found, Some(Reason::Superseded));
+}
+
+/// What keeps answers at hand is told as soon as a change is recorded, whatever comes of the rest.
+#[tokio::test]
+async fn a_change_counts_before_it_is_read_anew() {
+    let house = House::found().await;
+    // Every reading thread is taken, so nothing is read anew.
+    let (release, held) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    for _ in 0..Options::default().readers {
+        let (store, held) = (house.engine.store().clone(), Arc::clone(&held));
+        tokio::spawn(async move {
+            let wait = move |_: &ReadTx<'_>| Ok::<_, StoreError>(held.lock().unwrap().recv());
+            store.read(wait).await
+        });
+    }
+    tokio::task::yield_now().await;
+    let mut told = house.engine.trust_changes();
+    told.mark_unchanged();
+    let class = Class::new("valve".parse().unwrap(), "device".parse().unwrap());
+    let mut change = std::pin::pin!(house.change(Change::PutClass(Edit::new(class))));
+    tokio::select! {
+        rung = told.changed() => rung.unwrap(),
+        _ = &mut change => panic!("it was read anew"),
+        () = tokio::time::sleep(Duration::from_secs(5)) => panic!("nobody was told"),
+    }
+    drop(release);
+    change.await.unwrap();
 }
