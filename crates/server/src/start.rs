@@ -176,8 +176,6 @@ impl From<StoreError> for StartError {
             | StoreError::Taken(_)
             | StoreError::TooLong(_)
             | StoreError::Database(_) => StartError::Other(what),
-            #[allow(unreachable_patterns)]
-            _ => StartError::Other(what),
         }
     }
 }
