@@ -25,6 +25,10 @@ pub const OCSP_BODY_BYTES_MAX: usize = 4 * 1024;
 pub const API_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest table of devices sent in one call, in bytes: about half a million rows.
 pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How much of a body that is too large is read and thrown away before the connection ends.
+pub const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
+/// How long that may take.
+pub const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// How long requests under way may take to finish after a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// Certificates read from one peer's TLS chain; longer chains are cut, and so cannot validate.
@@ -120,7 +124,3 @@ impl Default for Limits {
         }
     }
 }
-/// How much of a body that is too large is read and thrown away before the connection ends.
-pub const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
-/// How long that may take.
-pub const DISCARD_TIME: Duration = Duration::from_secs(2);
