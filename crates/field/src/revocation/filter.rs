@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use tenure_domain::text::hex;
 use tenure_x509::filter::{Accepted, Answer, Delta, Full, Held};
 use tenure_x509::{Cert, KeyHash, PublicKey};
 
@@ -199,7 +200,7 @@ fn recall(path: &Path) -> Result<Option<Accepted>, Error> {
 
 /// Durable before it is relied on: a power cut must not bring back what was older.
 fn remember(path: &Path, accepted: Accepted) -> Result<(), Error> {
-    let id: String = accepted.id.iter().map(|o| format!("{o:02x}")).collect();
+    let id = hex(&accepted.id);
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let write = || -> std::io::Result<()> {

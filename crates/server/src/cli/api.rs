@@ -1,6 +1,7 @@
 //! The API as the command line calls it: JSON in, JSON out, lists page by page.
 
 use serde_json::Value;
+use tenure_domain::text::hex;
 use tenure_field::http::{Client, Followed, Response, Settings, Trust, Url};
 
 use super::exit::Failure;
@@ -278,7 +279,7 @@ fn idempotency_key() -> String {
     let mut bytes = [0; 16];
     // Without randomness (which has never been seen) the time must do.
     match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Ok(()) => hex(&bytes),
         Err(_) => format!("{}-{:?}", std::process::id(), std::time::Instant::now()),
     }
 }

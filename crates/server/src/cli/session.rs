@@ -9,7 +9,9 @@ use clap::Args;
 use rustls::CertificateError;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tenure_domain::text::hex;
 use tenure_field::http::{Client, Scheme, Settings, Trust, Url};
+use tenure_x509::sha256;
 
 use super::api::{self, Api};
 use super::exit::Failure;
@@ -286,15 +288,8 @@ fn root_of(presented: &[Vec<u8>], fingerprint: &str) -> Option<Vec<u8>> {
         .filter(char::is_ascii_hexdigit)
         .collect::<String>()
         .to_lowercase();
-    let hash = |der: &[u8]| -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
-        digest
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    };
-    presented.iter().find(|der| hash(der) == wanted).cloned()
+    let mut presented = presented.iter();
+    presented.find(|der| hex(&sha256(der)) == wanted).cloned()
 }
 
 /// The address, if what is sent there goes over TLS.
@@ -350,8 +345,7 @@ fn house(root_pem: &str) -> String {
     // The first root stands for the house; those that follow it stand after it in the file.
     let end = "-----END CERTIFICATE-----";
     let first = root_pem.split_inclusive(end).next().unwrap_or(root_pem);
-    let hash = tenure_x509::sha256(first.trim().as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha256(first.trim().as_bytes()))
 }
 
 /// Writes a file only its owner can read, whole or not at all. (New temporary files are 0600.)

@@ -16,6 +16,7 @@ use hyper::header::{
     LAST_MODIFIED, RETRY_AFTER,
 };
 use hyper::{Method, Request, StatusCode};
+use tenure_domain::text::hex;
 use tenure_engine::Engine;
 use tenure_engine::status::{OCSP_CACHE_S, OcspAnswer};
 use tenure_x509::{Time, sha256};
@@ -144,16 +145,8 @@ fn render(answer: &OcspAnswer, now: Time, get: Option<&HeaderMap>) -> Response {
 
 fn tag(der: &[u8]) -> String {
     let digest = sha256(der);
-    let mut tag = String::with_capacity(34);
-    tag.push('"');
-    for byte in digest.iter().take(16) {
-        for nibble in [byte >> 4, byte & 15] {
-            // A nibble is always a hex digit.
-            tag.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
-        }
-    }
-    tag.push('"');
-    tag
+    let (half, _) = digest.split_at(digest.len() / 2);
+    format!("\"{}\"", hex(half))
 }
 
 fn bare(status: StatusCode) -> Response {

@@ -13,6 +13,7 @@
 
 use aws_lc_rs::{hmac, rand};
 use pkcs8::pkcs5::scrypt;
+use tenure_domain::text::hex;
 use zeroize::Zeroizing;
 
 use super::{KeyringError, Passphrase};
@@ -123,10 +124,6 @@ fn octets(tag: hmac::Tag) -> [u8; 32] {
     let mut octets = [0; 32];
     octets.copy_from_slice(tag.as_ref()); // HMAC-SHA256 has 32 octets
     octets
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {

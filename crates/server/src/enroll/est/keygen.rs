@@ -15,6 +15,7 @@ use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, Heade
 use parking_lot::Mutex;
 use tenure_domain::Refusal;
 use tenure_domain::ask::Ask;
+use tenure_domain::text::hex;
 use tenure_engine::Answer;
 use tenure_wire::est::{GeneratedKey, KeyFormat, Wrapping, build_generated_key};
 use tenure_x509::{Csr, KeyAlgorithm, KeyKind, KeyPair, cms, sha256};
@@ -193,11 +194,7 @@ fn generated(pair: &KeyPair, certificate: &[u8], wrapping: Wrapping) -> Response
         certs,
     };
     // Base64 holds no hyphen, so any boundary would do; this one is new with each certificate.
-    let boundary: String = sha256(certificate)
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let boundary = hex(&sha256(certificate));
     let Ok((content_type, body)) = build_generated_key(&answer, &boundary, wrapping) else {
         return plain(
             StatusCode::INTERNAL_SERVER_ERROR,
