@@ -24,6 +24,7 @@ mod exception;
 pub mod facts;
 mod fault;
 pub mod feed;
+mod file;
 mod finding;
 mod fingerprint;
 mod hook;

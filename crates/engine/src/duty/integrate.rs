@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use tenure_x509::KeyAlgorithm;
 
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::{Key, SignError};
-use crate::{Engine, Step, origin};
+use crate::{Engine, Step, file, origin};
 
 /// The name of the log's key in the keyring.
 pub const LOG_KEY: &str = "log";
@@ -33,24 +33,6 @@ const DIED: &str = "tiles: the sealing thread died";
 /// Where tiles and checkpoint live below the engine's directory.
 pub fn log_directory(directory: &Path) -> PathBuf {
     directory.join("log")
-}
-
-/// Writes a file so that it is there whole or not at all, and stays after a power cut.
-pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let draft = tempfile_beside(path);
-    let mut file = fs::File::create(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    fs::File::open(directory)?.sync_all()
-}
-
-fn tempfile_beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
-    path.with_file_name(name)
 }
 
 /// How many octets a full tile has.
@@ -304,7 +286,7 @@ impl Engine {
         if fs::read(&path).is_ok_and(|published| published == state.checkpoint) {
             return Ok(());
         }
-        write_durably(&path, &state.checkpoint).map_err(|error| {
+        file::replace(&path, &state.checkpoint).map_err(|error| {
             FaultCause::File {
                 doing: "publishing the checkpoint",
                 error,

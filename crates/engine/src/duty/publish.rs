@@ -12,7 +12,6 @@ mod lag;
 mod lasting;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ pub(crate) use self::lag::Behind;
 pub use self::lag::{LAG_MAX_S, Lag, Rendering};
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::{Key, SignError};
-use crate::{Engine, Step};
+use crate::{Engine, Step, file};
 
 /// How long a list may be used, in seconds.
 pub const CRL_LIFE_S: i64 = 24 * 3600;
@@ -225,7 +224,7 @@ impl Engine {
                 .finish(|what| sign(&key, what))
                 .map_err(write_error)?;
             engine.step(Step::ListSigned);
-            move_into_place(&file, &path).map_err(|error| FaultCause::File {
+            file::put(&file, &path).map_err(|error| FaultCause::File {
                 doing: "publishing a revocation list",
                 error,
             })?;
@@ -311,7 +310,7 @@ fn stream(
         Ok::<(), StoreError>(())
     })?;
     let doing = "writing a revocation list";
-    let file = create_beside(target).map_err(|error| FaultCause::File { doing, error })?;
+    let file = file::draft(target).map_err(|error| FaultCause::File { doing, error })?;
     let mut writer = CrlWriter::start::<SignError>(spec, length, file).map_err(write_error)?;
     revocation::for_each(tx, issuer, shard, now, |revoked: RevokedEntry<'_>| {
         writer
@@ -327,39 +326,5 @@ fn entry<'r>(revoked: &RevokedEntry<'r>) -> Entry<'r> {
         revoked_at: revoked.at,
         reason: revoked.reason,
         invalid_since: revoked.invalidity,
-    }
-}
-
-fn draft_path(target: &Path) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".new");
-    PathBuf::from(name)
-}
-
-fn create_beside(target: &Path) -> std::io::Result<File> {
-    if let Some(directory) = target.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(draft_path(target))
-}
-
-/// Puts a small file in the place of another, whole or not at all.
-pub(crate) fn replace_file(target: &Path, contents: &[u8]) -> std::io::Result<()> {
-    let mut file = create_beside(target)?;
-    file.write_all(contents)?;
-    move_into_place(&file, target)
-}
-
-fn move_into_place(file: &File, target: &Path) -> std::io::Result<()> {
-    file.sync_all()?;
-    fs::rename(draft_path(target), target)?;
-    match target.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
     }
 }

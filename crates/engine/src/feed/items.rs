@@ -17,6 +17,7 @@ use super::manifest_of;
 use crate::Engine;
 use crate::duty::publish::{FilterPart, List, crl_path, filter_path};
 use crate::fault::{FaultCause, Rejection};
+use crate::file;
 
 /// How long items that no offer names may lie about, in seconds.
 const CLEAR_EVERY_S: i64 = 60;
@@ -60,7 +61,7 @@ impl Engine {
         };
         let path = item_path(self.directory(), item.sha256);
         if !path.exists() {
-            crate::duty::publish::replace_file(&path, octets).map_err(fault)?;
+            file::replace(&path, octets).map_err(fault)?;
         }
         Ok(item)
     }

@@ -11,10 +11,10 @@ use tenure_store::{ReadTx, StoreError};
 use tenure_x509::crl::{CrlSpec, Entry};
 use tenure_x509::{Reason, Time};
 
-use super::{List, Published, crl_path, replace_file, sign, write_error};
-use crate::Engine;
+use super::{List, Published, crl_path, sign, write_error};
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::Key;
+use crate::{Engine, file};
 
 /// For how long deltas are made to the same complete list, in seconds.
 const BASE_S: i64 = super::CRL_LIFE_S;
@@ -131,7 +131,7 @@ impl Engine {
         let der = spec
             .to_delta_der(since.number, entries, |what| sign(key, what))
             .map_err(write_error)?;
-        replace_file(target, &der).map_err(file)?;
+        file::replace(target, &der).map_err(file)?;
         Ok(())
     }
 }

@@ -17,10 +17,10 @@ use tenure_x509::filter::{
     Answer, Body, Coverage, Delta, DeltaSpec, Fewer, Full, FullSpec, Listing, ToSeal, delta_key,
 };
 
-use super::{CRL_LIFE_S, CRL_RENEW_S, replace_file};
-use crate::Engine;
+use super::{CRL_LIFE_S, CRL_RENEW_S};
 use crate::fault::{FaultCause, Rejection};
 use crate::signer::Key;
+use crate::{Engine, file};
 
 /// How long a filter or delta may be used, in seconds: as long as a list.
 const LIFE_S: i64 = CRL_LIFE_S;
@@ -291,7 +291,7 @@ impl Engine {
             let signature = key.sign_filter(&parts)?;
             let der = parts.with_signature(&signature).map_err(corrupt)?;
             if let Some(path) = path {
-                replace_file(&path, &der).map_err(|error| FaultCause::File {
+                file::replace(&path, &der).map_err(|error| FaultCause::File {
                     doing: "publishing a revocation filter",
                     error,
                 })?;
