@@ -127,6 +127,8 @@ pub enum Change {
         /// When it stops working.
         expires: Option<Time>,
     },
+    /// Put a fresh token in the place of one that works: the same name, role, end and bounds.
+    RotateToken(OperatorNo),
     /// Withdraw a token.
     RevokeToken(OperatorNo),
     /// Take a step of an issuer's rollover.
@@ -227,7 +229,9 @@ impl Change {
             | Change::ApplyPolicy { .. }
             | Change::MoveIssuer(_)
             | Change::SetBaseUrl { .. } => Permission::ChangePolicy,
-            Change::CreateToken { .. } | Change::RevokeToken(_) => Permission::Administer,
+            Change::CreateToken { .. } | Change::RotateToken(_) | Change::RevokeToken(_) => {
+                Permission::Administer
+            }
         }
     }
 }

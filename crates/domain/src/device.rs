@@ -1,7 +1,7 @@
 //! A device: a thing that holds keys. It is known by what it proved, never by what it says.
 
 use serde::{Deserialize, Serialize};
-use tenure_x509::Time;
+use tenure_x509::{Reason, Time};
 
 use crate::ids::{DeviceId, DeviceNo, TenantId, Title};
 use crate::words::words;
@@ -201,6 +201,19 @@ impl Standing {
             | Standing::InTransfer
             | Standing::Retired
             | Standing::Destroyed => Err(self),
+        }
+    }
+
+    /// Why a device that comes to this standing loses all its certificates for good, if it does
+    /// (requirement H5).
+    pub fn withdraws(self) -> Option<Reason> {
+        match self {
+            Standing::Retired | Standing::Destroyed => Some(Reason::CessationOfOperation),
+            Standing::InTransfer => Some(Reason::AffiliationChanged),
+            Standing::Expected
+            | Standing::Enrolled
+            | Standing::Suspended
+            | Standing::Quarantined => None,
         }
     }
 

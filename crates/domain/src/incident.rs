@@ -27,6 +27,16 @@ words! {
     }
 }
 
+impl IncidentKind {
+    /// Whether the device's certificates are on hold until somebody decides.
+    pub fn quarantines(self) -> bool {
+        match self {
+            IncidentKind::Fork | IncidentKind::AbandonedUsed => true,
+            IncidentKind::SharedKey | IncidentKind::NotOurs => false,
+        }
+    }
+}
+
 /// One incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {

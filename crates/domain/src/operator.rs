@@ -165,3 +165,10 @@ pub struct Token {
     #[serde(with = "crate::text::time::option")]
     pub revoked: Option<tenure_x509::Time>,
 }
+
+impl Token {
+    /// Whether it opens anything: it is neither withdrawn nor over.
+    pub fn works(&self, now: tenure_x509::Time) -> bool {
+        self.revoked.is_none() && self.expires.is_none_or(|end| now < end)
+    }
+}

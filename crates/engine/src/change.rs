@@ -10,21 +10,22 @@ use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
 use tenure_domain::hook::Hidden;
 use tenure_domain::ids::{AskNo, DeviceId, ExceptionNo, FindingNo, IncidentNo, OperatorNo, Slug};
+use tenure_domain::incident::IncidentState;
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::profile::is_authority;
 use tenure_domain::text::hex;
-use tenure_domain::{Refusal, Standing, Status};
+use tenure_domain::{Refusal, Standing};
 use tenure_store::registry::RegistryError;
 use tenure_store::{
-    StoreError, Tx, certificate, device, finding, identity, incident, issuer, pending, registry,
-    relying_party, secret, token, withdrawal,
+    ReadTx, StoreError, Tx, certificate, device, finding, identity, incident, issuer, pending,
+    registry, relying_party, secret, token, withdrawal,
 };
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::facts::secret_digest;
 use crate::fault::{FaultCause, Rejection};
 use crate::relying_party::is_fit;
-use crate::revoke::{Conflict, withdrawable};
+use crate::revoke::Conflict;
 use crate::{Engine, Promise, chance, exception, permit, rollover, trust_store};
 
 /// What a change came to.
@@ -183,6 +184,21 @@ impl Engine {
                     .await?;
                 Ok(Changed::Token(NewToken { no, token: text }))
             }
+            Change::RotateToken(no) => {
+                let text = token_text()?;
+                let hash = tenure_x509::sha256(text.as_bytes());
+                let actor = actor.clone();
+                let no = self
+                    .record(move |tx| {
+                        let fresh = token::rotate(tx, no, &hash, &actor, now)?;
+                        fresh.ok_or_else(|| {
+                            let what = format!("token {no} works no more");
+                            Conflict::from(Refusal::Conflict { what })
+                        })
+                    })
+                    .await?;
+                Ok(Changed::Token(NewToken { no, token: text }))
+            }
             Change::PutHook { hook, secret } => self.put_hook(actor, *hook, secret, now).await,
             Change::RedeliverHook { hook, after } => {
                 self.set_hook_back(actor, hook, after, now).await
@@ -218,7 +234,7 @@ impl Engine {
                 let tenant = self.tenant();
                 let alone_max = self.settings().revoked_alone_max;
                 self.record(move |tx| {
-                    let withdrawn = permit::withdrawn_by(tx, tenant, &change)?;
+                    let withdrawn = permit::withdrawn_by(tx, tenant, &change, now)?;
                     let changed = plain(tx, tenant, &change, &actor, now)?;
                     permit::spend(tx, &actor, withdrawn, alone_max, now)?;
                     Ok(changed)
@@ -417,6 +433,7 @@ fn plain(
         }
         Change::NewSecret { .. }
         | Change::CreateToken { .. }
+        | Change::RotateToken(_)
         | Change::ApplyPolicy { .. }
         | Change::AddException(_)
         | Change::PutHook { .. }
@@ -463,36 +480,54 @@ fn move_along(
         );
         return Err(Refusal::Conflict { what }.into());
     }
-    for row in withdrawable(tx, device)? {
-        match (to, row.status) {
-            (Standing::Retired | Standing::Destroyed, _) => {
-                let reason = Reason::CessationOfOperation;
-                let how = Revocation {
-                    reason,
-                    at: now,
-                    invalidity: None,
-                };
-                withdrawal::revoke(tx, row.no, how, actor)?;
-            }
-            (Standing::InTransfer, _) => {
-                let reason = Reason::AffiliationChanged;
-                let how = Revocation {
-                    reason,
-                    at: now,
-                    invalidity: None,
-                };
-                withdrawal::revoke(tx, row.no, how, actor)?;
-            }
-            (Standing::Suspended | Standing::Quarantined, Status::Issued | Status::Replaced) => {
-                withdrawal::hold(tx, row.no, why, actor, now)?;
-            }
-            (Standing::Enrolled | Standing::Expected, Status::Held) => {
-                withdrawal::release(tx, row.no, actor, now)?;
-            }
-            _ => {}
+    if to.may_enroll().is_ok() {
+        give_back(tx, device, actor, now)?;
+    }
+    for row in certificate::withdrawable(tx, device.no, now)? {
+        if let Some(reason) = to.withdraws() {
+            let how = Revocation {
+                reason,
+                at: now,
+                invalidity: None,
+            };
+            withdrawal::revoke(tx, row.no, how, actor)?;
+        } else if to.may_enroll().is_err() {
+            withdrawal::hold(tx, row.no, why, actor, now)?;
         }
     }
     Ok(device::set_standing(tx, device.no, to, why, actor, now)?)
+}
+
+/// Ends the holds that came with a device's standing; those by hand stay, and so does what an open
+/// incident holds until somebody decides it.
+fn give_back(tx: &mut Tx<'_>, device: &Device, actor: &Actor, now: Time) -> Result<(), Conflict> {
+    if let Some(no) = undecided(tx, device, None)? {
+        let what = format!(
+            "device {} is part of incident {no}, which nobody has decided yet; look at it with \
+             `tenure incident show {no}` and decide it with `tenure incident resolve {no}`",
+            device.id
+        );
+        return Err(Refusal::Conflict { what }.into());
+    }
+    for no in withdrawal::held_with_standing(tx, device.no)? {
+        withdrawal::release(tx, no, actor, now)?;
+    }
+    Ok(())
+}
+
+/// An open incident that keeps a device in quarantine, other than `except`.
+fn undecided(
+    tx: &ReadTx<'_>,
+    device: &Device,
+    except: Option<IncidentNo>,
+) -> Result<Option<IncidentNo>, StoreError> {
+    let known = incident::of_device(tx, device.no)?;
+    let open = known.into_iter().find(|incident| {
+        incident.state == IncidentState::Open
+            && incident.kind.quarantines()
+            && Some(incident.no) != except
+    });
+    Ok(open.map(|incident| incident.no))
 }
 
 fn ruled(
@@ -566,7 +601,10 @@ fn resolve(
             let serial = Serial::parse_number(text).map_err(|error| Refusal::BadRequest {
                 what: format!("keep: {error}"),
             })?;
-            if !incident.serials.contains(&serial.to_string()) {
+            // An incident that names none is about all that its device has.
+            let is_part =
+                incident.serials.is_empty() || incident.serials.contains(&serial.to_string());
+            if !is_part {
                 let what = format!(
                     "keep: {serial} is not part of incident {no}; it concerns {}",
                     incident.serials.join(", ")
@@ -581,28 +619,14 @@ fn resolve(
         None => None,
     };
     if let Some(device) = &device {
-        for row in withdrawable(tx, device)? {
-            if keep.as_ref() == Some(&row.serial) {
-                if row.status == Status::Held {
-                    withdrawal::release(tx, row.no, actor, now)?;
-                }
-                certificate::make_head(tx, device.no, row.no)?;
-            } else {
-                let reason = Reason::KeyCompromise;
-                let how = Revocation {
-                    reason,
-                    at: now,
-                    invalidity: None,
-                };
-                withdrawal::revoke(tx, row.no, how, actor)?;
-            }
-        }
-        if device.standing == Standing::Quarantined {
-            let to = if keep.is_some() {
-                Standing::Enrolled
-            } else {
-                Standing::Expected
-            };
+        let may_go_on = undecided(tx, device, Some(no))?.is_none();
+        let to = match (device.standing, &keep) {
+            (Standing::Quarantined, Some(_)) if may_go_on => Standing::Enrolled,
+            (Standing::Quarantined, None) if may_go_on => Standing::Expected,
+            (as_it_is, _) => as_it_is,
+        };
+        keep_one(tx, device, keep.as_ref(), to, (actor, now))?;
+        if to != device.standing {
             device::set_standing(tx, device.no, to, why, actor, now)?;
         }
     }
@@ -612,6 +636,44 @@ fn resolve(
     };
     incident::resolve(tx, no, &outcome, actor, now)?;
     Ok(Changed::Incident(no))
+}
+
+/// Revokes what a device has as compromised, but for one certificate, which goes on if the standing that
+/// the device comes to lets it.
+fn keep_one(
+    tx: &mut Tx<'_>,
+    device: &Device,
+    keep: Option<&Serial>,
+    to: Standing,
+    (actor, now): (&Actor, Time),
+) -> Result<(), Conflict> {
+    let rows = certificate::withdrawable(tx, device.no, now)?;
+    if let Some(serial) = keep
+        && rows.iter().all(|row| row.serial != *serial)
+    {
+        let what = format!(
+            "keep: {} has no certificate {serial} that is in force or on hold any more; keep another \
+             one, or none",
+            device.id
+        );
+        return Err(Refusal::Conflict { what }.into());
+    }
+    for row in rows {
+        if keep != Some(&row.serial) {
+            let how = Revocation {
+                reason: Reason::KeyCompromise,
+                at: now,
+                invalidity: None,
+            };
+            withdrawal::revoke(tx, row.no, how, actor)?;
+            continue;
+        }
+        if to.may_enroll().is_ok() {
+            withdrawal::release(tx, row.no, actor, now)?;
+        }
+        certificate::make_head(tx, device.no, row.no)?;
+    }
+    Ok(())
 }
 
 fn is_base_url(url: &str) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@ use tenure_store::{StoreError, certificate, device, incident, rollover, sighting
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::fault::Rejection;
-use crate::revoke::{hold_all, one_row};
+use crate::revoke::{Conflict, hold_all, one_row};
 use crate::snapshot::Snapshot;
 use crate::{Engine, Promise};
 
@@ -100,7 +100,8 @@ impl Engine {
         let at = at.min(now);
         let row = self
             .store()
-            .glimpse(|tx| one_row(tx, issuer.as_ref(), &serial))?;
+            .glimpse(|tx| one_row(tx, issuer.as_ref(), &serial))
+            .map_err(Conflict::into_rejection)?;
         self.note_use(&row, &service, at).await?;
         let is_news = self
             .store()

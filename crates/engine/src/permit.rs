@@ -1,17 +1,16 @@
 //! How much one operator may withdraw for good before another one has to agree.
 
-use tenure_domain::Standing;
 use tenure_domain::change::Change;
 use tenure_domain::ids::TenantId;
 use tenure_domain::operator::Actor;
 use tenure_domain::permit::{LIFE_MAX_S, NewPermit, REVOCATIONS_MAX};
 use tenure_domain::refusal::Refusal;
 use tenure_store::permit::{self, Spent};
-use tenure_store::{ReadTx, StoreError, Tx, device, token};
+use tenure_store::{ReadTx, StoreError, Tx, certificate, device, token};
 use tenure_x509::Time;
 
 use crate::change::Changed;
-use crate::revoke::{Conflict, withdrawable};
+use crate::revoke::Conflict;
 
 /// Counts what somebody withdraws for good, and refuses what is more than one operator may do alone
 /// (`alone_max` an hour; 0 is no bound) and others have permitted. Duties of ours are not held back.
@@ -48,15 +47,16 @@ pub(crate) fn withdrawn_by(
     tx: &ReadTx<'_>,
     tenant: TenantId,
     change: &Change,
+    now: Time,
 ) -> Result<usize, StoreError> {
     let Change::SetStanding { device, to, .. } = change else {
         return Ok(0);
     };
-    if !matches!(to, Standing::Retired | Standing::Destroyed) {
+    if to.withdraws().is_none() {
         return Ok(0);
     }
     match device::by_id(tx, tenant, device)? {
-        Some(device) => Ok(withdrawable(tx, &device)?.len()),
+        Some(device) => Ok(certificate::withdrawable(tx, device.no, now)?.len()),
         None => Ok(0),
     }
 }

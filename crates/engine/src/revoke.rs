@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenure_domain::certificate::{REVOKE_WITHIN_S, Revocation, StatusChange};
 use tenure_domain::device::{Criticality, Device};
 use tenure_domain::finding::{FindingKind, Matter, NewFinding, Subject};
-use tenure_domain::ids::{CertificateNo, DeviceId, Slug, Title};
+use tenure_domain::ids::{CertificateNo, DeviceId, Slug, TenantId, Title};
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::{CertificateRow, Refusal, Status};
 use tenure_store::issuer::CROSS_PROFILE;
@@ -62,9 +62,6 @@ pub struct BlastRadius {
     pub criticality: Option<Criticality>,
 }
 
-/// At most so many certificates of one device are looked at.
-const PER_DEVICE: usize = 10_000;
-
 impl Engine {
     /// Withdraws or gives back. Asking again changes nothing and says so.
     pub fn revoke(&self, ask: RevokeAsk) -> Promise<'_, Withdrawal> {
@@ -75,8 +72,7 @@ impl Engine {
         ask.actor.may(Permission::Withdraw)?;
         is_a_reason_to_revoke(&ask.change)?;
         let now = self.now_for_signing()?;
-        let rows = self.affected(&ask.target)?;
-        let ask = Arc::new(ask);
+        let (tenant, ask) = (self.tenant(), Arc::new(ask));
         let alone_max = self.settings().revoked_alone_max;
         let done = self
             .store()
@@ -85,8 +81,9 @@ impl Engine {
                     certificates: Vec::new(),
                     changed: 0,
                 };
-                for row in &rows {
-                    let outcome = one(tx, row, &ask, now)?;
+                // Listed here, so that what was issued until now is among them.
+                for row in affected(tx, tenant, &ask.target, now)? {
+                    let outcome = one(tx, &row, &ask, now)?;
                     done.changed += usize::from(outcome.before.status != outcome.after.status);
                     done.certificates.push(outcome.after);
                 }
@@ -116,7 +113,9 @@ impl Engine {
 
     /// What [`Engine::revoke`] would touch.
     pub fn blast_radius(&self, target: &Target) -> Result<BlastRadius, Rejection> {
-        let certificates = self.affected(target)?;
+        let (tenant, now) = (self.tenant(), self.clock().now());
+        let certificates = self.store().glance(|tx| affected(tx, tenant, target, now));
+        let certificates = certificates.map_err(Conflict::into_rejection)?;
         let mut devices: Vec<Device> = Vec::new();
         for row in &certificates {
             if devices.iter().all(|device| device.no != row.device) {
@@ -133,32 +132,25 @@ impl Engine {
             certificates,
         })
     }
-
-    fn affected(&self, target: &Target) -> Result<Vec<CertificateRow>, Rejection> {
-        self.store().glance(|tx| match target {
-            Target::Certificate { issuer, serial } => {
-                one_row(tx, issuer.as_ref(), serial).map(|row| vec![row])
-            }
-            Target::Device(id) => {
-                let device = device::by_id(tx, self.tenant(), id)?.ok_or_else(|| {
-                    Rejection::from(Refusal::NotFound {
-                        what: format!("device {id}"),
-                    })
-                })?;
-                Ok(withdrawable(tx, &device)?)
-            }
-        })
-    }
 }
 
-/// The certificates of a device that could still be withdrawn.
-pub(crate) fn withdrawable(
+/// Whose certificates an ask is about.
+fn affected(
     tx: &ReadTx<'_>,
-    device: &Device,
-) -> Result<Vec<CertificateRow>, StoreError> {
-    let mut rows = certificate::of_device(tx, device.no, PER_DEVICE)?;
-    rows.retain(|row| matches!(row.status, Status::Issued | Status::Replaced | Status::Held));
-    Ok(rows)
+    tenant: TenantId,
+    target: &Target,
+    now: Time,
+) -> Result<Vec<CertificateRow>, Conflict> {
+    match target {
+        Target::Certificate { issuer, serial } => Ok(vec![one_row(tx, issuer.as_ref(), serial)?]),
+        Target::Device(id) => {
+            let unknown = || Refusal::NotFound {
+                what: format!("device {id}"),
+            };
+            let device = device::by_id(tx, tenant, id)?.ok_or_else(unknown)?;
+            Ok(certificate::withdrawable(tx, device.no, now)?)
+        }
+    }
 }
 
 /// Puts all that a device holds on hold. The serials, those of `first` before the others.
@@ -170,7 +162,7 @@ pub(crate) fn hold_all(
     actor: &Actor,
     now: Time,
 ) -> Result<Vec<String>, StoreError> {
-    let mut rows = withdrawable(tx, device)?;
+    let mut rows = certificate::withdrawable(tx, device.no, now)?;
     rows.sort_by_key(|row| {
         first
             .iter()
@@ -184,11 +176,11 @@ pub(crate) fn hold_all(
 }
 
 /// The one certificate that a serial means; says how to be clearer if two have it.
-pub fn one_row(
+pub(crate) fn one_row(
     tx: &ReadTx<'_>,
     issuer: Option<&Slug>,
     serial: &Serial,
-) -> Result<CertificateRow, Rejection> {
+) -> Result<CertificateRow, Conflict> {
     let mut found = certificate::find_serial(tx, serial)?;
     found.retain(|row| issuer.is_none_or(|issuer| row.issuer_name == *issuer));
     if found.len() > 1 {
@@ -202,12 +194,10 @@ pub fn one_row(
         );
         return Err(Refusal::Conflict { what }.into());
     }
-    found.pop().ok_or_else(|| {
-        Refusal::NotFound {
-            what: format!("certificate with serial {serial}"),
-        }
-        .into()
-    })
+    let unknown = || Refusal::NotFound {
+        what: format!("certificate with serial {serial}"),
+    };
+    Ok(found.pop().ok_or_else(unknown)?)
 }
 
 fn is_a_reason_to_revoke(change: &StatusChange) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use tenure_domain::event::{DeviceFields, Entry, Event};
 use tenure_domain::{
     Actor, ClassNo, DeviceId, DeviceNo, EventSeq, OwnerNo, ServiceNo, SiteNo, TenantId, Title,
 };
-use tenure_x509::{Reason, Time};
+use tenure_x509::Time;
 
 use crate::cache::Noun;
 use crate::counter::{Counter, Property};
@@ -16,7 +16,6 @@ use crate::event::Prepared;
 use crate::probe::is_of_canaries;
 use crate::registry::{self, RegistryError, name};
 use crate::tx::{ReadTx, Row, Touched, Tx};
-use crate::withdrawal;
 
 macro_rules! select_device {
     ($rest:literal) => {
@@ -439,8 +438,8 @@ fn assigned(tx: &Tx<'_>, device: DeviceNo, now: Time, place: Assignment) -> Resu
     Ok(())
 }
 
-/// Moves a device along its life; to where it already is, records nothing and needs an excuse.
-/// Whoever is retired or destroyed loses every certificate in the same transaction.
+/// Moves a device along its life; to where it already is, records nothing and needs an excuse. What
+/// becomes of its certificates is its caller's part.
 pub fn set_standing(
     tx: &mut Tx<'_>,
     no: DeviceNo,
@@ -472,9 +471,6 @@ pub fn set_standing(
             |row| Assignment::of(row, 0),
         )?;
         recount(tx, device.tenant, place.ok_or(gone.clone())?, from, to);
-    }
-    if matches!(to, Standing::Retired | Standing::Destroyed) {
-        withdrawal::revoke_all(tx, no, Reason::CessationOfOperation, actor, now)?;
     }
     by_no(tx, no)?.ok_or(gone)
 }

@@ -13,8 +13,12 @@ use crate::error::StoreError;
 use crate::secret;
 use crate::tx::{ReadTx, Row, Tx};
 
-/// At most so many asks wait at a time; a stranger cannot fill the disk.
+/// At most so many asks of one reason wait at a time. A stranger cannot fill the disk, nor the room of
+/// those who are known: his asks have another reason than theirs.
 const MOST: i64 = 10_000;
+
+/// How many wait for a reason; counted from an index, as often as a stranger likes.
+const COUNT: &str = "SELECT count(*) FROM ask WHERE tenant = $1 AND state = $2 AND reason = $3";
 
 /// How a stored ask stands: the ruling, or that its certificate was released.
 const WAITING: i64 = 1;
@@ -116,7 +120,7 @@ impl fmt::Display for HoldError {
             HoldError::Known(no) => write!(f, "the ask waits already, as number {no}"),
             HoldError::Full => write!(
                 f,
-                "{MOST} asks wait for a decision and no more are taken; decide some with \
+                "{MOST} asks wait for the same reason and no more are taken; decide some with \
                  `tenure ask list`"
             ),
             HoldError::Store(error) => error.fmt(f),
@@ -142,10 +146,7 @@ pub fn may_hold(tx: &ReadTx<'_>, ask: &NewAsk) -> Result<(), HoldError> {
     if let Some((no, WAITING | APPROVED)) = found {
         return Err(HoldError::Known(no));
     }
-    let waiting = tx.number(
-        "SELECT count(*) FROM ask WHERE tenant = $1 AND state = $2",
-        &[&ask.tenant.0, &WAITING],
-    )?;
+    let waiting = tx.number(COUNT, &[&ask.tenant.0, &WAITING, &ask.reason])?;
     if waiting >= MOST {
         return Err(HoldError::Full);
     }
@@ -367,4 +368,22 @@ pub fn list(
         &[&tenant.0, &code, &before, &limit],
         read,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::COUNT;
+    use crate::driver::explained;
+    use crate::driver::sqlite::{Purpose, connect};
+    use crate::migrate;
+
+    #[test]
+    fn those_who_wait_are_counted_from_an_index_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = connect(&directory.path().join("tenure.db"), Purpose::Write, 1024).unwrap();
+        migrate::forward(&db, directory.path()).unwrap();
+        let plan = explained(&db, "EXPLAIN QUERY PLAN", COUNT, 3).join("; ");
+        let index = "USING COVERING INDEX ask_reason (tenant=? AND state=? AND reason=?)";
+        assert!(plan.contains(index), "{plan}");
+    }
 }

@@ -7,7 +7,7 @@ use tenure_x509::Time;
 
 use crate::error::StoreError;
 use crate::registry::slug;
-use crate::relying_party::Known;
+use crate::relying_party::{self, Known};
 use crate::tx::{ReadTx, Row, Tx};
 
 /// Registers a token by the SHA-256 of its text, in the default tenant.
@@ -43,6 +43,34 @@ pub fn create(
     Ok(OperatorNo(no))
 }
 
+/// Puts a fresh token, by the SHA-256 of its text, in the place of one that works: the same name, role,
+/// party and end, and what its holder has withdrawn and may withdraw. `None` if there is none such.
+pub fn rotate(
+    tx: &mut Tx<'_>,
+    old: OperatorNo,
+    hash: &[u8; 32],
+    actor: &Actor,
+    now: Time,
+) -> Result<Option<OperatorNo>, StoreError> {
+    let Some(token) = by_no(tx, old)?.filter(|token| token.works(now)) else {
+        return Ok(None);
+    };
+    let party = match &token.party {
+        Some(party) => relying_party::by_name(tx, TenantId::DEFAULT, party.as_str())?,
+        None => None,
+    };
+    let bound = (token.role, party.as_ref());
+    let fresh = create(tx, &token.name, bound, hash, token.expires, actor, now)?;
+    for moved in [
+        "UPDATE revoked_alone SET operator = $2 WHERE operator = $1",
+        "UPDATE permit SET operator = $2 WHERE operator = $1",
+    ] {
+        tx.run(moved, &[&old.0, &fresh.0])?;
+    }
+    revoke(tx, old, actor, now)?;
+    Ok(Some(fresh))
+}
+
 /// Withdraws a token; `None` if there is no such token. One that is withdrawn already is left alone,
 /// with an excuse.
 pub fn revoke(
@@ -62,7 +90,6 @@ pub fn revoke(
         "UPDATE token SET revoked = $2 WHERE no = $1",
         &[&no.0, &now.unix()],
     )?;
-    tx.run("DELETE FROM session WHERE token = $1", &[&no.0])?;
     let event = Event::TokenRevoked {
         name: token.name,
         token: no.0,

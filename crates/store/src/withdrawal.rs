@@ -1,12 +1,14 @@
 //! Taking trust back: revocation, suspension and its end. Each changes the certificate's row, the
 //! epoch of its shard and the record in one transaction, and asked again changes nothing.
 
+use serde_json::Value;
 use tenure_domain::certificate::{CertificateRow, Revocation, Status};
+use tenure_domain::device::Standing;
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::{Actor, CertificateNo, DeviceNo, TenantId};
 use tenure_x509::{Reason, Time};
 
-use crate::certificate::{CLASS_OF, day, of_device, row};
+use crate::certificate::{CLASS_OF, day, row};
 use crate::counter::{Counter, DayColumn};
 use crate::error::StoreError;
 use crate::probe::is_of_canaries;
@@ -178,27 +180,58 @@ pub fn release(
     tell(tx, before, event, actor, now)
 }
 
-/// Revokes whatever of a device's certificates is not revoked yet; answers those that changed.
-pub fn revoke_all(
-    tx: &mut Tx<'_>,
+/// The certificates that were put on hold when, and since, a device's standing last took away its
+/// right to be given one: what its standing holds, and nobody's hand did before.
+pub fn held_with_standing(
+    tx: &ReadTx<'_>,
     device: DeviceNo,
-    reason: Reason,
-    actor: &Actor,
-    now: Time,
-) -> Result<Vec<CertificateRow>, StoreError> {
-    let mut changed = Vec::new();
-    for row in of_device(tx, device, usize::MAX)? {
-        let how = Revocation {
-            reason,
-            at: now,
-            invalidity: None,
+) -> Result<Vec<CertificateNo>, StoreError> {
+    let mut next = tx.number("SELECT last_event FROM device WHERE no = $1", &[&device.0])?;
+    let (mut held, mut taken_away) = (Vec::new(), None);
+    while next != 0 {
+        let read = tx.first(
+            "SELECT prev, operation, kind, cert, leaf FROM event WHERE seq = $1",
+            &[&next],
+            |row| {
+                let operation: Vec<u8> = row.get(1)?;
+                let step = match Event::word_of(row.get(2)?) {
+                    Some("certificate-held") => Step::Held(CertificateNo(row.get(3)?)),
+                    Some("device-standing-changed") => Step::Left(standing_left(row.blob(4)?)?),
+                    _ => Step::Other,
+                };
+                Ok((row.get::<i64>(0)?, operation, step))
+            },
+        )?;
+        let Some((prev, operation, step)) = read else {
+            break;
         };
-        let withdrawn = revoke(tx, row.no, how, actor)?;
-        if withdrawn.before.status != withdrawn.after.status {
-            changed.push(withdrawn.after);
+        // The change of standing and its holds are one operation.
+        if taken_away.as_ref().is_some_and(|taken| *taken != operation) {
+            break;
         }
+        match step {
+            Step::Held(certificate) => held.push(certificate),
+            Step::Left(from) if from.may_enroll().is_ok() => taken_away = Some(operation),
+            Step::Left(_) | Step::Other => {}
+        }
+        next = prev;
     }
-    Ok(changed)
+    Ok(held)
+}
+
+/// What an event of a device's chain says of its holds.
+enum Step {
+    Held(CertificateNo),
+    /// It left this standing.
+    Left(Standing),
+    Other,
+}
+
+fn standing_left(leaf: &[u8]) -> Result<Standing, StoreError> {
+    let unreadable = StoreError::Unreadable { what: "event.leaf" };
+    let leaf: Value = serde_json::from_slice(leaf).map_err(|_| unreadable.clone())?;
+    let from = leaf["event"]["device-standing-changed"]["from"].as_str();
+    from.and_then(|word| word.parse().ok()).ok_or(unreadable)
 }
 
 fn found(tx: &Tx<'_>, no: CertificateNo) -> Result<CertificateRow, StoreError> {

@@ -219,18 +219,22 @@ fn without_proof(ask: &Ask, facts: &Facts, now: Time) -> Decision {
         return no(Refusal::BadCredential);
     }
     match unproved {
-        Unproved::UnknownManufacturer { subject } => {
-            Decision::Hold(HoldReason::UnknownManufacturer {
+        Unproved::UnknownManufacturer { subject } => unless_refused(
+            facts,
+            HoldReason::UnknownManufacturer {
                 subject: subject.clone(),
-            })
-        }
+            },
+        ),
         Unproved::UnregisteredDevice {
             manufacturer,
             serial,
-        } => Decision::Hold(HoldReason::Unregistered {
-            manufacturer: manufacturer.clone(),
-            serial: serial.clone(),
-        }),
+        } => unless_refused(
+            facts,
+            HoldReason::Unregistered {
+                manufacturer: manufacturer.clone(),
+                serial: serial.clone(),
+            },
+        ),
         Unproved::Secret {
             why: SecretRefusal::Locked { until },
             ..
@@ -547,20 +551,25 @@ fn rule(
         Action::Allow => Ok(name),
         Action::Refuse => Err(no(Refusal::NotAllowed { rule: name, why })),
         Action::Hold if facts.ruling == Some(Ruling::Approved) => Ok(name),
-        Action::Hold => Err(ruled(facts, &name, &why)),
+        Action::Hold => Err(unless_refused(
+            facts,
+            HoldReason::Approval { rule: name, why },
+        )),
     }
 }
 
 /// A hold, unless an operator has already refused this very ask.
-pub(super) fn ruled(facts: &Facts, rule: &str, why: &str) -> Decision {
+pub(super) fn unless_refused(facts: &Facts, hold: HoldReason) -> Decision {
     match facts.ruling {
         Some(Ruling::Refused) => no(Refusal::NotAllowed {
-            rule: rule.to_owned(),
+            rule: match hold {
+                HoldReason::Approval { rule, .. } => rule,
+                HoldReason::Unregistered { .. } | HoldReason::UnknownManufacturer { .. } => {
+                    "built-in".to_owned()
+                }
+            },
             why: "an operator refused this request".to_owned(),
         }),
-        Some(Ruling::Waiting | Ruling::Approved) | None => Decision::Hold(HoldReason::Approval {
-            rule: rule.to_owned(),
-            why: why.to_owned(),
-        }),
+        Some(Ruling::Waiting | Ruling::Approved) | None => Decision::Hold(hold),
     }
 }

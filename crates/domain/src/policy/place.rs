@@ -7,7 +7,7 @@ use crate::certificate::{CertificateRow, Status};
 use crate::device::Standing;
 use crate::facts::{Facts, Ruling, Subject};
 use crate::ids::CertificateNo;
-use crate::policy::decide::{Proof, Question, no, no_but, ruled, still_good};
+use crate::policy::decide::{HoldReason, Proof, Question, no, no_but, still_good, unless_refused};
 use crate::policy::{Consequence, Decision, Policy};
 use crate::profile::ProfileKind;
 use crate::refusal::Refusal;
@@ -78,11 +78,11 @@ fn starts_anew(facts: &Facts, subject: &Subject, now: Time) -> Result<(), Decisi
     let holds_one = subject.head.as_ref().is_some_and(|head| head.is_live(now));
     let is_asked_again = still_good(facts.earlier.as_ref(), subject, now).is_some();
     if holds_one && !is_asked_again && facts.ruling != Some(Ruling::Approved) {
-        return Err(ruled(
-            facts,
-            "re-enrollment",
-            "the device already holds a live certificate",
-        ));
+        let hold = HoldReason::Approval {
+            rule: "re-enrollment".to_owned(),
+            why: "the device already holds a live certificate".to_owned(),
+        };
+        return Err(unless_refused(facts, hold));
     }
     Ok(())
 }

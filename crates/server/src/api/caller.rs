@@ -58,8 +58,7 @@ impl Caller {
     /// 401 if it is expired or withdrawn, or there is none.
     pub fn if_valid(desk: &Desk, token: Option<Token>) -> Result<Caller, Problem> {
         let token = token.ok_or_else(Problem::unauthorized)?;
-        let is_over = token.expires.is_some_and(|end| end < desk.now());
-        if token.revoked.is_some() || is_over {
+        if !token.works(desk.now()) {
             return Err(Problem::unauthorized());
         }
         Ok(Caller {

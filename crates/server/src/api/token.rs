@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tenure_domain::change::Change;
-use tenure_domain::ids::{OperatorNo, Slug};
+use tenure_domain::ids::OperatorNo;
 use tenure_domain::operator::Permission::Administer;
 use tenure_domain::operator::{Actor, Role, Token};
 use tenure_engine::Changed;
@@ -133,33 +133,33 @@ async fn create(
     };
     let role = word("role", &asked.role)?;
     let party = some_word("relying_party", asked.relying_party.as_deref())?;
-    let bound = (role, party);
-    made(&desk, &caller.actor(), &asked.name, bound, expires).await
-}
-
-async fn made(
-    desk: &Desk,
-    actor: &Actor,
-    name: &str,
-    (role, party): (Role, Option<Slug>),
-    expires: Option<Time>,
-) -> Result<Json<TokenMade>, Problem> {
     let change = Change::CreateToken {
-        name: word("name", name)?,
+        name: word("name", &asked.name)?,
         role,
         party,
         expires,
     };
-    match desk.engine().change(actor, change).await? {
-        Changed::Token(token) => Ok(Json(TokenMade {
-            no: token.no.0,
-            name: name.to_owned(),
-            role: role.to_string(),
-            token: token.token,
-            expires: expires.map(|at| at.to_string()),
-        })),
-        _ => Err(Problem::internal()),
-    }
+    let changed = desk.engine().change(&caller.actor(), change).await?;
+    handed_out(changed, asked.name, role, expires)
+}
+
+/// The one answer that shows a token.
+fn handed_out(
+    changed: Changed,
+    name: String,
+    role: Role,
+    expires: Option<Time>,
+) -> Result<Json<TokenMade>, Problem> {
+    let Changed::Token(token) = changed else {
+        return Err(Problem::internal());
+    };
+    Ok(Json(TokenMade {
+        no: token.no.0,
+        name,
+        role: role.to_string(),
+        token: token.token,
+        expires: expires.map(|at| at.to_string()),
+    }))
 }
 
 fn known(desk: &Desk, no: i64) -> Result<Token, Problem> {
@@ -183,9 +183,7 @@ async fn revoke(
 async fn rotate(State(desk): State<Desk>, caller: Caller) -> Result<Json<TokenMade>, Problem> {
     let old = known(&desk, caller.no.0)?;
     let us = Actor::system(&format!("rotation of token {} by its holder", old.no));
-    let fresh = made(&desk, &us, &old.name, (old.role, old.party), old.expires).await?;
-    desk.engine()
-        .change(&us, Change::RevokeToken(old.no))
-        .await?;
-    Ok(fresh)
+    let change = Change::RotateToken(old.no);
+    let changed = desk.engine().change(&us, change).await?;
+    handed_out(changed, old.name, old.role, old.expires)
 }

@@ -1,9 +1,11 @@
 //! Finding certificates.
 
+use std::ops::ControlFlow;
+
 use tenure_domain::certificate::{CertificateRow, Revocation, Standstill, Status};
 use tenure_domain::facts::{KeyUse, ReplayKey};
 use tenure_domain::{CertificateNo, DeviceId, DeviceNo, IssuerNo, TenantId};
-use tenure_x509::{Cert, KeyHash, Reason, Serial, Validity};
+use tenure_x509::{Cert, KeyHash, Reason, Serial, Time, Validity};
 
 use super::{Certificate, key_prefix, serial_hash};
 use crate::blocked_key;
@@ -171,15 +173,52 @@ pub fn head(tx: &ReadTx<'_>, device: DeviceNo) -> Result<Option<Head>, StoreErro
     )
 }
 
-/// A device's released certificates, newest first.
+/// A device's released certificates, newest first, at most `limit`.
 pub fn of_device(
     tx: &ReadTx<'_>,
     device: DeviceNo,
     limit: usize,
 ) -> Result<Vec<CertificateRow>, StoreError> {
-    let mut next = tx.number("SELECT last_cert FROM device WHERE no = $1", &[&device.0])?;
     let mut found = Vec::new();
-    while next != 0 && found.len() < limit {
+    back_from_the_newest(tx, device, |row| {
+        if found.len() == limit {
+            return ControlFlow::Break(());
+        }
+        found.push(row);
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// All of a device's certificates that can still be withdrawn, newest first: those that are not over,
+/// and those on hold, whose hold is still to be ended.
+pub fn withdrawable(
+    tx: &ReadTx<'_>,
+    device: DeviceNo,
+    now: Time,
+) -> Result<Vec<CertificateRow>, StoreError> {
+    let mut found = Vec::new();
+    back_from_the_newest(tx, device, |row| {
+        let can_be = match row.status {
+            Status::Issued | Status::Replaced => now <= row.validity.not_after,
+            Status::Held => true,
+            Status::Reserved | Status::Voided | Status::Revoked => false,
+        };
+        if can_be {
+            found.push(row);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn back_from_the_newest(
+    tx: &ReadTx<'_>,
+    device: DeviceNo,
+    mut visit: impl FnMut(CertificateRow) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let mut next = tx.number("SELECT last_cert FROM device WHERE no = $1", &[&device.0])?;
+    while next != 0 {
         let read = tx.first(
             concat!(
                 "SELECT ",
@@ -190,12 +229,12 @@ pub fn of_device(
             |row| Ok((row_of(tx, row)?, row.get::<i64>(20)?)),
         )?;
         let Some((row, prev)) = read else { break };
-        if row.status != Status::Voided {
-            found.push(row);
+        if row.status != Status::Voided && visit(row).is_break() {
+            break;
         }
         next = prev;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Who else ever held this key, or why it is blocked.

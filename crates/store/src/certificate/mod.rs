@@ -15,7 +15,7 @@ pub use complete::{Completed, Completion, complete};
 pub(crate) use find::{CLASS_OF, columns, row_of};
 pub use find::{
     Head, by_no, by_serial, der, facts, find_serial, head, key_use, log_index, of_device, of_key,
-    row,
+    row, withdrawable,
 };
 pub use fingerprint::{Printed, issued_after, printed_after};
 pub use head::make_head;

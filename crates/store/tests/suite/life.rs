@@ -327,33 +327,6 @@ fn a_head_given_up_for_another_is_marked_abandoned() {
 }
 
 #[test]
-fn a_retired_device_keeps_no_certificate() {
-    let directory = tempfile::tempdir().unwrap();
-    runtime().block_on(async {
-        let house = House::new(directory.path()).await;
-        house.device("pump-1").await;
-        let first = house.enroll("pump-1", at(10)).await;
-        let second = house.renew(&first, at(100)).await;
-        let no = second.row.device;
-        house
-            .store
-            .record::<_, StoreError, _>(op(), move |tx| {
-                device::set_standing(tx, no, Standing::Retired, "scrapped", &actor(), at(200))
-            })
-            .await
-            .unwrap();
-        let rows = house
-            .store
-            .glance(|tx| certificate::of_device(tx, no, 10))
-            .unwrap();
-        assert!(
-            rows.iter().all(|row| row.status == Status::Revoked),
-            "{rows:?}"
-        );
-    });
-}
-
-#[test]
 fn pages_of_a_device_history_join_without_a_gap() {
     let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {

@@ -82,6 +82,42 @@ fn ask(house: &House, device: &tenure_domain::Device, n: u8) -> NewAsk {
 }
 
 #[test]
+fn strangers_fill_their_own_part_of_the_queue_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let house = House::new(directory.path()).await;
+        let device = house.device("pump-1").await;
+        let known = ask(&house, &device, 1);
+        let stranger = |n: u32| {
+            let mut replay = [0; 32];
+            replay[..4].copy_from_slice(&n.to_be_bytes());
+            NewAsk {
+                replay: ReplayKey(replay),
+                identity: format!("stranger {n}"),
+                device: None,
+                reason: "unknown-manufacturer".to_owned(),
+                ..known.clone()
+            }
+        };
+        let (all, one_more) = (
+            (0..10_000).map(stranger).collect::<Vec<_>>(),
+            stranger(10_000),
+        );
+        house
+            .store
+            .record::<_, HoldError, _>(op(), move |tx| {
+                all.iter()
+                    .try_for_each(|ask| pending::hold(tx, ask, &actor(), at(5)).map(|_| ()))
+            })
+            .await
+            .unwrap();
+        let may_hold = |ask| house.store.glance(|tx| pending::may_hold(tx, ask));
+        assert_eq!(may_hold(&one_more), Err(HoldError::Full));
+        assert_eq!(may_hold(&known), Ok(()));
+    });
+}
+
+#[test]
 fn an_ask_is_held_once_and_decided_once() {
     let directory = tempfile::tempdir().unwrap();
     runtime().block_on(async {

@@ -407,6 +407,20 @@ fn d4_a_strangers_device_waits_and_nothing_is_issued_to_it() {
     let held = house.ask(&["ask", "list"]);
     assert_eq!(held.as_array().unwrap().len(), 1, "{held:#}");
 
+    // An operator's no to another one stands, however often it asks.
+    let (cert, key_of_unwanted) = stranger.device("SN-000666");
+    let unwanted = Caller::with_identity(&house.root(), identity(&cert, &key_of_unwanted));
+    let other = request(&key(), "");
+    assert_eq!(status(&unwanted.enroll(&url, &other, None)), 202);
+    let newest = house.ask(&["ask", "list"])[0]["no"].to_string();
+    house.tell(&["ask", "refuse", &newest]);
+    for _ in 0..2 {
+        let refused = unwanted.enroll(&url, &other, None);
+        assert_eq!(status(&refused), 403, "{}", text(&refused.body));
+    }
+    let waiting = house.ask(&["ask", "list", "--state", "quarantined"]);
+    assert_eq!(waiting, held);
+
     // The maker is registered, the device is not.
     let roots = house.directory().join("maker.pem");
     std::fs::write(&roots, stranger.root_pem()).unwrap();
