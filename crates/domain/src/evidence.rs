@@ -30,6 +30,14 @@ impl Evidence {
             Evidence::System(_) => "system",
         }
     }
+
+    /// The one-time secret, if that is what it is.
+    pub fn secret(&self) -> Option<&SecretProof> {
+        match self {
+            Evidence::Secret(secret) => Some(secret),
+            Evidence::Manufacturer(_) | Evidence::Current(_) | Evidence::System(_) => None,
+        }
+    }
 }
 
 /// An IDevID chain that ends in a registered manufacturer's root.

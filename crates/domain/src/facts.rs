@@ -203,7 +203,8 @@ impl Facts {
     }
 }
 
-/// What makes two asks the same ask: who asks, for what, in place of what, for which key.
+/// What makes two asks the same ask: who asks, for what, under which label, in place of what, for which
+/// key. What was approved or issued under one label answers no ask under another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReplayKey(pub [u8; 32]);
 
@@ -224,6 +225,10 @@ impl ReplayKey {
                 .unwrap_or_default(),
             ask.asker()
         );
+        let text = match &ask.via.label {
+            Some(label) => format!("{text}\n{label}"),
+            None => text,
+        };
         ReplayKey(tenure_x509::sha256(text.as_bytes()))
     }
 }

@@ -193,10 +193,11 @@ impl Engine {
                 .map_or("none", Evidence::word)
                 .to_owned(),
             via: ask.via.clone(),
-            binds: match facts.evidence.first() {
-                Some(Evidence::Secret(secret)) => Some(secret.no()),
-                _ => None,
-            },
+            binds: facts
+                .evidence
+                .first()
+                .and_then(Evidence::secret)
+                .map(|secret| secret.no()),
         });
         let (asked, actor) = (Arc::clone(&held), actor(ask, facts));
         // Whoever asks again while the ask waits, or while the queue is full, takes no turn of the
@@ -247,6 +248,8 @@ impl Engine {
             _ => "built-in".to_owned(),
         };
         let word = refusal.word().to_owned();
+        let shown = facts.evidence.first().and_then(Evidence::secret);
+        let shown = shown.map(|secret| (secret.no(), ask.asker()));
         self.store()
             .record::<(), StoreError, _>(self.operation()?, move |tx| {
                 let said = Event::AskRefused {
@@ -254,6 +257,10 @@ impl Engine {
                     rule: rule.clone(),
                 };
                 tx.log(&Entry::new(actor.clone(), now, said).about(device.no, &device.id))?;
+                // A secret is bound by the first key that it comes with, whatever the answer.
+                if let Some((secret, key)) = shown {
+                    secret::bind(tx, secret, key)?;
+                }
                 match &consequence {
                     Some(Consequence::Fork { presented, head }) => {
                         freeze(tx, &device, *presented, *head, now)

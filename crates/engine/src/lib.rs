@@ -28,6 +28,7 @@ mod file;
 mod finding;
 mod fingerprint;
 mod hook;
+mod life;
 mod lists;
 mod news;
 mod observe;

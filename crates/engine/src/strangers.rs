@@ -107,11 +107,16 @@ impl Engine {
         self.strangers().count(listener, source, reason, now);
     }
 
-    /// Records that someone who proved who they are was refused `what` because they may not.
-    pub async fn record_denied(&self, actor: &Actor, what: &str) -> Result<(), Rejection> {
+    /// Records that someone who proved who they are was refused `what`, for a reason of one word.
+    pub async fn record_denied(
+        &self,
+        actor: &Actor,
+        reason: &str,
+        what: &str,
+    ) -> Result<(), Rejection> {
         let event = Event::AskRefused {
-            reason: "forbidden".to_owned(),
-            rule: format!("role for {what}"),
+            reason: reason.to_owned(),
+            rule: what.to_owned(),
         };
         let entry = Entry::new(actor.clone(), self.clock().now(), event);
         self.store()

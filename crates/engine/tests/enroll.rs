@@ -4,10 +4,11 @@ mod house;
 
 use house::{House, issued, pair, refusal};
 use tenure_domain::change::{Change, Edit};
+use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::DEFAULT_DOCUMENT;
 use tenure_domain::registry::{Class, ReplacedRule};
-use tenure_domain::{Refusal, Standing, Status};
+use tenure_domain::{AskNo, Refusal, Standing, Status, TenantId};
 use tenure_engine::store::{certificate, device, incident};
 use tenure_engine::{Answer, Observation, Observed};
 use tenure_x509::path::{self, Purpose};
@@ -352,4 +353,81 @@ async fn the_first_use_of_a_successor_revokes_an_operational_certificate_and_nev
         assert_eq!(observed, Observed::First);
         assert_eq!([status(for_life.row.no), status(first.row.no)], after);
     }
+}
+
+/// An operator's yes is to what was asked: the same key under another label is another ask.
+#[tokio::test]
+async fn an_approval_is_for_the_profile_that_was_asked_for() {
+    let house = House::found().await;
+    house.device("pump-17").await;
+    let store = house.engine.store();
+    let from = store.glance(|tx| device::by_id(tx, TenantId::DEFAULT, &"pump-17".parse().unwrap()));
+    let from = device::spec(&from.unwrap().unwrap());
+    // Where people may be hurt, a person looks first.
+    let edit = Edit {
+        to: DeviceSpec {
+            criticality: Criticality::Safety,
+            ..from.clone()
+        },
+        from: Some(from),
+    };
+    house
+        .change(Change::EditDevice(Box::new(edit)))
+        .await
+        .unwrap();
+    let (secret, key) = (house.secret("pump-17").await, pair());
+    let under = |label: &str| {
+        let mut ask = house::first_ask("pump-17", &secret, &key);
+        ask.via.label = Some(label.parse().unwrap());
+        house.engine.enroll(ask)
+    };
+    let waits = |answer| assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    waits(under("device").await);
+    house.change(Change::ApproveAsk(AskNo(1))).await.unwrap();
+    waits(under("device-server").await);
+    let made = issued(under("device").await);
+    assert_eq!(made.row.profile.as_str(), "device");
+    // The secret is spent, and the answer to one ask answers no other.
+    assert_eq!(
+        refusal(under("device-server").await),
+        Refusal::BadCredential
+    );
+    assert_eq!(issued(under("device").await).cert.der(), made.cert.der());
+}
+
+#[tokio::test]
+async fn a_renewal_under_another_label_does_not_change_who_the_device_is() {
+    let house = House::found().await;
+    let first = house.enrolled("pump-17").await;
+    let under = |label: &str| {
+        let mut ask = house::renewal(&first.cert, &pair());
+        ask.via.label = Some(label.parse().unwrap());
+        house.engine.enroll(ask)
+    };
+    let refused = refusal(under("device-server").await);
+    assert!(matches!(refused, Refusal::BadRequest { .. }), "{refused:?}");
+    issued(under("device").await);
+}
+
+/// Ruling 2: the first key that comes with a secret binds it, whatever the answer.
+#[tokio::test]
+async fn a_secret_stays_with_the_key_it_first_came_with_though_that_was_refused() {
+    let house = House::found().await;
+    house.device("pump-17").await;
+    let (secret, key) = (house.secret("pump-17").await, pair());
+    let mut ask = house::first_ask("pump-17", &secret, &key);
+    ask.via.label = Some("nothing".parse().unwrap());
+    assert_eq!(
+        refusal(house.engine.enroll(ask).await),
+        Refusal::UnknownLabel
+    );
+    let other = house.enroll("pump-17", &secret, &pair()).await;
+    assert_eq!(refusal(other), Refusal::BadCredential);
+    issued(house.enroll("pump-17", &secret, &key).await);
+    assert_eq!(
+        house.leaves("ask-refused").len(),
+        1,
+        "one event, with its reason"
+    );
+    assert!(house.leaves("ask-refused")[0].contains("unknown-label"));
 }

@@ -30,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::limits::{self, Limits};
 use crate::metrics::EdgeMetrics;
-use crate::peer::{Peer, RequestId};
+use crate::peer::{Asker, Peer, RequestId};
 use crate::problem::Problem;
 use crate::status::ocsp::Ocsp;
 
@@ -386,6 +386,7 @@ impl Shared {
             source,
             method: method.as_str(),
             path: &path,
+            token: response.extensions().get::<Asker>().map(|asker| asker.0.0),
         };
         self.log(&asked, response.status(), took);
         response
@@ -422,6 +423,7 @@ impl Shared {
             source,
             method,
             path,
+            token,
         } = asked;
         let listener = self.listener.name();
         let status = status.as_u16();
@@ -429,9 +431,9 @@ impl Shared {
         // Reads of public status and decisions are many and mean nothing one by one.
         let are_many = matches!(self.listener, Listener::Public | Listener::Access);
         if are_many && status < 500 {
-            tracing::debug!(request = %id, trace, listener, %source, method, path, status, us, "answered");
+            tracing::debug!(request = %id, trace, listener, %source, method, path, token, status, us, "answered");
         } else {
-            tracing::info!(request = %id, trace, listener, %source, method, path, status, us, "answered");
+            tracing::info!(request = %id, trace, listener, %source, method, path, token, status, us, "answered");
         }
     }
 }
@@ -444,6 +446,8 @@ struct Asked<'a> {
     source: IpAddr,
     method: &'a str,
     path: &'a str,
+    /// Whose it is: the number of an operator's token.
+    token: Option<i64>,
 }
 
 /// Answers on a connection until it ends, or until a stop is asked for and what is under way is done.

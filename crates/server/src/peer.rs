@@ -12,11 +12,16 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use tenure_domain::ids::OperatorNo;
 use tenure_x509::Cert;
 
 use crate::limits::{DISCARD_TIME, DISCARDED_BYTES_MAX};
 use crate::listen::Listener;
 use crate::problem::Problem;
+
+/// Whose token a request came with; set on the answer, for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker(pub OperatorNo);
 
 /// What the connection knows about the sender of a request. Proof of key possession only: whether
 /// the chain means anything is decided per request, by whoever reads it.

@@ -30,6 +30,10 @@ pub struct Problem {
     pub retry_after_s: Option<u64>,
 }
 
+/// The word of the problem that an answer is, for those who pass the answer on.
+#[derive(Clone, Debug)]
+pub struct Word(pub String);
+
 impl Problem {
     /// The prefix of every `type`.
     pub const PREFIX: &'static str = "urn:tenure:problem:";
@@ -162,6 +166,9 @@ impl IntoResponse for Problem {
         // Strings and numbers always serialise.
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, body).into_response();
+        response
+            .extensions_mut()
+            .insert(Word(self.word().to_owned()));
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

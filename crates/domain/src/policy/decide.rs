@@ -305,10 +305,7 @@ fn decide_for(
         },
         predecessor: place.predecessor,
         displaced: place.displaced,
-        spends: match evidence {
-            Evidence::Secret(secret) => Some(secret.no()),
-            Evidence::Manufacturer(_) | Evidence::Current(_) | Evidence::System(_) => None,
-        },
+        spends: evidence.secret().map(|secret| secret.no()),
         evidence: evidence.word(),
     })))
 }
@@ -339,6 +336,7 @@ pub(super) fn permit(
 ) -> Result<Permit, Decision> {
     let standing = subject.device.standing.may_enroll();
     standing.map_err(|standing| no(Refusal::Standing(standing)))?;
+    label_is_known(policy, question)?;
     not_a_second_one_for_life(policy, question, facts, subject, now)?;
     let place = place_in_chain(policy, question, facts, subject, now)?;
     // Our own certificates are renewed for the same key, so the same ask is not the same wish.
@@ -356,6 +354,7 @@ pub(super) fn permit(
     let rule = rule(policy, question, facts, subject)?;
     takes_key(&profile, question.key)?;
     let (name, mut san) = names(question, facts, &profile, subject)?;
+    keeps_its_names(policy, question, subject, (&name, &san))?;
     if let Proof::System(ceremony) = question.proof {
         san.extend(ceremony.names().iter().cloned());
     }
@@ -417,6 +416,45 @@ fn key_is_acceptable(
         return Err(no(Refusal::KeyRejected { what }));
     }
     Ok(())
+}
+
+/// A label is the name of a profile that devices may ask for. Our own profiles have no label.
+fn label_is_known(policy: &Policy, question: &Question<'_>) -> Result<(), Decision> {
+    let is_known = |label: &Slug| {
+        let profile = policy.profile(label);
+        profile.is_some_and(|profile| profile.kind.is_for_devices())
+    };
+    match question.label {
+        Some(label) if !is_known(label) => Err(no(Refusal::UnknownLabel)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A device that renews keeps its identity: no label names it otherwise than the profile of the
+/// certificate it renews. One that the policy has no more binds nobody.
+fn keeps_its_names(
+    policy: &Policy,
+    question: &Question<'_>,
+    subject: &Subject,
+    (name, san): (&Name, &[SanName]),
+) -> Result<(), Decision> {
+    let (Operation::Renew, Some(label), Proof::Current { row: Some(row), .. }) =
+        (question.operation, question.label, &question.proof)
+    else {
+        return Ok(());
+    };
+    let before = policy
+        .profile(&row.profile)
+        .and_then(|profile| profile.names(&subject.device).ok());
+    if before.is_none_or(|(was, names)| was.matches(name) && names == san) {
+        return Ok(());
+    }
+    let what = format!(
+        "profile {label} names the device otherwise than {}, which the certificate being renewed is \
+         of; renew without a label or under that one, or enroll for {label}",
+        row.profile
+    );
+    Err(no(Refusal::BadRequest { what }))
 }
 
 /// Requirement B4: an owner, a binding, an expiry and a defined revocation path. The owner is a

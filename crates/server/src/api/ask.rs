@@ -54,6 +54,8 @@ pub(crate) struct AskItem {
     pub(crate) subject: String,
     /// enroll, renew or server-keygen.
     pub(crate) operation: String,
+    /// The profile asked for by name; none if the device's class picks it.
+    pub(crate) label: Option<String>,
     /// Why it waits, as a word.
     pub(crate) reason: String,
     /// Why it waits, in a sentence.
@@ -82,6 +84,7 @@ impl From<HeldAsk> for AskItem {
             identity: ask.identity,
             subject: subject.unwrap_or_default(),
             operation: ask.operation.to_string(),
+            label: ask.via.label.map(|label| label.to_string()),
             reason: ask.reason,
             why: ask.why,
             evidence: ask.evidence,

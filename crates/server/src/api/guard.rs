@@ -13,8 +13,8 @@ use super::route::{Keeping, Needs};
 use super::{Caller, Desk, idempotency};
 use crate::limits::IMPORT_BODY_BYTES_MAX;
 use crate::listen::Listener;
-use crate::peer::{Peer, Whole};
-use crate::problem::Problem;
+use crate::peer::{Asker, Peer, Whole};
+use crate::problem::{Problem, Word};
 
 /// What a route needs.
 pub(super) struct Rule {
@@ -47,7 +47,7 @@ pub(super) async fn guard(
         return next.run(request).await;
     };
     request.extensions_mut().insert(caller.clone());
-    match (
+    let mut answer = match (
         request.method() == Method::POST,
         idempotency::key(request.headers()),
     ) {
@@ -55,8 +55,29 @@ pub(super) async fn guard(
         (true, Ok(Some(key))) => once(&desk, &rule, &caller, key, request, next)
             .await
             .unwrap_or_else(Problem::into_response),
-        _ => next.run(request).await,
+        _ => run(&desk, &caller, request, next).await,
+    };
+    answer.extensions_mut().insert(Asker(caller.no));
+    answer
+}
+
+/// Has a call made. One that would change something and is refused for what stands against it is on
+/// record with its caller, as is one that may not be made at all.
+async fn run(desk: &Desk, caller: &Caller, request: Request, next: Next) -> Response {
+    let reads = request.method() == Method::GET;
+    let what = format!("{} {}", request.method(), request.uri().path());
+    let answer = next.run(request).await;
+    if let Some(Word(word)) = answer.extensions().get::<Word>()
+        && !reads
+        && matches!(word.as_str(), "conflict" | "policy" | "forbidden")
+    {
+        // What could not be recorded is in the log; the answer is no either way.
+        let _ = desk
+            .engine()
+            .record_denied(&caller.actor(), word, &what)
+            .await;
     }
+    answer
 }
 
 /// Someone who is not let in.
@@ -73,7 +94,10 @@ impl TurnedAway {
         match &self.caller {
             Some(caller) => {
                 // What could not be recorded is in the log; the answer is no either way.
-                let _ = engine.record_denied(&caller.actor(), &what).await;
+                let what = format!("role for {what}");
+                let _ = engine
+                    .record_denied(&caller.actor(), "forbidden", &what)
+                    .await;
             }
             None if self.problem.status == StatusCode::UNAUTHORIZED => {
                 let (listener, source) = from.unzip();
@@ -126,6 +150,7 @@ async fn once(
         return Ok(answer);
     }
     idempotency::begin(desk, &asked).await?;
-    let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let request = Request::from_parts(parts, Body::from(body));
+    let answer = run(desk, caller, request, next).await;
     idempotency::keep(desk, &asked, rule.keeping, answer).await
 }

@@ -14,6 +14,7 @@ const COLUMNS: &[Column] = &[
     ("DEVICE", "device"),
     ("WHO", "identity"),
     ("OPERATION", "operation"),
+    ("LABEL", "label"),
     ("WHY", "why"),
     ("OPENED", "opened"),
 ];

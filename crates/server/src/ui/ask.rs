@@ -89,7 +89,7 @@ pub(super) async fn show(
         p.lead { (ask.why) }
         dl.fields {
             div { dt { "Device" } dd { @if let Some(id) = &ask.device { a href={ "/devices/" (id) } { (id) } } @else { "not registered" } } }
-            div { dt { "Asks for" } dd { (ask.operation) } }
+            div { dt { "Asks for" } dd { (ask.operation) @if let Some(label) = &ask.label { ", profile " (label) } } }
             div { dt { "Evidence" } dd { (ask.evidence) } }
             div { dt { "Came from" } dd { (ask.source.as_deref().unwrap_or("not known")) } }
             div { dt { "Came (UTC)" } dd { (stamp(&ask.opened)) } }

@@ -41,7 +41,10 @@ impl<T> Posted<T> {
         if allowed.is_err() {
             // What could not be recorded is in the log; the answer is no either way.
             let actor = self.who.caller.actor();
-            let _ = desk.engine().record_denied(&actor, what).await;
+            let _ = desk
+                .engine()
+                .record_denied(&actor, "forbidden", &format!("role for {what}"))
+                .await;
         }
         allowed
     }

@@ -167,7 +167,7 @@ async fn what_is_not_there_is_404_and_a_wrong_method_405() {
 
 #[tokio::test]
 async fn a_refused_call_is_on_record_with_its_caller() {
-    let house = House::found().await;
+    let house = House::furnished().await;
     let reader = house.token(Role::Reader).await;
     let body = json!({ "name": "mine", "role": "admin" });
     let reply = house.call(Some(&reader), "POST", "/tokens", body).await;
@@ -180,6 +180,26 @@ async fn a_refused_call_is_on_record_with_its_caller() {
     );
     let rule = last["detail"]["rule"].as_str().unwrap();
     assert!(rule.ends_with("POST /api/v1/tokens"), "{rule}");
+
+    // What one may do, but not now, is on record as well; reading is not.
+    house.device("pump-17").await;
+    let retire = "/devices/pump-17/retire";
+    house.post(retire, json!({ "why": "scrapped" })).await.ok();
+    let resumed = house.post("/devices/pump-17/resume", json!({})).await;
+    assert_eq!(resumed.status, StatusCode::CONFLICT);
+    house.get("/devices/nobody").await;
+    let events = house.get("/events?limit=1000").await.ok();
+    let last = events["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["what"], &last["by"], &last["detail"]["reason"]),
+        (
+            &json!("ask-refused"),
+            &json!("admin (admin)"),
+            &json!("conflict")
+        )
+    );
+    let rule = last["detail"]["rule"].as_str().unwrap();
+    assert!(rule.ends_with("/devices/pump-17/resume"), "{rule}");
 
     // Strangers are counted by the minute, however many they are.
     for _ in 0..3 {

@@ -32,6 +32,7 @@ use tenure_x509::{Csr, KeyKind, cms};
 
 use crate::config;
 use crate::limits::{DEVICE_BODY_BYTES_MAX, Limits};
+use crate::listen::Listener;
 use crate::listen::rate::{Buckets, Rate, Source};
 use crate::peer::{Peer, Whole};
 use keygen::MadeKeys;
@@ -82,40 +83,59 @@ async fn answer(State(desk): State<Arc<Desk>>, peer: Peer, request: Request) -> 
             .insert(ALLOW, HeaderValue::from_static(path.operation.method()));
         return no;
     }
-    let snapshot = desk.engine.snapshot();
-    let profile = match path.label.as_ref().map(|label| labelled(&snapshot, label)) {
+    let unknown = || refused(&tenure_domain::Refusal::UnknownLabel);
+    let label = match path.label.as_ref().map(|label| label.as_str().parse()) {
         None => None,
-        Some(Some(profile)) => Some(profile),
-        Some(None) => return refused(&tenure_domain::Refusal::UnknownLabel),
+        Some(Ok(label)) => Some(label),
+        Some(Err(_)) => return unknown(),
     };
     let wrapping = desk.wrapping(path.label.as_ref());
-    match path.operation {
-        Asked::CaCerts => ca_certs(&snapshot, profile.as_deref(), wrapping),
-        Asked::CsrAttrs => csr_attrs(profile.as_deref(), wrapping),
-        Asked::SimpleEnroll => {
-            desk.enroll(Operation::Enroll, profile, peer, request, wrapping)
-                .await
+    // Whoever asks for a certificate says first who they are; the engine judges the label.
+    let operation = match path.operation {
+        Asked::SimpleEnroll => Operation::Enroll,
+        Asked::SimpleReenroll => Operation::Renew,
+        Asked::ServerKeygen => Operation::ServerKeygen,
+        Asked::CaCerts | Asked::CsrAttrs => {
+            let snapshot = desk.engine.snapshot();
+            let profile = match label.map(|label| labelled(&snapshot, &label)) {
+                None => None,
+                Some(Some(profile)) => Some(profile),
+                Some(None) => return unknown(),
+            };
+            return match path.operation {
+                Asked::CsrAttrs => csr_attrs(profile.as_deref(), wrapping),
+                _ => ca_certs(&snapshot, profile.as_deref(), wrapping),
+            };
         }
-        Asked::SimpleReenroll => {
-            desk.enroll(Operation::Renew, profile, peer, request, wrapping)
-                .await
+        Asked::FullCmc => {
+            return plain(
+                StatusCode::NOT_IMPLEMENTED,
+                "full CMC is not offered here; use simpleenroll and simplereenroll",
+            );
         }
-        Asked::ServerKeygen => {
-            desk.enroll(Operation::ServerKeygen, profile, peer, request, wrapping)
-                .await
+    };
+    let source = peer.address.ip();
+    let asked = desk.read(operation, label, peer, request).await;
+    match asked {
+        Ok((ask, headers)) => desk.answer(ask, &headers, wrapping).await,
+        Err(unread) => {
+            desk.engine
+                .count_stranger(Listener::Device.name(), Some(source), unread.reason);
+            unread.response
         }
-        Asked::FullCmc => plain(
-            StatusCode::NOT_IMPLEMENTED,
-            "full CMC is not offered here; use simpleenroll and simplereenroll",
-        ),
     }
 }
 
 /// A label is the name of a profile that devices may ask for. Our own profiles have no label.
-fn labelled(snapshot: &Snapshot, label: &Label) -> Option<Arc<Profile>> {
-    let name: Slug = label.as_str().parse().ok()?;
-    let profile = snapshot.policy.profile(&name)?;
+fn labelled(snapshot: &Snapshot, label: &Slug) -> Option<Arc<Profile>> {
+    let profile = snapshot.policy.profile(label)?;
     profile.kind.is_for_devices().then(|| Arc::clone(profile))
+}
+
+/// A request that cannot be read, and so is nobody's: what it is counted under, and the answer.
+struct Unread {
+    reason: &'static str,
+    response: Response,
 }
 
 /// The certificates above those that a profile's devices get, of the whole rollover set: what signs,
@@ -214,54 +234,55 @@ impl Desk {
         }
     }
 
-    async fn enroll(
+    async fn read(
         &self,
         operation: Operation,
-        profile: Option<Arc<Profile>>,
+        label: Option<Slug>,
         peer: Peer,
         request: Request,
-        wrapping: Wrapping,
-    ) -> Response {
-        let headers = request.headers().clone();
-        let body = match Whole::<DEVICE_BODY_BYTES_MAX>::from_request(request, &()).await {
-            Ok(body) => body.into_inner(),
-            Err(problem) => return render::problem(&problem),
+    ) -> Result<(Ask, HeaderMap), Unread> {
+        let malformed = |response| Unread {
+            reason: "bad-request",
+            response,
         };
+        let headers = request.headers().clone();
+        let body = Whole::<DEVICE_BODY_BYTES_MAX>::from_request(request, &()).await;
+        let body = body.map_err(|problem| malformed(render::problem(&problem)))?;
         let presented = presented(&peer, &headers);
-        if let Err(after) = self.take_share(&peer, &presented) {
-            return wait(
+        self.take_share(&peer, &presented).map_err(|after| Unread {
+            reason: "too-soon",
+            response: wait(
                 StatusCode::TOO_MANY_REQUESTS,
                 after,
                 "too many requests of one device",
-            );
-        }
+            ),
+        })?;
         let content_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
-        let der = match parse_enroll(&body, content_type) {
-            Ok(der) => der,
-            Err(error) => return render::malformed(&error),
-        };
-        let csr = match Csr::from_der(&der) {
-            Ok(csr) => csr,
-            Err(error) => {
-                let what = format!("the PKCS#10 request was not accepted: {error}");
-                return plain(StatusCode::BAD_REQUEST, &what);
-            }
-        };
+        let der = parse_enroll(&body.into_inner(), content_type)
+            .map_err(|error| malformed(render::malformed(&error)))?;
+        let csr = Csr::from_der(&der).map_err(|error| {
+            let what = format!("the PKCS#10 request was not accepted: {error}");
+            malformed(plain(StatusCode::BAD_REQUEST, &what))
+        })?;
         let ask = Ask {
             tenant: self.engine.tenant(),
             via: Via {
                 protocol: Protocol::Est,
-                label: profile.map(|profile| profile.name.clone()),
+                label,
                 source: Some(peer.address.ip().to_canonical()),
             },
             operation,
             csr,
             presented,
         };
-        if operation == Operation::ServerKeygen {
-            return self.server_keygen(ask, &headers, wrapping).await;
+        Ok((ask, headers))
+    }
+
+    async fn answer(&self, ask: Ask, headers: &HeaderMap, wrapping: Wrapping) -> Response {
+        if ask.operation == Operation::ServerKeygen {
+            return self.server_keygen(ask, headers, wrapping).await;
         }
         match self.ask(ask).await {
             Ok(Answer::Issued(certificate)) => certs_only(&[certificate.cert.der()], wrapping),
