@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{Slug, Title};
 use crate::words::words;
 
+/// The class, site and service of the house's own subjects: authorities, responders, servers. What is done with devices is
+/// not done with them; issuers and keys have verbs of their own.
+pub const HOUSE: &str = "tenure";
+
 /// Who answers for devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -35,8 +35,7 @@ pub const SERVER: &str = "tenure-server";
 pub const ROOT: &str = "root";
 /// The first issuing CA's short name, system subject and key.
 pub const ISSUING: &str = "issuing-1";
-/// The class, site and service of our own system subjects.
-pub const HOUSE: &str = "tenure";
+pub use tenure_domain::registry::HOUSE;
 
 pub(crate) const SERVER_PROFILE: &str = "tenure-server";
 pub(crate) const OCSP_PROFILE: &str = "tenure-ocsp";

@@ -12,6 +12,7 @@ use tenure_domain::hook::Hidden;
 use tenure_domain::ids::{AskNo, DeviceId, ExceptionNo, FindingNo, IncidentNo, OperatorNo, Slug};
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::profile::is_authority;
+use tenure_domain::registry::HOUSE;
 use tenure_domain::text::hex;
 use tenure_store::registry::RegistryError;
 use tenure_store::{
@@ -162,9 +163,9 @@ impl Engine {
                 }
                 let (tenant, text) = (self.tenant(), token_text()?);
                 let hash = tenure_x509::sha256(text.as_bytes());
-                let actor = actor.clone();
+                let by = actor.clone();
                 let no = self
-                    .record(move |tx| {
+                    .record_as(actor, move |tx| {
                         let bound = match &party {
                             Some(party) => Some(known_party(tx, tenant, party)?),
                             None => None,
@@ -175,7 +176,7 @@ impl Engine {
                             (role, bound.as_ref()),
                             &hash,
                             expires,
-                            &actor,
+                            &by,
                             now,
                         )?)
                     })
@@ -185,10 +186,10 @@ impl Engine {
             Change::RotateToken(no) => {
                 let text = token_text()?;
                 let hash = tenure_x509::sha256(text.as_bytes());
-                let actor = actor.clone();
+                let by = actor.clone();
                 let no = self
-                    .record(move |tx| {
-                        let fresh = token::rotate(tx, no, &hash, &actor, now)?;
+                    .record_as(actor, move |tx| {
+                        let fresh = token::rotate(tx, no, &hash, &by, now)?;
                         fresh.ok_or_else(|| {
                             let what = format!("token {no} works no more");
                             Conflict::from(Refusal::Conflict { what })
@@ -205,7 +206,7 @@ impl Engine {
             Change::ApplyPolicy { document } => self.apply_policy(actor, document, now).await,
             Change::SetBaseUrl { issuer, base_url } => {
                 is_base_url(&base_url)?;
-                let actor = actor.clone();
+                let by = actor.clone();
                 let known = self.snapshot();
                 let found = known
                     .issuers
@@ -215,31 +216,48 @@ impl Engine {
                 let found = found.ok_or_else(|| Refusal::NotFound {
                     what: format!("issuer {issuer}"),
                 })?;
-                self.record(move |tx| {
-                    issuer::set_base_url(tx, &found, &base_url, &actor, now)?;
+                self.record_as(actor, move |tx| {
+                    issuer::set_base_url(tx, &found, &base_url, &by, now)?;
                     Ok(Changed::Done)
                 })
                 .await
             }
             Change::AddException(new) => {
-                let (actor, tenant) = (actor.clone(), self.tenant());
+                let (by, tenant) = (actor.clone(), self.tenant());
                 let max_s = self.snapshot().policy.decisions.exceptions_max_s;
-                self.record(move |tx| exception::add(tx, tenant, &new, max_s, &actor, now))
-                    .await
+                self.record_as(actor, move |tx| {
+                    exception::add(tx, tenant, &new, max_s, &by, now)
+                })
+                .await
             }
             other => {
-                let (actor, change) = (actor.clone(), Arc::new(other));
+                let (by, change) = (actor.clone(), Arc::new(other));
                 let tenant = self.tenant();
                 let alone_max = self.settings().revoked_alone_max;
-                self.record(move |tx| {
+                self.record_as(actor, move |tx| {
                     let withdrawn = permit::withdrawn_by(tx, tenant, &change, now)?;
-                    let changed = plain(tx, tenant, &change, &actor, now)?;
-                    permit::spend(tx, &actor, withdrawn, alone_max, now)?;
+                    let changed = plain(tx, tenant, &change, &by, now)?;
+                    permit::spend(tx, &by, withdrawn, alone_max, now)?;
                     Ok(changed)
                 })
                 .await
             }
         }
+    }
+
+    /// Records what somebody does, if they still may when it is written: a request can take long to come
+    /// in, and its token can be withdrawn meanwhile.
+    pub(crate) async fn record_as<T, F>(&self, actor: &Actor, body: F) -> Result<T, Rejection>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, Conflict> + Send + 'static,
+    {
+        let actor = actor.clone();
+        self.record(move |tx| match token::may_act(tx, &actor)? {
+            true => body(tx),
+            false => Err(Refusal::NotAuthenticated.into()),
+        })
+        .await
     }
 
     pub(crate) async fn record<T, F>(&self, body: F) -> Result<T, Rejection>
@@ -270,13 +288,11 @@ impl Engine {
         let salt = chance::bytes::<16>()?;
         let hash = secret_digest(&salt, &secret);
         let expires = now.plus(life_s);
-        let (actor, tenant, named) = (actor.clone(), self.tenant(), id.clone());
-        self.record(move |tx| {
-            let device = known(tx, tenant, &named)?;
+        let (by, tenant, named) = (actor.clone(), self.tenant(), id.clone());
+        self.record_as(actor, move |tx| {
+            let device = known_to(&by, tx, tenant, &named)?;
             device.standing.may_enroll().map_err(Refusal::Standing)?;
-            Ok(secret::put(
-                tx, device.no, &hash, &salt, expires, &actor, now,
-            )?)
+            Ok(secret::put(tx, device.no, &hash, &salt, expires, &by, now)?)
         })
         .await?;
         Ok(Changed::Secret(NewSecretText {
@@ -295,6 +311,18 @@ fn known(tx: &Tx<'_>, tenant: tenure_domain::TenantId, id: &DeviceId) -> Result<
         }
         .into()
     })
+}
+
+/// A device that somebody may act on: the house's own subjects are nobody's but the house's.
+fn known_to(
+    actor: &Actor,
+    tx: &Tx<'_>,
+    tenant: tenure_domain::TenantId,
+    id: &DeviceId,
+) -> Result<Device, Conflict> {
+    let device = known(tx, tenant, id)?;
+    device::not_of_the_house(actor, &device.id, [&device.class])?;
+    Ok(device)
 }
 
 fn known_party(
@@ -330,6 +358,10 @@ fn plain(
         Change::PutClass(edit) => {
             let found = registry::class::by_name(tx, tenant, edit.to.name.as_str())?;
             let class = edit.over(found.as_ref())?;
+            if class.name.as_str() == HOUSE && !matches!(actor, Actor::System { .. }) {
+                let what = format!("class {HOUSE} is the house's own, and stays as it is");
+                return Err(Refusal::Conflict { what }.into());
+            }
             if !(1..=3).contains(&class.fork_allowance) {
                 let what = "fork_allowance must be 1, 2 or 3".to_owned();
                 return Err(Refusal::BadRequest { what }.into());
@@ -386,12 +418,12 @@ fn plain(
             return Ok(Changed::Device(Box::new(device)));
         }
         Change::SetStanding { device, to, why } => {
-            let device = known(tx, tenant, device)?;
+            let device = known_to(actor, tx, tenant, device)?;
             let moved = life::move_along(tx, &device, *to, why, actor, now)?;
             return Ok(Changed::Device(Box::new(moved)));
         }
         Change::ApproveRepair { device, why } => {
-            let device = known(tx, tenant, device)?;
+            let device = known_to(actor, tx, tenant, device)?;
             if !identity::approve_repair(tx, &device, why, actor, now)? {
                 let what = format!(
                     "device {} holds no identity for life of ours; its first one needs no repair",
@@ -455,6 +487,14 @@ fn ruled(
     let ask = pending::by_no(tx, no)?.ok_or_else(|| Refusal::NotFound {
         what: format!("ask {no}"),
     })?;
+    if let Some(id) = &ask.device
+        && ruling == Ruling::Approved
+    {
+        let device = known(tx, ask.tenant, id)?;
+        if device.standing.withdraws().is_some() {
+            return Err(Refusal::Standing(device.standing).into());
+        }
+    }
     if ask.device.is_none() && ruling == Ruling::Approved {
         let what = format!(
             "ask {no} is of a device that is not registered ({}); register the device instead, and \
@@ -535,6 +575,9 @@ impl From<RegistryError> for Conflict {
             RegistryError::Store(error) => Conflict::Store(error),
             RegistryError::Taken(id) => Conflict::Refused(Refusal::Conflict {
                 what: format!("device {id} is already registered; use edit to change it"),
+            }),
+            RegistryError::House(_) => Conflict::Refused(Refusal::Conflict {
+                what: error.to_string(),
             }),
             RegistryError::UnknownDevice(id) => Conflict::Refused(Refusal::NotFound {
                 what: format!("device {id}"),

@@ -11,7 +11,7 @@ use tenure_domain::ids::{CertificateNo, DeviceId, TenantId};
 use tenure_domain::incident::IncidentKind;
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::{self, Consequence, Decision, GrantIssuer, HoldReason, Refused};
-use tenure_domain::{Evidence, Refusal, Standing};
+use tenure_domain::{Evidence, Refusal};
 use tenure_store::certificate::{
     self, Certificate, Completed, Completion, Reservation, ReserveError, Reserved,
 };
@@ -21,7 +21,7 @@ use tenure_store::{ReadTx, StoreError, Tx, device, secret};
 use tenure_x509::Time;
 
 use crate::fault::{FaultCause, Rejection};
-use crate::revoke::hold_all;
+use crate::life;
 use crate::{Engine, Promise, Step, facts};
 
 /// What an ask comes to.
@@ -436,16 +436,11 @@ fn freeze(
     now: Time,
 ) -> Result<(), StoreError> {
     let us = Actor::system("fork");
-    let why = "the renewal chain forked";
-    let serials = hold_all(tx, device, &[presented, head], why, &us, now)?;
-    device::set_standing(
-        tx,
-        device.no,
-        Standing::Quarantined,
+    let said = (
+        "the renewal chain forked",
         "two holders of one identity: the renewal chain forked",
-        &us,
-        now,
-    )?;
+    );
+    let serials = life::quarantine(tx, device.no, &[presented, head], said, &us, now)?;
     let summary = format!(
         "{} renewed from a certificate that was already replaced: two holders of one identity",
         device.id

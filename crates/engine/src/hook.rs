@@ -57,16 +57,16 @@ impl Engine {
             Given::None => Some(Vec::new()),
             Given::This(secret) => Some(self.seal_secret(&hook.name, secret)?),
         };
-        let (actor, edit) = (actor.clone(), Arc::new(edit));
+        let (by, edit) = (actor.clone(), Arc::new(edit));
         let put = self
-            .record(move |tx| {
+            .record_as(actor, move |tx| {
                 let secret = match &sealed {
                     None => PutSecret::Keep,
                     Some(sealed) => PutSecret::New(sealed),
                 };
                 let found = hook::by_name(tx, tenant, edit.to.name.as_str())?;
                 let hook = edit.over(found.map(|known| known.hook).as_ref())?;
-                let put = hook::put(tx, hook, secret, &actor, now)?;
+                let put = hook::put(tx, hook, secret, &by, now)?;
                 if put == registry::Put::Unchanged {
                     tx.excuse("it already is as wanted");
                 }
@@ -83,9 +83,9 @@ impl Engine {
         name: Slug,
         now: Time,
     ) -> Result<Changed, Rejection> {
-        let actor = actor.clone();
-        self.record(move |tx| {
-            let gone = hook::remove(tx, name.as_str(), &actor, now)?;
+        let by = actor.clone();
+        self.record_as(actor, move |tx| {
+            let gone = hook::remove(tx, name.as_str(), &by, now)?;
             gone.map(|_| ()).ok_or_else(|| {
                 Conflict::from(Refusal::NotFound {
                     what: format!("hook {name}"),
@@ -104,14 +104,14 @@ impl Engine {
         after: EventSeq,
         now: Time,
     ) -> Result<Changed, Rejection> {
-        let actor = actor.clone();
-        self.record(move |tx| {
+        let by = actor.clone();
+        self.record_as(actor, move |tx| {
             let head = trust_change::head(tx)?;
             if !(0..=head.0).contains(&after.0) {
                 let what = format!("after: the record has the events 1 to {head}");
                 return Err(Refusal::BadRequest { what }.into());
             }
-            let back = hook::set_back(tx, name.as_str(), after, &actor, now)?;
+            let back = hook::set_back(tx, name.as_str(), after, &by, now)?;
             back.map(|_| ()).ok_or_else(|| {
                 Conflict::from(Refusal::NotFound {
                     what: format!("hook {name}"),

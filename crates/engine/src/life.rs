@@ -3,10 +3,10 @@
 use tenure_domain::Refusal;
 use tenure_domain::certificate::Revocation;
 use tenure_domain::device::{Device, Standing};
-use tenure_domain::ids::IncidentNo;
+use tenure_domain::ids::{CertificateNo, DeviceNo, IncidentNo};
 use tenure_domain::incident::IncidentState;
 use tenure_domain::operator::Actor;
-use tenure_store::{ReadTx, StoreError, Tx, certificate, device, incident, withdrawal};
+use tenure_store::{ReadTx, StoreError, Tx, certificate, device, incident, pending, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::change::Changed;
@@ -60,6 +60,9 @@ pub(crate) fn move_along(
             withdrawal::hold(tx, row.no, why, actor, now)?;
         }
     }
+    if to.withdraws().is_some() {
+        pending::refuse_all(tx, device.no, actor, now)?;
+    }
     Ok(device::set_standing(tx, device.no, to, why, actor, now)?)
 }
 
@@ -93,6 +96,47 @@ fn undecided(
             && Some(incident.no) != except
     });
     Ok(open.map(|incident| incident.no))
+}
+
+/// Puts all that a device has on hold and, unless it already may not enroll, the device in quarantine. The
+/// serials, those of `first` before the others.
+pub(crate) fn quarantine(
+    tx: &mut Tx<'_>,
+    device: DeviceNo,
+    first: &[CertificateNo],
+    (holds, stands): (&str, &str),
+    us: &Actor,
+    now: Time,
+) -> Result<Vec<String>, StoreError> {
+    // Read here: it may have been retired since whoever found this looked at it.
+    let device = device::by_no(tx, device)?.ok_or(StoreError::Unreadable { what: "device" })?;
+    let serials = hold_all(tx, &device, first, holds, us, now)?;
+    if device.standing.may_enroll().is_ok() {
+        device::set_standing(tx, device.no, Standing::Quarantined, stands, us, now)?;
+    }
+    Ok(serials)
+}
+
+/// Puts all that a device holds on hold. The serials, those of `first` before the others.
+fn hold_all(
+    tx: &mut Tx<'_>,
+    device: &Device,
+    first: &[CertificateNo],
+    why: &str,
+    actor: &Actor,
+    now: Time,
+) -> Result<Vec<String>, StoreError> {
+    let mut rows = certificate::withdrawable(tx, device.no, now)?;
+    rows.sort_by_key(|row| {
+        first
+            .iter()
+            .position(|no| *no == row.no)
+            .unwrap_or(first.len())
+    });
+    for row in &rows {
+        withdrawal::hold(tx, row.no, why, actor, now)?;
+    }
+    Ok(rows.into_iter().map(|row| row.serial.to_string()).collect())
 }
 
 /// Decides a fork: the branch to keep is released, the others are revoked as compromised.

@@ -1,6 +1,7 @@
 //! Observation: what others saw of our certificates, what verifiers say of devices, and what relying
 //! parties say that they applied.
 
+use tenure_domain::Status;
 use tenure_domain::attestation::Attestation;
 use tenure_domain::certificate::Revocation;
 use tenure_domain::certificate::Standstill;
@@ -9,13 +10,13 @@ use tenure_domain::incident::IncidentKind;
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::profile::ProfileKind;
 use tenure_domain::registry::ReplacedRule;
-use tenure_domain::{Standing, Status};
 use tenure_store::feed::Applied;
 use tenure_store::{StoreError, certificate, device, incident, rollover, sighting, withdrawal};
 use tenure_x509::{Reason, Serial, Time};
 
 use crate::fault::Rejection;
-use crate::revoke::{Conflict, hold_all, one_row};
+use crate::life;
+use crate::revoke::{Conflict, one_row};
 use crate::snapshot::Snapshot;
 use crate::{Engine, Promise};
 
@@ -193,10 +194,7 @@ fn alarm(
 ) -> Result<(), StoreError> {
     let us = Actor::system("watch");
     let why = "a certificate that its device gave up is in use";
-    let serials = hold_all(tx, device, &[row.no], why, &us, now)?;
-    if device.standing.may_enroll().is_ok() {
-        device::set_standing(tx, device.no, Standing::Quarantined, why, &us, now)?;
-    }
+    let serials = life::quarantine(tx, device.no, &[row.no], (why, why), &us, now)?;
     incident::open(
         tx,
         &incident::NewIncident {

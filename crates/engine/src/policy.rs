@@ -32,9 +32,11 @@ impl Engine {
             return Err(Refusal::BadRequest { what }.into());
         }
         let hash = parsed.hash;
-        let actor = actor.clone();
+        let by = actor.clone();
         let version = self
-            .record(move |tx| Ok(tenure_store::policy::apply(tx, &text, hash, &actor, now)?))
+            .record_as(actor, move |tx| {
+                Ok(tenure_store::policy::apply(tx, &text, hash, &by, now)?)
+            })
             .await?;
         Ok(Changed::Policy(version))
     }

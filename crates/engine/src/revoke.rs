@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenure_domain::certificate::{REVOKE_WITHIN_S, Revocation, StatusChange};
 use tenure_domain::device::{Criticality, Device};
 use tenure_domain::finding::{FindingKind, Matter, NewFinding, Subject};
-use tenure_domain::ids::{CertificateNo, DeviceId, Slug, TenantId, Title};
+use tenure_domain::ids::{DeviceId, Slug, TenantId, Title};
 use tenure_domain::operator::{Actor, Permission};
 use tenure_domain::{CertificateRow, Refusal, Status};
 use tenure_store::issuer::CROSS_PROFILE;
@@ -74,9 +74,9 @@ impl Engine {
         let now = self.now_for_signing()?;
         let (tenant, ask) = (self.tenant(), Arc::new(ask));
         let alone_max = self.settings().revoked_alone_max;
+        let by = ask.actor.clone();
         let done = self
-            .store()
-            .record::<_, Conflict, _>(self.operation()?, move |tx| {
+            .record_as(&by, move |tx| {
                 let mut done = Withdrawal {
                     certificates: Vec::new(),
                     changed: 0,
@@ -94,8 +94,7 @@ impl Engine {
                 }
                 Ok(done)
             })
-            .await
-            .map_err(Conflict::into_rejection)?;
+            .await?;
         self.step(Step::Withdrawn);
         if done.changed > 0 {
             self.feeds().pace.withdrawn();
@@ -151,28 +150,6 @@ fn affected(
             Ok(certificate::withdrawable(tx, device.no, now)?)
         }
     }
-}
-
-/// Puts all that a device holds on hold. The serials, those of `first` before the others.
-pub(crate) fn hold_all(
-    tx: &mut Tx<'_>,
-    device: &Device,
-    first: &[CertificateNo],
-    why: &str,
-    actor: &Actor,
-    now: Time,
-) -> Result<Vec<String>, StoreError> {
-    let mut rows = certificate::withdrawable(tx, device.no, now)?;
-    rows.sort_by_key(|row| {
-        first
-            .iter()
-            .position(|no| *no == row.no)
-            .unwrap_or(first.len())
-    });
-    for row in &rows {
-        withdrawal::hold(tx, row.no, why, actor, now)?;
-    }
-    Ok(rows.into_iter().map(|row| row.serial.to_string()).collect())
 }
 
 /// The one certificate that a serial means; says how to be clearer if two have it.

@@ -3,23 +3,30 @@
 mod house;
 
 use house::{House, issued, pair, refusal};
+use tenure_domain::ask::AskState;
 use tenure_domain::certificate::{CertificateRow, StatusChange};
-use tenure_domain::change::Change;
+use tenure_domain::change::{Change, Edit};
+use tenure_domain::device::{Criticality, Device, DeviceSpec};
 use tenure_domain::incident::Incident;
-use tenure_domain::{Refusal, Standing, Status, TenantId};
+use tenure_domain::operator::{Actor, Role};
+use tenure_domain::{AskNo, Refusal, Standing, Status, TenantId};
 use tenure_engine::store::certificate::Certificate;
-use tenure_engine::store::{certificate, device, incident};
-use tenure_engine::{Answer, Observation, Rejection, RevokeAsk, Target};
+use tenure_engine::store::{certificate, device, incident, pending};
+use tenure_engine::{Answer, Changed, Observation, Rejection, RevokeAsk, Target};
 use tenure_x509::Reason;
 
 const PUMP: &str = "pump-17";
 
-fn to(standing: Standing) -> Change {
+fn standing(id: &str, to: Standing) -> Change {
     Change::SetStanding {
-        device: PUMP.parse().unwrap(),
-        to: standing,
+        device: id.parse().unwrap(),
+        to,
         why: "a test".to_owned(),
     }
+}
+
+fn to(to: Standing) -> Change {
+    standing(PUMP, to)
 }
 
 impl House {
@@ -31,13 +38,21 @@ impl House {
         row.unwrap().unwrap().status
     }
 
-    fn held_by_pump(&self) -> Vec<CertificateRow> {
+    fn pump(&self, id: &str) -> Device {
         let store = self.engine.store();
-        let pump = store.glance(|tx| device::by_id(tx, TenantId::DEFAULT, &PUMP.parse().unwrap()));
-        let pump = pump.unwrap().unwrap();
+        let pump = store.glance(|tx| device::by_id(tx, TenantId::DEFAULT, &id.parse().unwrap()));
+        pump.unwrap().unwrap()
+    }
+
+    fn held_by(&self, id: &str) -> Vec<CertificateRow> {
+        let (store, pump) = (self.engine.store(), self.pump(id));
         store
             .glance(|tx| certificate::of_device(tx, pump.no, 1_000))
             .unwrap()
+    }
+
+    fn held_by_pump(&self) -> Vec<CertificateRow> {
+        self.held_by(PUMP)
     }
 
     async fn withdraw(&self, target: Target, change: StatusChange) -> Result<(), Rejection> {
@@ -59,9 +74,9 @@ impl House {
         self.withdraw(target, change).await.unwrap();
     }
 
-    /// A device with a certificate, a successor that was used, and a thief who renewed from the first.
-    async fn forked(&self) -> (std::sync::Arc<Certificate>, Incident) {
-        let first = self.enrolled(PUMP).await;
+    /// A device with a certificate and a successor that was used; the successor first.
+    async fn renewed_and_used(&self, id: &str) -> (std::sync::Arc<Certificate>, std::sync::Arc<Certificate>) {
+        let first = self.enrolled(id).await;
         let second = issued(self.renew(&first.cert, &pair()).await);
         let seen = Observation::InUse {
             actor: self.admin.clone(),
@@ -71,6 +86,12 @@ impl House {
             at: self.clock.now(),
         };
         self.engine.observe(seen).await.unwrap();
+        (second, first)
+    }
+
+    /// The same, and a thief who renewed from the first.
+    async fn forked(&self) -> (std::sync::Arc<Certificate>, Incident) {
+        let (second, first) = self.renewed_and_used(PUMP).await;
         refusal(self.renew(&first.cert, &pair()).await);
         (second, self.open_incident())
     }
@@ -207,4 +228,124 @@ async fn a_device_that_asked_with_anothers_key_can_keep_its_own() {
     let open = house.open_incident();
     house.resolve(&open, &own).await.unwrap();
     assert_eq!(house.status(&own), Status::Issued);
+}
+
+/// H4: who is retired stays so, though a clone that renews at that moment forks the chain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h4_a_fork_found_too_late_brings_no_retired_device_back() {
+    let house = House::found().await;
+    for round in 0_u64..200 {
+        let id = format!("pump-{round}");
+        let (_, first) = house.renewed_and_used(&id).await;
+        let (engine, ask) = (house.engine.clone(), house::renewal(&first.cert, &pair()));
+        let forking = tokio::spawn(async move { engine.enroll(ask).await });
+        // So short a time no timer keeps.
+        std::thread::sleep(std::time::Duration::from_micros(round * 2));
+        house.change(standing(&id, Standing::Retired)).await.unwrap();
+        refusal(forking.await.unwrap());
+        assert_eq!(house.pump(&id).standing, Standing::Retired, "round {round}");
+        let kept = house.held_by(&id);
+        assert!(kept.iter().all(|row| row.status == Status::Revoked), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_certificate_was_revoked_is_certified_no_more() {
+    let house = House::found().await;
+    house.device(PUMP).await;
+    let (lost, secret) = (pair(), house.secret(PUMP).await);
+    let first = issued(house.enroll(PUMP, &secret, &lost).await);
+    issued(house.renew(&first.cert, &pair()).await);
+    let all = Target::Device(PUMP.parse().unwrap());
+    house.withdraw(all, revoked()).await.unwrap();
+    let secret = house.secret(PUMP).await;
+    let refused = refusal(house.enroll(PUMP, &secret, &lost).await);
+    assert!(
+        matches!(refused, Refusal::KeyRejected { .. }),
+        "{refused:?}"
+    );
+
+    let secret = house.secret(PUMP).await;
+    let anew = issued(house.enroll(PUMP, &secret, &pair()).await);
+    let refused = refusal(house.renew(&anew.cert, &lost).await);
+    assert!(
+        matches!(refused, Refusal::KeyRejected { .. }),
+        "{refused:?}"
+    );
+    issued(house.renew(&anew.cert, &pair()).await);
+}
+
+/// A request may take long to come in; what counts is whether its token works when it is carried out.
+#[tokio::test]
+async fn nothing_is_done_in_the_name_of_a_token_that_was_withdrawn() {
+    let house = House::found().await;
+    house.device(PUMP).await;
+    let token = |name: &str| Change::CreateToken {
+        name: name.parse().unwrap(),
+        role: Role::Admin,
+        party: None,
+        expires: None,
+    };
+    let Changed::Token(made) = house.change(token("thief")).await.unwrap() else {
+        panic!("no token")
+    };
+    let thief = Actor::Operator {
+        name: "thief".to_owned(),
+        no: made.no,
+        role: Role::Admin,
+    };
+    house.engine.change(&thief, token("kept")).await.unwrap();
+    house.change(Change::RevokeToken(made.no)).await.unwrap();
+    for change in [
+        token("another"),
+        Change::RotateToken(made.no),
+        to(Standing::Suspended),
+        Change::NewSecret {
+            device: PUMP.parse().unwrap(),
+            life_s: 3_600,
+        },
+    ] {
+        let events = house.leaves("token-created").len();
+        assert!(house.engine.change(&thief, change).await.is_err());
+        assert_eq!(house.leaves("token-created").len(), events);
+    }
+    let ask = RevokeAsk {
+        actor: thief,
+        target: Target::Device(PUMP.parse().unwrap()),
+        change: revoked(),
+    };
+    let refused = house.engine.revoke(ask).await;
+    assert!(matches!(
+        refused,
+        Err(Rejection::Refusal(Refusal::NotAuthenticated))
+    ));
+}
+
+#[tokio::test]
+async fn what_a_retired_device_asked_for_waits_no_more() {
+    let house = House::found().await;
+    house.enrolled(PUMP).await;
+    let store = house.engine.store();
+    let from = device::spec(&house.pump(PUMP));
+    let edit = Edit {
+        to: DeviceSpec {
+            criticality: Criticality::Safety,
+            ..from.clone()
+        },
+        from: Some(from),
+    };
+    house
+        .change(Change::EditDevice(Box::new(edit)))
+        .await
+        .unwrap();
+    let secret = house.secret(PUMP).await;
+    let waits = house.enroll(PUMP, &secret, &pair()).await;
+    assert!(matches!(waits, Ok(Answer::Pending { .. })), "{waits:?}");
+    house.change(to(Standing::Retired)).await.unwrap();
+    let ask = store
+        .glance(|tx| pending::by_no(tx, AskNo(1)))
+        .unwrap()
+        .unwrap();
+    assert_eq!(ask.state(), AskState::Refused);
+    assert!(house.change(Change::ApproveAsk(AskNo(1))).await.is_err());
 }

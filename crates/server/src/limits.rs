@@ -25,6 +25,8 @@ pub const OCSP_BODY_BYTES_MAX: usize = 4 * 1024;
 pub const API_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest table of devices sent in one call, in bytes: about half a million rows.
 pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long the other side may leave what it was sent unread.
+pub const SEND_TIME: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is read and thrown away before the connection ends.
 pub const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
 /// How long that may take.

@@ -35,11 +35,13 @@ use crate::problem::Problem;
 use crate::status::ocsp::Ocsp;
 
 pub mod rate;
+mod taken;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;
 
 use rate::{Buckets, Places, Rate, Source};
+use taken::Taken;
 
 /// The doors of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -334,7 +336,7 @@ impl Shared {
             let line = line.clone();
             async move { Ok::<_, Infallible>(shared.answer(line, request).await) }
         });
-        let stream = TokioIo::new(stream);
+        let stream = TokioIo::new(Taken::new(stream, limits::SEND_TIME));
         let end = match version {
             Version::Http1 => {
                 let connection = http1::Builder::new()

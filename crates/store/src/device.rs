@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use tenure_domain::canary::ID_PREFIX;
 use tenure_domain::device::{Criticality, Device, DeviceSpec, Standing};
 use tenure_domain::event::{DeviceFields, Entry, Event};
+use tenure_domain::registry::HOUSE;
 use tenure_domain::{
     Actor, ClassNo, DeviceId, DeviceNo, EventSeq, OwnerNo, ServiceNo, SiteNo, TenantId, Title,
 };
@@ -249,8 +250,23 @@ pub fn add(
     if exists(tx, tenant, &spec.id)?.is_some() {
         return Err(RegistryError::Taken(spec.id.clone()));
     }
+    not_of_the_house(actor, &spec.id, [&spec.class])?;
     let numbers = Numbers::of(tx, tenant, spec)?;
     Ok(insert(tx, tenant, spec, &numbers, actor, now)?)
+}
+
+/// Keeps the house's own subjects out of everybody's hands but the house's.
+pub fn not_of_the_house<'a>(
+    actor: &Actor,
+    id: &DeviceId,
+    classes: impl IntoIterator<Item = &'a Title>,
+) -> Result<(), RegistryError> {
+    let is_house = |class: &Title| class.as_str() == HOUSE;
+    match actor {
+        Actor::System { .. } => Ok(()),
+        _ if classes.into_iter().any(is_house) => Err(RegistryError::House(id.clone())),
+        _ => Ok(()),
+    }
 }
 
 fn exists(
@@ -349,6 +365,7 @@ pub fn edit(
     if self::spec(&before) == *spec {
         return Ok((before, registry::Put::Unchanged));
     }
+    not_of_the_house(actor, &spec.id, [&before.class, &spec.class])?;
     let numbers = Numbers::of(tx, tenant, spec)?;
     change(tx, &before, spec, &numbers, actor, now)?;
     let after = by_no(tx, before.no)?.ok_or_else(unknown)?;

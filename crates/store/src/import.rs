@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tenure_domain::device::{Device, DeviceRow, DeviceSpec};
 use tenure_domain::event::{Entry, Event};
 use tenure_domain::ids::check_new;
-use tenure_domain::registry::{Class, Owner, Service, Site};
+use tenure_domain::registry::{Class, HOUSE, Owner, Service, Site};
 use tenure_domain::text::check_label;
 use tenure_domain::{Actor, DeviceId, Slug, TenantId, Title};
 use tenure_x509::Time;
@@ -230,6 +230,11 @@ fn unfit(said: &DeviceRow, found: Option<&Device>) -> Vec<(&'static str, String)
         None => check_new(said.id.as_str()).map_err(|bad| ("id", bad.to_string())),
         Some(_) => Ok(()),
     };
+    let mut classes = found.map(|it| &it.class).into_iter().chain([&said.class]);
+    let class = match classes.any(|class| class.as_str() == HOUSE) {
+        true => Err(("class", RegistryError::House(said.id.clone()).to_string())),
+        false => Ok(()),
+    };
     let labels = [
         (
             "manufacturer",
@@ -243,7 +248,8 @@ fn unfit(said: &DeviceRow, found: Option<&Device>) -> Vec<(&'static str, String)
         Some(said) if Some(said) != kept => check_label(said).map_err(|what| (column, what)),
         _ => Ok(()),
     });
-    std::iter::once(id)
+    [id, class]
+        .into_iter()
         .chain(labels)
         .filter_map(Result::err)
         .collect()

@@ -143,7 +143,8 @@ pub fn may_hold(tx: &ReadTx<'_>, ask: &NewAsk) -> Result<(), HoldError> {
         &[&ask.replay.0.as_slice()],
         |row| Ok((AskNo(row.get(0)?), row.get::<i64>(1)?)),
     )?;
-    if let Some((no, WAITING | APPROVED)) = found {
+    // A refusal stands: whoever asks again is told so when it is next decided about.
+    if let Some((no, WAITING | APPROVED | REFUSED)) = found {
         return Err(HoldError::Known(no));
     }
     let waiting = tx.number(COUNT, &[&ask.tenant.0, &WAITING, &ask.reason])?;
@@ -271,6 +272,24 @@ pub fn rule(
     }
     tx.log(&entry)?;
     by_no(tx, no)
+}
+
+/// Refuses whatever a device asked for and waits for a decision.
+pub fn refuse_all(
+    tx: &mut Tx<'_>,
+    device: DeviceNo,
+    actor: &Actor,
+    now: Time,
+) -> Result<(), StoreError> {
+    let waiting = tx.all(
+        "SELECT no FROM ask WHERE device = $1 AND device > 0 AND state = $2",
+        &[&device.0, &WAITING],
+        |row| row.get(0).map(AskNo),
+    )?;
+    for no in waiting {
+        rule(tx, no, Ruling::Refused, actor, now)?;
+    }
+    Ok(())
 }
 
 /// The ask has its certificate.

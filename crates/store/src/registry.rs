@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tenure_domain::device::Criticality;
 use tenure_domain::event::Event;
 use tenure_domain::registry::{
-    Class, Manufacturer, Owner, SITE_DEPTH_MAX, Service, Site, SiteTree,
+    Class, HOUSE, Manufacturer, Owner, SITE_DEPTH_MAX, Service, Site, SiteTree,
 };
 use tenure_domain::text::hex;
 use tenure_domain::{
@@ -41,6 +41,8 @@ pub enum RegistryError {
     Taken(DeviceId),
     /// There is no device of this id.
     UnknownDevice(DeviceId),
+    /// This is one of the house's own subjects, or would become one.
+    House(DeviceId),
     /// A name that the registry does not know.
     Unknown {
         /// The column: `owner`, `site`, `class` or `services`.
@@ -63,6 +65,11 @@ impl fmt::Display for RegistryError {
         match self {
             RegistryError::Taken(id) => write!(f, "device {id} is already registered"),
             RegistryError::UnknownDevice(id) => write!(f, "there is no device {id}"),
+            RegistryError::House(id) => write!(
+                f,
+                "device {id}: class {HOUSE} is of the house's own subjects, whom only `tenure issuer` \
+                 and `tenure key` change; give it another class"
+            ),
             RegistryError::Unknown { column, name } => {
                 let noun = if *column == "services" {
                     "service"

@@ -98,6 +98,18 @@ pub fn revoke(
     by_no(tx, no)
 }
 
+/// Whether somebody may still act: an operator whose token was withdrawn since may not. Tokens are never
+/// deleted.
+pub fn may_act(tx: &ReadTx<'_>, actor: &Actor) -> Result<bool, StoreError> {
+    let Actor::Operator { no, .. } = actor else {
+        return Ok(true);
+    };
+    let revoked = tx.first("SELECT revoked FROM token WHERE no = $1", &[&no.0], |row| {
+        row.get::<i64>(0)
+    })?;
+    Ok(revoked.is_none_or(|at| at == 0))
+}
+
 /// Whether this token works and no other one does that may administer.
 pub fn is_last_admin(tx: &ReadTx<'_>, no: OperatorNo, now: Time) -> Result<bool, StoreError> {
     let working = tx.all(

@@ -237,7 +237,8 @@ fn back_from_the_newest(
     Ok(())
 }
 
-/// Who else ever held this key, or why it is blocked.
+/// Who else ever held this key, or why it is blocked: it is on a list of such keys, or a certificate
+/// that had it was revoked for more than having a successor.
 pub fn key_use(
     tx: &ReadTx<'_>,
     key: KeyHash,
@@ -247,7 +248,16 @@ pub fn key_use(
     if let Some(why) = blocked {
         return Ok(Some(KeyUse::Blocked { why }));
     }
-    Ok(other_holder(tx, key, except)?.map(KeyUse::OtherDevice))
+    if let Some(other) = other_holder(tx, key, except)? {
+        return Ok(Some(KeyUse::OtherDevice(other)));
+    }
+    let given_up = of_key(tx, key)?.into_iter().any(|row| {
+        let reason = row.revocation.map(|how| how.reason);
+        reason.is_some_and(|reason| reason != Reason::Superseded)
+    });
+    Ok(given_up.then(|| KeyUse::Blocked {
+        why: "a certificate with it was revoked; make a new one".to_owned(),
+    }))
 }
 
 /// Another device that holds or held this key.

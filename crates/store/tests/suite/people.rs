@@ -172,6 +172,19 @@ fn an_ask_is_held_once_and_decided_once() {
         assert!(list(Some(AskState::Waiting)).is_empty());
         // A decision changes the facts: who decided without it is stale.
         assert_eq!(house.find("pump-1").version, device.version + 1);
+        // Whoever decided about it before it was refused does not put it back into the queue.
+        let other = ask(&house, &device, 9);
+        let refused = other.clone();
+        let held = house.store.record(op(), move |tx| {
+            let no = pending::hold(tx, &refused, &actor(), at(5))?;
+            pending::rule(tx, no, Ruling::Refused, &actor(), at(6))?;
+            Ok::<_, HoldError>(no)
+        });
+        let held = held.await.unwrap();
+        let late = house
+            .store
+            .record(op(), move |tx| pending::hold(tx, &other, &actor(), at(6)));
+        assert_eq!(late.await, Err(HoldError::Known(held)));
     });
 }
 

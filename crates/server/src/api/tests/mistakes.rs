@@ -375,3 +375,64 @@ async fn asks_are_listed_by_every_state_that_is_shown() {
         assert!(said(&refused).contains(state), "{}", refused.body);
     }
 }
+
+/// Whoever could stop or take over the house's own subjects could stop the house, or be it.
+#[tokio::test]
+async fn the_houses_own_subjects_are_in_nobodys_hands() {
+    let house = House::furnished().await;
+    house.device("pump-17").await;
+    for (method, path, body) in [
+        (
+            "POST",
+            "/devices/tenure-server/retire",
+            json!({ "why": "a slip" }),
+        ),
+        ("POST", "/devices/tenure-server/suspend", json!({})),
+        (
+            "POST",
+            "/devices/issuing-1/retire",
+            json!({ "why": "a slip" }),
+        ),
+        ("POST", "/devices/issuing-1/secret", json!({})),
+        (
+            "POST",
+            "/devices/issuing-1/repair",
+            json!({ "why": "mended" }),
+        ),
+        ("PATCH", "/devices/issuing-1", json!({ "class": "pump" })),
+        ("PATCH", "/devices/pump-17", json!({ "class": "tenure" })),
+        (
+            "POST",
+            "/classes",
+            json!({ "name": "tenure", "server_keygen": "allowed" }),
+        ),
+        (
+            "POST",
+            "/devices",
+            json!({
+                "id": "ghost", "class": "tenure", "site": "Hall 3", "owner": "Hydraulics",
+                "services": ["broker"],
+            }),
+        ),
+    ] {
+        let reply = house.call(Some(&house.admin), method, path, body).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::CONFLICT,
+            "{method} {path}: {}",
+            reply.body
+        );
+    }
+    for row in [
+        "ghost,Acme,P1,S1,tenure,Hall 3,Hydraulics,broker,low",
+        "tenure-server,Acme,P1,S1,pump,Hall 3,Hydraulics,broker,low",
+    ] {
+        let table =
+            format!("id,manufacturer,model,serial,class,site,owner,services,criticality\n{row}\n");
+        let plan = house.post("/import-plan", json!(table)).await.body;
+        assert!(
+            plan.to_string().contains("house's own subjects"),
+            "{plan:#}"
+        );
+    }
+}
