@@ -75,7 +75,10 @@ impl House {
     }
 
     /// A device with a certificate and a successor that was used; the successor first.
-    async fn renewed_and_used(&self, id: &str) -> (std::sync::Arc<Certificate>, std::sync::Arc<Certificate>) {
+    async fn renewed_and_used(
+        &self,
+        id: &str,
+    ) -> (std::sync::Arc<Certificate>, std::sync::Arc<Certificate>) {
         let first = self.enrolled(id).await;
         let second = issued(self.renew(&first.cert, &pair()).await);
         let seen = Observation::InUse {
@@ -241,11 +244,17 @@ async fn h4_a_fork_found_too_late_brings_no_retired_device_back() {
         let forking = tokio::spawn(async move { engine.enroll(ask).await });
         // So short a time no timer keeps.
         std::thread::sleep(std::time::Duration::from_micros(round * 2));
-        house.change(standing(&id, Standing::Retired)).await.unwrap();
+        house
+            .change(standing(&id, Standing::Retired))
+            .await
+            .unwrap();
         refusal(forking.await.unwrap());
         assert_eq!(house.pump(&id).standing, Standing::Retired, "round {round}");
         let kept = house.held_by(&id);
-        assert!(kept.iter().all(|row| row.status == Status::Revoked), "round {round}");
+        assert!(
+            kept.iter().all(|row| row.status == Status::Revoked),
+            "round {round}"
+        );
     }
 }
 
