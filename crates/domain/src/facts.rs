@@ -30,6 +30,8 @@ pub struct Facts {
     pub ruling: Option<Ruling>,
     /// The answer given to the same ask before.
     pub earlier: Option<Earlier>,
+    /// Another device that would bear the same name under the profile that is asked for.
+    pub namesake: Option<DeviceId>,
     /// The identity for life that bears the device's serial number already. Read only for asks
     /// for an identity for life.
     pub identity: Option<IdentityForLife>,

@@ -333,13 +333,36 @@ fn registered(place: Place, device: &Device) -> &str {
     }
 }
 
+impl Profile {
+    /// Whether two devices whose ids differ only in capital letters would bear the same DNS name
+    /// (RFC 4343).
+    pub fn folds_ids(&self) -> bool {
+        self.san
+            .iter()
+            .any(|san| matches!(san, SanTemplate::Dns(template) if template.has(Place::DeviceId)))
+    }
+
+    /// Whether two devices with the same serial number, of two makers, would bear the same name. An
+    /// identity for life is the only one of its serial number anyway.
+    pub fn names_by_serial(&self) -> bool {
+        let alone = |template: &Template| !template.has(Place::DeviceId);
+        let subject = !self.subject.is_empty() && self.subject.iter().all(|(_, it)| alone(it));
+        let san = self.san.iter().any(|san| alone(san.template()));
+        self.kind != ProfileKind::IDevId && (subject || san)
+    }
+}
+
 impl Template {
+    fn has(&self, wanted: Place) -> bool {
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Place(place) if *place == wanted))
+    }
+
     /// Whether what it makes belongs to one device alone: it names the device's id or the maker's
     /// serial number.
     pub fn identifies(&self) -> bool {
-        let is_own =
-            |piece: &Piece| matches!(piece, Piece::Place(Place::DeviceId | Place::DeviceSerial));
-        self.pieces.iter().any(is_own)
+        self.has(Place::DeviceId) || self.has(Place::DeviceSerial)
     }
 
     /// Whether its fixed text holds this character.

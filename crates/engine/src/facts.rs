@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tenure_domain::ask::{Ask, PresentedSecret};
+use tenure_domain::ask::{Ask, Operation, PresentedSecret};
 use tenure_domain::device::Device;
 use tenure_domain::evidence::{CurrentProof, Evidence, ManufacturerProof, Unproved};
 use tenure_domain::facts::{Earlier, Facts, ReplayKey, Subject};
+use tenure_domain::ids::DeviceId;
 use tenure_domain::issuer::Issuer;
-use tenure_domain::profile::ProfileKind;
+use tenure_domain::profile::{Profile, ProfileKind};
 use tenure_domain::registry::{ChainTime, Class};
 use tenure_store::{ReadTx, StoreError, certificate, device, identity, pending, registry, secret};
 use tenure_x509::path::{self, PathError, PathFault, Purpose};
@@ -55,8 +56,14 @@ pub fn about(
             certificate: head.row.no,
             row: head.row.clone(),
         });
-    if is_for_life(ask, class.as_deref(), snapshot) {
-        facts.identity = identity::of(tx, &device)?;
+    if let Some(profile) = profile(ask, class.as_deref(), snapshot) {
+        if profile.kind == ProfileKind::IDevId {
+            facts.identity = identity::of(tx, &device)?;
+        }
+        // Whoever renews bears its name already.
+        if ask.operation != Operation::Renew {
+            facts.namesake = namesake(tx, &device, profile)?;
+        }
     }
     if let Some(class) = class {
         let (head, forgiven) = head.map_or((None, 0), |head| (Some(head.row), head.forgiven));
@@ -75,11 +82,30 @@ pub fn about(
     Ok(facts)
 }
 
-/// Whether an identity for life is asked for.
-fn is_for_life(ask: &Ask, class: Option<&Class>, snapshot: &Snapshot) -> bool {
+/// What is asked for.
+fn profile<'a>(
+    ask: &Ask,
+    class: Option<&Class>,
+    snapshot: &'a Snapshot,
+) -> Option<&'a Arc<Profile>> {
     let name = ask.via.label.as_ref().or(class.map(|class| &class.profile));
     name.and_then(|name| snapshot.policy.profile(name))
-        .is_some_and(|profile| profile.kind == ProfileKind::IDevId)
+}
+
+/// Another device that would bear the same name. Asked only where the profile could bring it about.
+fn namesake(
+    tx: &ReadTx<'_>,
+    device: &Device,
+    profile: &Profile,
+) -> Result<Option<DeviceId>, StoreError> {
+    let folded = match profile.folds_ids() {
+        true => device::same_but_for_case(tx, device)?,
+        false => None,
+    };
+    match folded {
+        None if profile.names_by_serial() => device::same_serial(tx, device),
+        found => Ok(found),
+    }
 }
 
 fn prove(

@@ -8,7 +8,7 @@ use tenure_domain::device::{Criticality, DeviceSpec};
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::DEFAULT_DOCUMENT;
 use tenure_domain::registry::{Class, ReplacedRule};
-use tenure_domain::{AskNo, Refusal, Standing, Status, TenantId};
+use tenure_domain::{AskNo, Refusal, Standing, Status};
 use tenure_engine::store::{certificate, device, incident};
 use tenure_engine::{Answer, Observation, Observed};
 use tenure_x509::path::{self, Purpose};
@@ -360,9 +360,7 @@ async fn the_first_use_of_a_successor_revokes_an_operational_certificate_and_nev
 async fn an_approval_is_for_the_profile_that_was_asked_for() {
     let house = House::found().await;
     house.device("pump-17").await;
-    let store = house.engine.store();
-    let from = store.glance(|tx| device::by_id(tx, TenantId::DEFAULT, &"pump-17".parse().unwrap()));
-    let from = device::spec(&from.unwrap().unwrap());
+    let from = house.spec("pump-17");
     // Where people may be hurt, a person looks first.
     let edit = Edit {
         to: DeviceSpec {
@@ -430,4 +428,43 @@ async fn a_secret_stays_with_the_key_it_first_came_with_though_that_was_refused(
         "one event, with its reason"
     );
     assert!(house.leaves("ask-refused")[0].contains("unknown-label"));
+}
+
+/// A7: no two devices bear one name, though their ids differ in what DNS does not tell apart.
+#[tokio::test]
+async fn a7_no_two_devices_bear_the_same_name() {
+    let house = House::found().await;
+    let under = async |id: &str, label: &str| {
+        let secret = house.secret(id).await;
+        let mut ask = house::first_ask(id, &secret, &pair());
+        ask.via.label = Some(label.parse().unwrap());
+        house.engine.enroll(ask).await
+    };
+    house.device("Pump-17").await;
+    let first = issued(under("Pump-17", "device-server").await);
+    house.device("pump-17").await;
+    let refused = refusal(under("pump-17", "device-server").await);
+    assert!(refused.to_string().contains("device Pump-17"), "{refused}");
+    issued(under("pump-17", "device").await);
+    issued(house.renew(&first.cert, &pair()).await);
+    house.device("pump-18").await;
+    issued(under("pump-18", "device-server").await);
+
+    // By its serial number alone a device is no other maker's either.
+    let by_serial = DEFAULT_DOCUMENT.replace(
+        "san = [\"uri:https://device.internal/{device.id}\"]",
+        "san = [\"uri:urn:dev:{device.serial}\"]",
+    );
+    let apply = Change::ApplyPolicy {
+        document: by_serial,
+    };
+    house.change(apply).await.unwrap();
+    let twin = DeviceSpec {
+        id: "fan-1".parse().unwrap(),
+        manufacturer: "Other".to_owned(),
+        ..house.spec("pump-18")
+    };
+    house.change(Change::AddDevice(twin)).await.unwrap();
+    let refused = refusal(under("fan-1", "device").await);
+    assert!(refused.to_string().contains("device pump-18"), "{refused}");
 }

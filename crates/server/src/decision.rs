@@ -84,12 +84,12 @@ fn party_of(desk: &Desk, caller: &Caller) -> Result<RelyingParty, Problem> {
     Ok(known.party)
 }
 
-fn service_of(party: &RelyingParty, named: Option<Title>) -> Result<Title, Problem> {
+pub(crate) fn service_of(party: &RelyingParty, named: Option<Title>) -> Result<Title, Problem> {
     match (named, party.services.as_slice()) {
         (Some(service), own) if own.contains(&service) => Ok(service),
         (Some(service), _) => Err(Problem::forbidden(format!(
-            "{} is registered for other services than {service}; edit the relying party if it should \
-             be asked about this one.",
+            "{} is registered for other services than {service}; edit the relying party if this is one \
+             of its own.",
             party.name
         ))),
         (None, [only]) => Ok(only.clone()),

@@ -239,6 +239,35 @@ pub fn spec(device: &Device) -> DeviceSpec {
     }
 }
 
+/// Another device that is not gone, whose id is the same but for capital letters.
+pub fn same_but_for_case(tx: &ReadTx<'_>, device: &Device) -> Result<Option<DeviceId>, StoreError> {
+    tx.one(
+        "SELECT id FROM device WHERE tenant = $1 AND lower(id) = lower($2) AND id <> $2
+           AND standing < $3 LIMIT 1",
+        &[
+            &device.tenant.0,
+            &device.id.as_str(),
+            &Standing::Retired.code(),
+        ],
+        |row| device_id(row, 0),
+    )
+}
+
+/// Another device that is not gone, perhaps of another maker, with the same serial number.
+pub fn same_serial(tx: &ReadTx<'_>, device: &Device) -> Result<Option<DeviceId>, StoreError> {
+    tx.one(
+        "SELECT id FROM device WHERE tenant = $1 AND serial = $2 AND id <> $3 AND standing < $4
+         LIMIT 1",
+        &[
+            &device.tenant.0,
+            &device.serial,
+            &device.id.as_str(),
+            &Standing::Retired.code(),
+        ],
+        |row| device_id(row, 0),
+    )
+}
+
 /// Registers a device in the default tenant.
 pub fn add(
     tx: &mut Tx<'_>,

@@ -33,6 +33,7 @@ const STEPS: &[&str] = &[
     include_str!("../schema/sqlite/0022_event_trust_again.sql"),
     include_str!("../schema/sqlite/0023_incident_same.sql"),
     include_str!("../schema/sqlite/0024_ask_reason.sql"),
+    include_str!("../schema/sqlite/0025_device_namesake.sql"),
 ];
 
 /// The schema this release reads and writes.

@@ -350,6 +350,7 @@ pub(super) fn permit(
     key_is_acceptable(question, facts, subject)?;
     has_what_every_certificate_needs(subject)?;
     let profile = profile(policy, question, subject)?;
+    is_the_only_one_so_named(facts, subject, &profile)?;
     not_renewed_if_for_life(question, &profile)?;
     let rule = rule(policy, question, facts, subject)?;
     takes_key(&profile, question.key)?;
@@ -428,6 +429,23 @@ fn label_is_known(policy: &Policy, question: &Question<'_>) -> Result<(), Decisi
         Some(label) if !is_known(label) => Err(no(Refusal::UnknownLabel)),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Requirement A7: no two devices share an identity.
+fn is_the_only_one_so_named(
+    facts: &Facts,
+    subject: &Subject,
+    profile: &Profile,
+) -> Result<(), Decision> {
+    let Some(other) = &facts.namesake else {
+        return Ok(());
+    };
+    let what = format!(
+        "device {other} would bear the same name as {} under profile {}; register one of them under \
+         another id or serial number, or name {{device.id}} in the profile",
+        subject.device.id, profile.name
+    );
+    Err(no(Refusal::Conflict { what }))
 }
 
 /// A device that renews keeps its identity: no label names it otherwise than the profile of the

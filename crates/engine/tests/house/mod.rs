@@ -16,6 +16,7 @@ use tenure_domain::{IncidentNo, OperatorNo, TenantId};
 use tenure_engine::ceremony::{self, Founding, FoundingKeys};
 use tenure_engine::signer::{Doors, Key};
 use tenure_engine::store::certificate::Certificate;
+use tenure_engine::store::device;
 use tenure_engine::store::incident::{self, NewIncident};
 use tenure_engine::store::{Create, OperationId, Options, Store, StoreError, event};
 use tenure_engine::{Answer, Changed, Clock, Engine, Rejection};
@@ -154,6 +155,12 @@ impl House {
             criticality: Criticality::Medium,
         };
         self.change(Change::AddDevice(spec)).await.unwrap();
+    }
+
+    pub fn spec(&self, id: &str) -> DeviceSpec {
+        let (store, id) = (self.engine.store(), id.parse().unwrap());
+        let found = store.glance(|tx| device::by_id(tx, TenantId::DEFAULT, &id));
+        device::spec(&found.unwrap().unwrap())
     }
 
     pub async fn secret(&self, id: &str) -> String {

@@ -2,13 +2,15 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tenure_domain::Title;
 use tenure_domain::operator::Permission::Report;
 use tenure_engine::{Observation, Observed};
 use tenure_x509::Serial;
 use utoipa::ToSchema;
 
 use super::body::{Json, some_word, time, word};
-use super::{Caller, Desk, Route};
+use super::{Caller, Desk, Route, relying_party};
+use crate::decision;
 use crate::problem::Problem;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -53,6 +55,12 @@ async fn report(
 ) -> Result<Json<Reported>, Problem> {
     let serial = Serial::parse_number(&sighting.serial)
         .map_err(|_| Problem::bad_request(format!("serial: {:?} is not hex", sighting.serial)))?;
+    let service: Title = word("service", &sighting.service)?;
+    // Whose feed a token opens reports of its own door alone.
+    if let Some(name) = &caller.party {
+        let party = relying_party::known(&desk, name.as_str())?.party;
+        decision::service_of(&party, Some(service.clone()))?;
+    }
     let at = match &sighting.at {
         Some(text) => time("at", text)?,
         None => desk.now(),
@@ -61,7 +69,7 @@ async fn report(
         actor: caller.actor(),
         issuer: some_word("issuer", sighting.issuer.as_deref())?,
         serial,
-        service: word("service", &sighting.service)?,
+        service,
         at,
     };
     let observed = desk.engine().observe(seen).await?;

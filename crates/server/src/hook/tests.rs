@@ -258,7 +258,8 @@ async fn p3_what_a_receiver_will_not_have_is_put_aside_and_found() {
     .await;
     let after = json!({ "after": 0 });
     house.post("/hooks/siem/redeliver", after).await.ok();
-    receiver.gets(offers + 3).await;
+    // At least once: what was being told while it was set back may be told twice.
+    receiver.hears(|got| got.len() >= offers + 3).await;
     until(&house, "nothing is left", |hook, found| {
         hook["refused"] == json!([]) && found.is_empty()
     })

@@ -104,6 +104,15 @@ async fn i4_a_token_opens_one_feed_and_nothing_else() {
         .call(Some(fresh), "GET", "/feed/broker-3", Value::Null)
         .await;
     assert_eq!(reply.status, StatusCode::OK);
+    // It reports what was seen at its own door, and at nobody else's.
+    let seen = house.enrolled("pump-77").await;
+    let report =
+        |service: &str| json!({ "serial": seen.row.serial.to_string(), "service": service });
+    let other = house.call(Some(fresh), "POST", "/sightings", report("historian"));
+    assert_eq!(other.await.status, StatusCode::FORBIDDEN);
+    let own = house.call(Some(fresh), "POST", "/sightings", report("broker"));
+    assert_eq!(own.await.ok()["seen"], "first");
+
     let unbound = json!({ "name": "x", "role": "relying-party" });
     let unbound = house.post("/tokens", unbound).await.ok();
     let reply = house
