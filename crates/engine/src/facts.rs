@@ -9,7 +9,7 @@ use tenure_domain::facts::{Earlier, Facts, ReplayKey, Subject};
 use tenure_domain::ids::DeviceId;
 use tenure_domain::issuer::Issuer;
 use tenure_domain::profile::{Profile, ProfileKind};
-use tenure_domain::registry::{ChainTime, Class};
+use tenure_domain::registry::ChainTime;
 use tenure_store::{ReadTx, StoreError, certificate, device, identity, pending, registry, secret};
 use tenure_x509::path::{self, PathError, PathFault, Purpose};
 use tenure_x509::{Cert, Time};
@@ -56,14 +56,16 @@ pub fn about(
             certificate: head.row.no,
             row: head.row.clone(),
         });
-    if let Some(profile) = profile(ask, class.as_deref(), snapshot) {
+    let name = ask
+        .via
+        .label
+        .as_ref()
+        .or(class.as_ref().map(|class| &class.profile));
+    if let Some(profile) = name.and_then(|name| snapshot.policy.profile(name)) {
         if profile.kind == ProfileKind::IDevId {
             facts.identity = identity::of(tx, &device)?;
         }
-        // Whoever renews bears its name already.
-        if ask.operation != Operation::Renew {
-            facts.namesake = namesake(tx, &device, profile)?;
-        }
+        facts.namesake = namesake(tx, &device, profile, ask.operation)?;
     }
     if let Some(class) = class {
         let (head, forgiven) = head.map_or((None, 0), |head| (Some(head.row), head.forgiven));
@@ -82,22 +84,17 @@ pub fn about(
     Ok(facts)
 }
 
-/// What is asked for.
-fn profile<'a>(
-    ask: &Ask,
-    class: Option<&Class>,
-    snapshot: &'a Snapshot,
-) -> Option<&'a Arc<Profile>> {
-    let name = ask.via.label.as_ref().or(class.map(|class| &class.profile));
-    name.and_then(|name| snapshot.policy.profile(name))
-}
-
-/// Another device that would bear the same name. Asked only where the profile could bring it about.
-fn namesake(
+/// Another device that would bear the same name. Asked only where the profile could bring it about, and
+/// not of whoever renews, who bears its name already.
+pub fn namesake(
     tx: &ReadTx<'_>,
     device: &Device,
     profile: &Profile,
+    operation: Operation,
 ) -> Result<Option<DeviceId>, StoreError> {
+    if operation == Operation::Renew {
+        return Ok(None);
+    }
     let folded = match profile.folds_ids() {
         true => device::same_but_for_case(tx, device)?,
         false => None,

@@ -345,8 +345,16 @@ async fn explain(
         .classes
         .get(&device.class)
         .ok_or_else(Problem::internal)?;
+    let name = described.label.as_ref().unwrap_or(&class.profile);
+    let namesake = match snapshot.policy.profile(name) {
+        Some(profile) => {
+            desk.glance(|tx| tenure_engine::facts::namesake(tx, &device, profile, operation))?
+        }
+        None => None,
+    };
     let facts = Facts {
         issuers: Arc::clone(&snapshot.issuers),
+        namesake,
         subject: Some(Subject {
             around,
             class: Arc::clone(class),

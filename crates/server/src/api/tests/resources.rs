@@ -239,6 +239,10 @@ async fn issuers_and_policy_are_shown_tested_planned_and_changed() {
         .ok();
     assert_eq!(explained["decision"], "allow");
     serde_json::from_value::<tenure_domain::policy::Explanation>(explained).unwrap();
+    house.device("PUMP-1").await;
+    let namesake = json!({ "device": "pump-1", "label": "device-server" });
+    let explained = house.post("/policy/explain", namesake).await.ok();
+    assert_eq!(explained["decision"], "refuse", "{explained:#}");
     let wrong = house.post("/policy/test", json!("colour = 7")).await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
     assert!(!wrong.body["errors"].as_array().unwrap().is_empty());
