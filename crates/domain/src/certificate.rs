@@ -47,6 +47,15 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// One whose key is not known to have been bad before.
+    pub fn new(reason: Reason, at: Time) -> Revocation {
+        Revocation {
+            reason,
+            at,
+            invalidity: None,
+        }
+    }
+
     /// How long the revocation came after what it is for, in seconds; none if that is not known.
     pub fn lag_s(&self) -> Option<i64> {
         self.invalidity

@@ -50,12 +50,7 @@ pub(crate) fn move_along(
     }
     for row in certificate::withdrawable(tx, device.no, now)? {
         if let Some(reason) = to.withdraws() {
-            let how = Revocation {
-                reason,
-                at: now,
-                invalidity: None,
-            };
-            withdrawal::revoke(tx, row.no, how, actor)?;
+            withdrawal::revoke(tx, row.no, Revocation::new(reason, now), actor)?;
         } else if to.may_enroll().is_err() {
             withdrawal::hold(tx, row.no, why, actor, now)?;
         }
@@ -220,11 +215,7 @@ fn keep_one(
     }
     for row in rows {
         if keep != Some(&row.serial) {
-            let how = Revocation {
-                reason: Reason::KeyCompromise,
-                at: now,
-                invalidity: None,
-            };
+            let how = Revocation::new(Reason::KeyCompromise, now);
             withdrawal::revoke(tx, row.no, how, actor)?;
             continue;
         }

@@ -175,11 +175,7 @@ fn retire_predecessor(
         .profile(&before.profile)
         .is_some_and(|profile| profile.kind == ProfileKind::IDevId);
     if before.status == Status::Replaced && !is_for_life {
-        let how = Revocation {
-            reason: Reason::Superseded,
-            at: now,
-            invalidity: None,
-        };
+        let how = Revocation::new(Reason::Superseded, now);
         withdrawal::revoke(tx, predecessor, how, &Actor::system("confirm"))?;
         return Ok(Withdrawn::Something);
     }

@@ -277,11 +277,7 @@ fn release(
         pending::answered(tx, stranger)?;
     }
     if let Some(former) = identity::given(tx, grant, row.no)? {
-        let how = Revocation {
-            reason: Reason::Superseded,
-            at: now,
-            invalidity: None,
-        };
+        let how = Revocation::new(Reason::Superseded, now);
         withdrawal::revoke(tx, former, how, &completion.actor)?;
     }
     Ok(Arc::clone(&completion.certificate))
