@@ -46,7 +46,7 @@ impl Engine {
         said.made = said.made.min(now);
         let tenant = self.tenant();
         let taken = self
-            .record(move |tx| {
+            .record_as(&actor.clone(), move |tx| {
                 let found = device::by_id(tx, tenant, &id)?;
                 let device = found.ok_or_else(|| Refusal::NotFound {
                     what: format!("device {id}"),

@@ -89,7 +89,7 @@ impl Engine {
         let actor = actor.clone();
         let (key, why, tenant) = (told.key, told.why, self.tenant());
         let no = self
-            .record(move |tx| {
+            .record_as(&actor.clone(), move |tx| {
                 let rows = certificate::of_key(tx, key)?;
                 let devices = holders(tx, &rows)?;
                 if let Some(ours) = devices.iter().find(|it| it.class.as_str() == HOUSE) {
@@ -159,7 +159,7 @@ impl Engine {
         };
         let (actor, tenant, issuer) = (actor.clone(), self.tenant(), issuer.clone());
         let no = self
-            .record(move |tx| {
+            .record_as(&actor.clone(), move |tx| {
                 let noted = compromise::add(tx, &new, &actor, now)?;
                 let stopped = rollover::stop(tx, tenant, &issuer, &new.why, &actor, now)?;
                 match (noted, stopped) {
@@ -289,7 +289,7 @@ impl Engine {
         actor.may(Permission::Withdraw)?;
         let (actor, list, now) = (actor.clone(), list.clone(), self.clock().now());
         let listed = self
-            .record(move |tx| {
+            .record_as(&actor.clone(), move |tx| {
                 let listed = blocked_key::list_keys(tx, &list, &keys, &hash, &actor, now)?;
                 for row in &listed.held {
                     if let Some(device) = device::by_no(tx, row.device)? {

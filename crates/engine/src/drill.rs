@@ -38,7 +38,9 @@ impl Engine {
         actor.may(Permission::Withdraw)?;
         let (actor, now) = (actor.clone(), self.clock().now());
         let no = self
-            .record(move |tx| Ok(drill::begin(tx, kind, &issuers, &actor, now)?))
+            .record_as(&actor.clone(), move |tx| {
+                Ok(drill::begin(tx, kind, &issuers, &actor, now)?)
+            })
             .await?;
         Ok(no)
     }

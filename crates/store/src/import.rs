@@ -20,6 +20,7 @@ use crate::device::{self, Numbers};
 use crate::error::StoreError;
 use crate::registry::{self, RegistryError};
 use crate::store::Store;
+use crate::token;
 use crate::tx::{ReadTx, Row, Tx};
 
 /// Rows applied in one transaction.
@@ -338,6 +339,8 @@ pub enum ImportError {
     Invalid(Vec<RowError>),
     /// There is no such import, or it is not staged whole.
     Unknown(String),
+    /// Whose it is may do nothing any more.
+    Withdrawn,
     /// A row cannot be applied any more.
     Registry(RegistryError),
     /// The database failed.
@@ -361,6 +364,7 @@ impl fmt::Display for ImportError {
             ImportError::Unknown(id) => {
                 write!(f, "there is no staged import {id:?}; start it again")
             }
+            ImportError::Withdrawn => f.write_str("its token was withdrawn; nothing was imported"),
             ImportError::Registry(error) => error.fmt(f),
             ImportError::Store(error) => error.fmt(f),
         }
@@ -465,6 +469,9 @@ impl Store {
                 .await?;
         }
         self.unrecorded(move |tx| {
+            if !token::may_act(tx, &new.actor)? {
+                return Err(ImportError::Withdrawn);
+            }
             tx.run(
                 "UPDATE import SET state = $2 WHERE no = $1",
                 &[&import, &STAGED],

@@ -232,6 +232,7 @@ impl From<ImportError> for Problem {
         match error {
             ImportError::Invalid(errors) => mistaken(&[], &errors),
             ImportError::Unknown(id) => Problem::not_found(format!("Import {id}")),
+            ImportError::Withdrawn => Problem::unauthorized(),
             ImportError::Registry(error) => Problem::conflict(error),
             ImportError::Store(error) => error.into(),
         }
