@@ -67,8 +67,8 @@ impl fmt::Display for RegistryError {
             RegistryError::UnknownDevice(id) => write!(f, "there is no device {id}"),
             RegistryError::House(id) => write!(
                 f,
-                "device {id}: class {HOUSE} is of the house's own subjects, whom only `tenure issuer` \
-                 and `tenure key` change; give it another class"
+                "{id} is, or would be, one of the house's own subjects (class {HOUSE}), and only \
+                 `tenure issuer` and `tenure key` change those"
             ),
             RegistryError::Unknown { column, name } => {
                 let noun = if *column == "services" {
