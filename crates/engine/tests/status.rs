@@ -146,42 +146,128 @@ async fn a_serial_we_never_issued_is_never_good() {
     assert_ne!(status, CertStatus::Good);
 }
 
-#[tokio::test]
-async fn h5_standing_has_its_effect_on_every_certificate() {
-    let house = House::found().await;
-    let first = house.enrolled("pump-17").await;
-    let second = issued(house.renew(&first.cert, &pair()).await);
-    let set = |to| Change::SetStanding {
-        device: "pump-17".parse().unwrap(),
-        to,
-        why: "a test".to_owned(),
-    };
-    house.change(set(Standing::Suspended)).await.unwrap();
-    assert_ne!(
-        ask_ocsp(&house, &first.row.serial, None).await,
-        CertStatus::Good
-    );
-    assert_ne!(
-        ask_ocsp(&house, &second.row.serial, None).await,
-        CertStatus::Good
-    );
-    house.change(set(Standing::Enrolled)).await.unwrap();
-    assert_eq!(
-        ask_ocsp(&house, &second.row.serial, None).await,
-        CertStatus::Good
-    );
-    house.change(set(Standing::InTransfer)).await.unwrap();
-    assert!(matches!(
-        ask_ocsp(&house, &second.row.serial, None).await,
+/// What a change of standing does to a device's certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    InForce,
+    OnHold,
+    Gone(Reason),
+}
+
+use Effect::{Gone, InForce, OnHold};
+use Standing::{Destroyed, Enrolled, Expected, InTransfer, Quarantined, Retired, Suspended};
+
+const ENDED: Effect = Gone(Reason::CessationOfOperation);
+const PASSED_ON: Effect = Gone(Reason::AffiliationChanged);
+
+/// Every declared edge. What was withdrawn before stays withdrawn, with its first reason.
+const EFFECTS: [(Standing, Standing, Effect); 23] = [
+    (Expected, Enrolled, InForce),
+    (Expected, Suspended, OnHold),
+    (Expected, Quarantined, OnHold),
+    (Expected, InTransfer, PASSED_ON),
+    (Expected, Retired, ENDED),
+    (Enrolled, Suspended, OnHold),
+    (Enrolled, Quarantined, OnHold),
+    (Enrolled, InTransfer, PASSED_ON),
+    (Enrolled, Retired, ENDED),
+    (Suspended, Expected, InForce),
+    (Suspended, Enrolled, InForce),
+    (Suspended, Quarantined, OnHold),
+    (Suspended, InTransfer, PASSED_ON),
+    (Suspended, Retired, ENDED),
+    (Quarantined, Expected, InForce),
+    (Quarantined, Enrolled, InForce),
+    (Quarantined, Suspended, OnHold),
+    (Quarantined, InTransfer, PASSED_ON),
+    (Quarantined, Retired, ENDED),
+    (InTransfer, Expected, PASSED_ON),
+    (InTransfer, Quarantined, PASSED_ON),
+    (InTransfer, Retired, PASSED_ON),
+    (Retired, Destroyed, ENDED),
+];
+
+/// How a device that is enrolled comes to a standing.
+fn way_to(standing: Standing) -> &'static [Standing] {
+    match standing {
+        Enrolled => &[],
+        Expected => &[Suspended, Expected],
+        Suspended => &[Suspended],
+        Quarantined => &[Quarantined],
+        InTransfer => &[InTransfer],
+        Retired => &[Retired],
+        Destroyed => &[Retired, Destroyed],
+    }
+}
+
+async fn effect(house: &House, serial: &Serial) -> Effect {
+    match ask_ocsp(house, serial, None).await {
+        CertStatus::Good => InForce,
         CertStatus::Revoked {
-            reason: Reason::AffiliationChanged,
+            reason: Reason::CertificateHold,
             ..
+        } => OnHold,
+        CertStatus::Revoked { reason, .. } => Gone(reason),
+        other => panic!("{serial} is ours: {other:?}"),
+    }
+}
+
+/// H5, over every edge that is declared, and no other is taken. Leaves out: the chain that an undecided
+/// fork freezes, which is in `withdraw.rs`, and a transfer with its papers, which is not built yet.
+#[tokio::test]
+async fn h5_every_change_of_standing_has_its_effect_on_every_certificate() {
+    let declared = Standing::ALL.iter().flat_map(|from| {
+        let next = from.next().iter();
+        next.map(move |to| (*from, *to))
+    });
+    let told = EFFECTS.iter().map(|(from, to, _)| (*from, *to));
+    assert!(declared.eq(told), "the table is not that of Standing::next");
+
+    let house = House::found().await;
+    for from in Standing::ALL.iter().copied() {
+        for to in Standing::ALL.iter().copied().filter(|to| *to != from) {
+            let id = format!("{from}-{to}");
+            let replaced = house.enrolled(&id).await;
+            let by_hand = issued(house.renew(&replaced.cert, &pair()).await);
+            let current = issued(house.renew(&by_hand.cert, &pair()).await);
+            let hold = change(&house, &by_hand.row.serial, StatusChange::Hold);
+            house.engine.revoke(hold).await.unwrap();
+            let set = |to| Change::SetStanding {
+                device: id.parse().unwrap(),
+                to,
+                why: "a test".to_owned(),
+            };
+            for step in way_to(from) {
+                house.change(set(*step)).await.unwrap();
+            }
+            let serials = [&replaced, &by_hand, &current].map(|made| &made.row.serial);
+            let mut before = Vec::new();
+            for serial in serials {
+                before.push(effect(&house, serial).await);
+            }
+
+            let edge = EFFECTS.iter().find(|edge| (edge.0, edge.1) == (from, to));
+            let done = house.change(set(to)).await;
+            let Some((_, _, wanted)) = edge else {
+                assert!(done.is_err(), "{id}: {done:?}");
+                for (serial, before) in serials.into_iter().zip(before) {
+                    assert_eq!(effect(&house, serial).await, before, "{id}");
+                }
+                continue;
+            };
+            done.unwrap();
+            assert_eq!(effect(&house, serials[0]).await, *wanted, "{id}");
+            assert_eq!(effect(&house, serials[2]).await, *wanted, "{id}");
+            // What a hand put on hold is given back by a hand alone.
+            let kept = match wanted {
+                InForce | OnHold => OnHold,
+                Gone(_) => *wanted,
+            };
+            assert_eq!(effect(&house, serials[1]).await, kept, "{id}");
+            let renewed = house.renew(&current.cert, &pair()).await;
+            assert_eq!(renewed.is_ok(), *wanted == InForce, "{id}: {renewed:?}");
         }
-    ));
-    assert!(
-        house.change(set(Standing::Destroyed)).await.is_err(),
-        "only the retired are destroyed"
-    );
+    }
 }
 
 #[tokio::test]
