@@ -68,6 +68,7 @@ pub(super) type Row = (u64, DeviceRow);
 /// Reads all rows: those that can be taken, and what is wrong with the others. `first_row` is the
 /// number of the first line of `text` in the whole file.
 pub(super) fn rows(form: Form, text: &str, first_row: u64) -> (Vec<Row>, Vec<Mistake>) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match form {
         Form::Csv => table(text, first_row),
         Form::JsonLines => lines(text, first_row),
@@ -75,7 +76,6 @@ pub(super) fn rows(form: Form, text: &str, first_row: u64) -> (Vec<Row>, Vec<Mis
 }
 
 fn table(text: &str, first_row: u64) -> (Vec<Row>, Vec<Mistake>) {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .from_reader(text.as_bytes());
@@ -358,6 +358,16 @@ mod tests {
         let table = "\u{feff}id,class,site,owner\r\n\"pump-1\",pump,\"Hall, 1\",Water\r\n";
         let found = sound(Form::Csv, table, 1);
         assert_eq!(found[0].1.site.as_str(), "Hall, 1");
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_json_lines_is_taken() {
+        let line = r#"{"id":"a","class":"c","site":"s","owner":"o"}"#;
+        let found = sound(Form::JsonLines, &format!("\u{feff}{line}\r\n{line}\r\n"), 1);
+        assert_eq!(found.len(), 2);
+        // Only at the very beginning is it one.
+        let (_, mistakes) = rows(Form::JsonLines, &format!("{line}\n\u{feff}{line}\n"), 1);
+        assert_eq!(mistakes[0].row, 2);
     }
 
     #[test]
