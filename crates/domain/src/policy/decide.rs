@@ -215,10 +215,13 @@ fn without_proof(ask: &Ask, facts: &Facts, now: Time) -> Decision {
     let Some(unproved) = facts.unproved.first() else {
         return no(Refusal::NotAuthenticated);
     };
-    if ask.operation == Operation::Renew && !matches!(unproved, Unproved::NotOurs { .. }) {
-        return no(Refusal::BadCredential);
-    }
     match unproved {
+        // Nobody waits in quarantine for a renewal.
+        Unproved::UnknownManufacturer { .. } | Unproved::UnregisteredDevice { .. }
+            if ask.operation == Operation::Renew =>
+        {
+            no(Refusal::BadCredential)
+        }
         Unproved::UnknownManufacturer { subject } => unless_refused(
             facts,
             HoldReason::UnknownManufacturer {

@@ -371,7 +371,8 @@ fn a_spent_secret_gets_nothing_new() {
 #[test]
 fn each_secret_that_is_not_accepted_has_its_own_consequence() {
     let house = House::new();
-    let ask = ask(Operation::Enroll, csr(&key()));
+    // A guess is one wherever it is made.
+    let asks = [Operation::Enroll, Operation::Renew].map(|asked| ask(asked, csr(&key())));
     let until = NOW.plus(300);
     let cases = [
         (
@@ -398,17 +399,16 @@ fn each_secret_that_is_not_accepted_has_its_own_consequence() {
             unproved: vec![Unproved::Secret { device, why }],
             ..Facts::default()
         };
-        let Decision::Refuse(refused) = decide(&house.policy, &ask, &facts, NOW) else {
-            panic!("not refused")
+        let wanted = Refused {
+            refusal,
+            consequence,
         };
-        assert_eq!(
-            refused,
-            Refused {
-                refusal,
-                consequence
-            },
-            "{why:?}"
-        );
+        for ask in &asks {
+            let Decision::Refuse(refused) = decide(&house.policy, ask, &facts, NOW) else {
+                panic!("not refused")
+            };
+            assert_eq!(refused, wanted, "{why:?} {:?}", ask.operation);
+        }
     }
 }
 
