@@ -20,7 +20,8 @@ pub(crate) fn serial() -> Serial {
     Serial::from_random(bytes)
 }
 
-pub(crate) fn now() -> Time {
+/// This moment.
+pub fn now() -> Time {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap();

@@ -291,6 +291,19 @@ impl Relying {
         Relying::of_ours(port, acceptor, async |_| "welcome\n")
     }
 
+    /// Starts a service of our own making that holds the lists as they are now, and asks nobody.
+    pub fn listing(port: u16, pki: &ServerPki, trust: &Trust) -> Relying {
+        let anchors = fs::read_to_string(trust.anchors()).unwrap();
+        let anchors = tenure_x509::pem_certificates(&anchors).unwrap();
+        let caller = Caller::plain();
+        let lists: Vec<_> = (trust.addresses.iter())
+            .map(|address| caller.get(address).body)
+            .collect();
+        let acceptor = Acceptor::with_lists(pki.identity(), &ders(&anchors), &lists, PATIENCE);
+        let acceptor = acceptor.unwrap();
+        Relying::of_ours(port, move || acceptor.clone(), async |_| "welcome\n")
+    }
+
     /// Starts a service of our own making that holds what its feed brought to `feed`: rustls with the
     /// bundle and the lists that are in place, read anew when there are others.
     pub fn fed(port: u16, pki: &ServerPki, feed: &Path) -> Relying {

@@ -20,6 +20,7 @@ mod redteam;
 mod registry;
 mod require;
 mod restore;
+mod retire;
 mod rollover;
 mod root;
 mod run;

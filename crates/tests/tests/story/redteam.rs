@@ -109,7 +109,12 @@ fn foreign(like: &Cert, pair: &KeyPair) -> (Cert, Cert) {
 }
 
 /// Whether a door lets somebody in.
-fn is_let_in(port: u16, anchor: &Path, protocol: PeerProtocol, identity: Identity) -> bool {
+pub(super) fn is_let_in(
+    port: u16,
+    anchor: &Path,
+    protocol: PeerProtocol,
+    identity: Identity,
+) -> bool {
     let target = Target {
         address: format!("127.0.0.1:{port}"),
         server_name: "127.0.0.1".to_owned(),
