@@ -1,6 +1,7 @@
 //! Identities for life, as a factory gives them.
 
 use std::collections::HashSet;
+use std::sync::Barrier;
 
 use serde_json::json;
 use tenure_tests::api::Api;
@@ -72,7 +73,8 @@ fn give(house: &House, numbers: impl Iterator<Item = usize>) -> Vec<(Cert, KeyPa
         .collect()
 }
 
-/// Leaves out: by default 200 devices instead of 10,000; `TENURE_A1_DEVICES=10000` takes them all.
+/// A1. Leaves out: by default 200 devices instead of 10,000; `TENURE_A1_DEVICES=10000` takes them all. Who
+/// asks at the same moment for the same number is in the test below.
 #[test]
 fn a1_each_device_gets_one_identity_for_life_and_another_only_after_a_repair() {
     let devices = std::env::var("TENURE_A1_DEVICES")
@@ -170,6 +172,59 @@ fn a1_each_device_gets_one_identity_for_life_and_another_only_after_a_repair() {
         events.contains("RMA 4711") && events.contains("admin"),
         "{events}"
     );
+}
+
+/// A1. Leaves out: numbers of other makers, under which we make no identities.
+#[test]
+fn a1_of_those_who_ask_at_once_for_one_number_one_gets_an_identity() {
+    let house = factory();
+    let rounds = 8;
+    import(&house, rounds);
+    let api = Api::of(&house);
+    for n in 0..rounds {
+        // The device's own station twice, with two keys, and another device of the same number.
+        let (id, twin, number) = (
+            format!("pump-{n}"),
+            format!("twin-{n}"),
+            format!("SN-{n:05}"),
+        );
+        let place = ["--class", "pump", "--site", "Line 1", "--owner", "Factory"];
+        let add = ["device", "add", &twin, "--serial", &number];
+        house.tell(&[&add[..], &place, &["--service", "test-bench"]].concat());
+        let secret = |id: &str| {
+            let made = api.post(&format!("/devices/{id}/secret"), &json!({}));
+            made["secret"].as_str().unwrap().to_owned()
+        };
+        let own = secret(&id);
+        let askers = [(&id, own.clone()), (&id, own), (&twin, secret(&twin))];
+        let start = Barrier::new(askers.len());
+        let answers: Vec<u16> = std::thread::scope(|scope| {
+            let asking: Vec<_> = askers
+                .iter()
+                .map(|(id, secret)| {
+                    let (house, start) = (&house, &start);
+                    scope.spawn(move || {
+                        let (caller, key) = (Caller::new(&house.root()), key());
+                        let asked = request(&key, id);
+                        caller.get(&house.est("cacerts"));
+                        start.wait();
+                        let label = house.est("idevid/simpleenroll");
+                        let answer = caller.enroll(&label, &asked, Some((id, secret)));
+                        answer.status.as_u16()
+                    })
+                })
+                .collect();
+            asking.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let given = answers.iter().filter(|code| **code == 200).count();
+        assert_eq!(given, 1, "{id}: {answers:?}");
+        let refused = answers.iter().filter(|code| matches!(code, 401 | 409));
+        assert_eq!(refused.count(), 2, "{id}: {answers:?}");
+    }
+    let listed = api.all("/certificates?issuer=idevid-1&limit=1000");
+    let numbers: HashSet<_> = listed.iter().map(|row| row["serial"].to_string()).collect();
+    assert_eq!((listed.len(), numbers.len()), (rounds, rounds));
+    assert!(listed.iter().all(|row| row["status"] == "issued"));
 }
 
 /// With its root an issuer of identities for life is followed by another. It signs nothing new, is never
