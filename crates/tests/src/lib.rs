@@ -272,6 +272,18 @@ impl House {
         api::Api::of(self).post("/sightings", &body);
     }
 
+    /// Makes the policy refuse a profile to a class.
+    pub fn refuse_profile(&self, class: &str, profile: &str, why: &str) {
+        let policy = self.ask(&["policy", "show"]);
+        let rule = format!(
+            "[[rule]]\nname = \"no-{profile}-for-{class}\"\nclasses = [\"{class}\"]\n\
+             profiles = [\"{profile}\"]\naction = \"refuse\"\nreason = \"{why}\"\n\n"
+        );
+        let file = self.directory().join("policy.toml");
+        fs::write(&file, rule + policy["document"].as_str().unwrap()).unwrap();
+        self.tell(&["policy", "apply", file.to_str().unwrap(), "--yes"]);
+    }
+
     /// Registers a device with all that a certificate needs, and returns a one-time secret.
     pub fn device(&self, id: &str) -> String {
         self.device_of_class(id, "pump")

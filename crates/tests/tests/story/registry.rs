@@ -28,8 +28,8 @@ fn words<'a>(rows: impl IntoIterator<Item = &'a Value>, field: &str) -> BTreeSet
         .collect()
 }
 
-/// Leaves out: certificates that others issued, which come with discovery; who looks every night is
-/// whoever runs this very check.
+/// B1. Leaves out: certificates that others issued, which come with discovery, and a check by night: no
+/// duty makes one, because a row cannot lack any of it (`attention/tests.rs` tries every status).
 #[test]
 fn b1_every_certificate_has_its_owner_its_window_and_what_is_next() {
     let house = House::serve(TENURE);
@@ -323,8 +323,15 @@ fn d3_an_allowed_device_gets_nothing_over_a_protocol_or_profile_that_is_not_its_
         ask("valve-0", "tenure-server/simpleenroll").status.as_u16(),
         404
     );
+    // A profile that is known, and not for its class: waiting is no way to it either.
     let held = ask("valve-0", "idevid/simpleenroll");
-    assert_ne!(held.status.as_u16(), 200, "{}", text(&held.body));
+    assert_eq!(held.status.as_u16(), 202, "{}", text(&held.body));
+    house.refuse_profile("valve", "device-server", "valves serve nothing");
+    let refused = ask("valve-0", "device-server/simpleenroll");
+    assert_eq!(refused.status.as_u16(), 403, "{}", text(&refused.body));
+    assert!(text(&refused.body).contains("no-device-server-for-valve"));
+    let listed = house.ask(&["cert", "list", "--device", "valve-0"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed:#}");
     let events = house.ask(&["events", "--device", "pump-0"]).to_string();
     assert!(events.contains("no-other-pumps"), "{events}");
 }
