@@ -233,6 +233,7 @@ fn nothing_can_be_resumed() {
     for config in [
         device_config(server.server()),
         operator_config(server.server()),
+        access_config(server.server()),
     ] {
         let config = config.unwrap();
         assert_eq!(config.send_tls13_tickets, 0);

@@ -35,7 +35,9 @@ fn files(house: &House, cert: &Cert) {
     std::fs::write(directory.join("chain.pem"), root + &issuer.pem()).unwrap();
 }
 
-/// G8: the responder as openssl asks it, by POST, with both hashes, with and without a nonce.
+/// G8: the responder as openssl asks it, by POST, with both hashes, with and without a nonce. Leaves out:
+/// relying parties that staple or go on without an answer. Nothing here asks a relying party how it is
+/// configured; one that lets the revoked in is found by the prober.
 #[test]
 fn g8_openssl_gets_its_ocsp_answers() {
     if !have("openssl") {
