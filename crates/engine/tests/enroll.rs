@@ -468,3 +468,23 @@ async fn a7_no_two_devices_bear_the_same_name() {
     let refused = refusal(under("fan-1", "device").await);
     assert!(refused.to_string().contains("device pump-18"), "{refused}");
 }
+
+/// Whoever serves does this before it binds a socket: an expired certificate would lock everyone out.
+#[tokio::test]
+async fn an_expired_certificate_of_the_server_is_renewed_by_itself() {
+    let house = House::found().await;
+    let shown = || {
+        let identity = house.engine.server_identity().unwrap().unwrap();
+        identity.chain[0].clone()
+    };
+    let first = shown();
+    house.clock.move_to(first.validity().not_after.plus(3_600));
+    assert!(!first.validity().contains(house.clock.now()));
+    // The server's, and its responder's, which lives shorter.
+    assert_eq!(house.engine.renew_system().await.unwrap(), 2);
+    let second = shown();
+    assert!(second.validity().contains(house.clock.now()));
+    assert_ne!(second.serial(), first.serial());
+    assert_eq!(second.san(), first.san());
+    assert_eq!(house.engine.renew_system().await.unwrap(), 0);
+}

@@ -3,6 +3,8 @@
 mod pki;
 mod rude;
 
+use std::sync::Arc;
+
 use pki::{Ca, days};
 use rude::{Said, Server};
 use tenure_field::http::{Client, Error, Settings, Stage, Timeouts, Trust, Url};
@@ -205,6 +207,53 @@ async fn a_service_accepts_its_devices_and_says_no_to_others() {
         accepted.try_recv().is_err(),
         "no stranger got through the handshake"
     );
+}
+
+/// A resumed session would skip the verification of the client, so that whoever was let in once stays
+/// welcome: also a client that would resume goes through a whole handshake each time.
+#[tokio::test]
+async fn a_service_resumes_no_session() {
+    let root = Ca::root("root");
+    let issuing = root.issuing("issuing");
+    let anchors = [issuing.cert.der().to_vec()];
+    let handshake = std::time::Duration::from_secs(5);
+    let acceptor = Acceptor::new(issuing.server(&root), &anchors, handshake).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let mut peer = acceptor.accept(tcp).await.unwrap();
+            peer.stream.write_all(b"hi").await.unwrap();
+            peer.stream.shutdown().await.unwrap();
+        }
+    });
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root.cert.der().to_vec().into()).unwrap();
+    let device = issuing.device("pump-1", days(30));
+    let chain: Vec<_> = device.chain.iter().map(|der| der.clone().into()).collect();
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = rustls_pki_types::PrivatePkcs8KeyDer::from(device.key.to_vec());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_client_auth_cert(chain.clone(), key.into())
+            .unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        for _ in 0..2 {
+            let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+            let name = address.ip().into();
+            let mut stream = connector.connect(name, tcp).await.unwrap();
+            let mut said = Vec::new();
+            // To its end: tickets come after the handshake.
+            stream.read_to_end(&mut said).await.unwrap();
+            assert_eq!(said, b"hi");
+            let kind = stream.get_ref().1.handshake_kind();
+            assert_eq!(kind, Some(rustls::HandshakeKind::Full), "{version:?}");
+        }
+    }
 }
 
 #[tokio::test]
