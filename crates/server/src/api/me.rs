@@ -17,7 +17,7 @@ struct Me {
     no: i64,
     /// Its name.
     name: String,
-    /// admin, operator, auditor, reader or relying-party.
+    /// admin, operator, auditor, reader, relying-party or verifier.
     role: String,
     /// The relying party that it is bound to, for role relying-party.
     relying_party: Option<String>,

@@ -53,7 +53,7 @@ struct TokenItem {
     no: i64,
     /// Whose it is, or what it is for.
     name: String,
-    /// admin, operator, auditor, reader or relying-party.
+    /// admin, operator, auditor, reader, relying-party or verifier.
     role: String,
     /// The relying party whose feed it opens, for role relying-party.
     relying_party: Option<String>,
@@ -85,7 +85,7 @@ impl From<Token> for TokenItem {
 struct NewToken {
     /// Whose it is, or what it is for.
     name: String,
-    /// admin, operator, auditor, reader or relying-party.
+    /// admin, operator, auditor, reader, relying-party or verifier.
     role: String,
     /// The relying party whose feed it opens: only for role relying-party.
     relying_party: Option<String>,
