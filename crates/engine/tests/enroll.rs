@@ -79,6 +79,7 @@ async fn five_wrong_secrets_lock_the_device_for_a_while() {
     issued(house.enroll("pump-17", &secret, &pair()).await);
 }
 
+/// F6, as the store keeps it. Leaves out: forks, which `withdraw.rs` has, and an export to be verified.
 #[tokio::test]
 async fn f6_a_renewal_extends_the_chain_and_replaces_its_predecessor() {
     let house = House::found().await;
@@ -171,6 +172,8 @@ async fn a_clone_that_renews_after_its_victim_freezes_both_branches() {
     issued(house.renew(&second.cert, &pair()).await);
 }
 
+/// H4, for one certificate. Leaves out: several, lists and doors, which the story `retire` follows, and a
+/// planned end of life.
 #[tokio::test]
 async fn h4_a_retired_device_keeps_nothing_and_has_no_way_back() {
     let house = House::found().await;

@@ -24,6 +24,7 @@ async fn sites(house: &House, from: usize, to: usize) {
     }
 }
 
+/// L4, of an honest record. Leaves out: one that was changed, which the stories try.
 #[tokio::test]
 async fn l4_what_is_sealed_is_read_and_verified_from_outside_and_only_grows() {
     let house = House::found().await;

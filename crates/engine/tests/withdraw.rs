@@ -233,7 +233,8 @@ async fn a_device_that_asked_with_anothers_key_can_keep_its_own() {
     assert_eq!(house.status(&own), Status::Issued);
 }
 
-/// H4: who is retired stays so, though a clone that renews at that moment forks the chain.
+/// H4: who is retired stays so, though a clone that renews at that moment forks the chain. Leaves out:
+/// what else a retired device could try, which the story `retire` follows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h4_a_fork_found_too_late_brings_no_retired_device_back() {
     let house = House::found().await;

@@ -57,6 +57,7 @@ fn b16_a_durable_one_is_reviewed_and_warned_about_often_and_an_ephemeral_one_is_
     assert_eq!(ephemeral.review_at, None);
 }
 
+/// B1, for what is next. Leaves out: owner and window, which are columns of every row.
 #[test]
 fn b1_every_status_has_something_next_and_a_time_for_it() {
     let year = 365 * DAY_S;

@@ -43,8 +43,9 @@ fn renewal(house: &House, cert: &Cert, key: &KeyPair, id: &str) -> Response {
     )
 }
 
-/// A7. Leaves out: alternative names that fit several devices, which no profile can express (the
-/// document's own tests), and keys that devices share outside of what they ask us for.
+/// A7, one key for two devices. Leaves out: alternative names that fit several, which no profile can
+/// express (the document's own tests); one name for two, which `engine/tests/enroll.rs` tries; and keys
+/// that devices share outside of what they ask us for.
 #[test]
 fn a7_no_certificate_is_for_a_group() {
     let house = House::serve(TENURE);
