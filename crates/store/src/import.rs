@@ -472,10 +472,8 @@ impl Store {
             if !token::may_act(tx, &new.actor)? {
                 return Err(ImportError::Withdrawn);
             }
-            tx.run(
-                "UPDATE import SET state = $2 WHERE no = $1",
-                &[&import, &STAGED],
-            )?;
+            let staged = "UPDATE import SET state = $2 WHERE no = $1";
+            tx.run(staged, &[&import, &STAGED])?;
             let rows = u64::try_from(new.rows.len()).unwrap_or(u64::MAX);
             let event = Event::ImportStarted {
                 import: new.id.clone(),
