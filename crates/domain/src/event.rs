@@ -165,11 +165,7 @@ pub enum Event {
         serial: Serial,
         service: String,
     },
-    EpochChanged {
-        epoch: i64,
-        issuer: String,
-        shard: u16,
-    },
+    /// Lists, filters and OCSP answers of one UTC day. A day in which a server stops is told in parts.
     StatusSigned {
         count: u64,
         day: String,
@@ -438,6 +434,7 @@ pub enum Event {
         new: String,
         old: String,
     },
+    /// A server started with a clock so far behind the last event before.
     ClockSetBack {
         behind_s: i64,
     },
@@ -496,7 +493,7 @@ kinds! {
     CertificateHeld = "certificate-held" = 41,
     CertificateReleased = "certificate-released" = 42,
     CertificateFirstUsed = "certificate-first-used" = 43,
-    EpochChanged = "epoch-changed" = 44,
+    // Not 44: an epoch changes with what is revoked, held, released or voided, which says so.
     StatusSigned = "status-signed" = 45,
     IncidentOpened = "incident-opened" = 50,
     IncidentResolved = "incident-resolved" = 51,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use tenure_domain::Refusal;
 use tenure_domain::device::{Criticality, DeviceSpec};
-use tenure_domain::event::{Entry, Event};
 use tenure_domain::ids::{IssuerNo, Slug, Title};
 use tenure_domain::issuer::{Issuer, IssuerKind};
 use tenure_domain::operator::{Actor, Role};
@@ -152,6 +151,7 @@ pub async fn found(
     engine.renew_system().await?;
     engine.sign_root_lists(&root).await?;
     engine.publish().await?;
+    engine.record_signed(tenure_x509::Time::NEVER).await?;
 
     let name = "admin"
         .parse()
@@ -250,12 +250,6 @@ async fn furnish(
             for device in &devices {
                 device::add(tx, device, &us, now)?;
             }
-            let version = env!("CARGO_PKG_VERSION").to_owned();
-            tx.log(&Entry::new(
-                us.clone(),
-                now,
-                Event::ServerStarted { version },
-            ))?;
             Ok(())
         })
         .await
@@ -322,6 +316,7 @@ impl Engine {
             self.publish_list(issuer, root, list, 0, now, ROOT_CRL_LIFE_S)
                 .await?;
         }
+        self.record_signed(tenure_x509::Time::NEVER).await?;
         Ok(Arc::clone(issuer))
     }
 }

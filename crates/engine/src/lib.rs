@@ -38,6 +38,8 @@ mod policy;
 mod relying_party;
 mod revoke;
 pub mod rollover;
+mod running;
+mod signed;
 pub mod signer;
 mod snapshot;
 pub mod status;
@@ -98,6 +100,7 @@ struct Inside {
     snapshot: RwLock<Arc<Snapshot>>,
     counters: Counters,
     strangers: strangers::Strangers,
+    signed: signed::Signed,
     verdicts: verdicts::Verdicts,
     fingerprints: fingerprint::Fingerprints,
     status: status::Responders,
@@ -151,6 +154,7 @@ impl Engine {
                 snapshot: RwLock::new(Arc::new(snapshot)),
                 counters: Counters::default(),
                 strangers: strangers::Strangers::default(),
+                signed: signed::Signed::default(),
                 verdicts: verdicts::Verdicts::default(),
                 fingerprints: fingerprint::Fingerprints::default(),
                 status: status::Responders::default(),
@@ -306,6 +310,10 @@ impl Engine {
 
     pub(crate) fn strangers(&self) -> &strangers::Strangers {
         &self.inside.strangers
+    }
+
+    pub(crate) fn signed(&self) -> &signed::Signed {
+        &self.inside.signed
     }
 
     pub(crate) fn verdicts(&self) -> &verdicts::Verdicts {

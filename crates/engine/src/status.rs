@@ -184,6 +184,7 @@ impl Engine {
                 desk.key.sign_ocsp(data)
             })?;
         self.counters().ocsp.inc();
+        self.signed().count(desk.issuer, 1, now);
         let keep = asked.nonce().is_none().then_some((now, next_update));
         Ok(OcspAnswer {
             der: der.into(),

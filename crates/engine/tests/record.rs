@@ -232,3 +232,54 @@ async fn an_older_database_under_a_newer_checkpoint_goes_on_under_another_name()
     assert!(second.starts_with(&format!("{base}/")) && second != now.origin);
     assert_eq!(base, state.origin);
 }
+
+#[tokio::test]
+async fn each_start_and_end_is_told_and_a_clock_far_behind_the_record_once() {
+    let house = House::found().await;
+    assert!(house.leaves("server-started").is_empty());
+    house.engine.record_started("1.2.3").await.unwrap();
+    assert!(house.leaves("server-started")[0].contains("1.2.3"));
+    house.pass(-300);
+    house.engine.record_started("1.2.3").await.unwrap();
+    assert!(house.leaves("clock-set-back").is_empty());
+    house.pass(-7200);
+    house.engine.record_started("1.2.3").await.unwrap();
+    let told = house.leaves("clock-set-back");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains(r#""behind_s":7500"#), "{}", told[0]);
+    house.engine.start_duties().stop(&house.engine).await;
+    assert_eq!(house.leaves("server-started").len(), 3);
+    assert_eq!(house.leaves("server-stopped").len(), 1);
+    let sealed = house.engine.integrate().await.unwrap();
+    let newest = house.engine.store().glance(event::last).unwrap().unwrap();
+    assert_eq!(i64::try_from(sealed).unwrap(), newest.0.0, "sealed last");
+}
+
+#[tokio::test]
+async fn what_is_signed_of_status_is_told_once_a_day_for_each_issuer() {
+    let house = House::found().await;
+    let told = |day: &str, issuer: &str| -> usize {
+        let day = format!(r#""day":"{day}""#);
+        let mut told = house.leaves("status-signed");
+        told.retain(|leaf| leaf.contains(&day) && leaf.contains(issuer));
+        told.len()
+    };
+    // What the ceremony signed itself.
+    assert_eq!(told("2026-09-21", "root"), 1);
+    assert_eq!(told("2026-09-21", "issuing-1"), 1);
+    // Nothing changes, and the lists are made again in the evening, at night and in the morning.
+    for _ in 0..3 {
+        house.pass(7 * 3600);
+        house.engine.publish().await.unwrap();
+        house.engine.record_signed(house.clock.now()).await.unwrap();
+    }
+    assert_eq!(told("2026-09-21", "issuing-1"), 2);
+    assert_eq!(told("2026-09-22", ""), 0, "the day is not over");
+    house.pass(86_400);
+    for _ in 0..2 {
+        house.engine.record_signed(house.clock.now()).await.unwrap();
+    }
+    assert_eq!(told("2026-09-22", "issuing-1"), 1);
+    // Its key is at hand in this house.
+    assert_eq!(told("2026-09-22", "root"), 1);
+}

@@ -166,6 +166,9 @@ impl Running {
         }
         let (chain, key) = shown(&engine)?;
         let certificate = ServerCertificate::new(&chain, key).map_err(tls)?;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        // Before anyone is answered: whatever is recorded next was done by this server.
+        engine.record_started(&version).await?;
         let metrics = Metrics::new();
         let desk = api::Desk::new(engine.clone(), metrics.clone(), engine.directory());
         let (switch, stop) = Stop::new();
@@ -200,7 +203,6 @@ impl Running {
             let name = wanted.name();
             address(wanted).ok_or_else(|| StartError::Other(format!("{name} is not listened on")))
         };
-        let version = env!("CARGO_PKG_VERSION").to_owned();
         let at = RunFile {
             pid: std::process::id(),
             version,

@@ -172,11 +172,6 @@ fn every_kind() -> Vec<Event> {
             serial,
             service: s("broker"),
         },
-        Event::EpochChanged {
-            epoch: 1,
-            issuer: s("issuing-1"),
-            shard: 3,
-        },
         Event::StatusSigned {
             count: 9,
             day: s("2026-01-01"),

@@ -78,6 +78,7 @@ impl Engine {
                     engine.record_strangers(engine.clock().now()).await,
                 );
                 report("decide", engine.record_denials(engine.clock().now()).await);
+                report("signed", engine.record_signed(engine.clock().now()).await);
                 report("prune", engine.lapse_exceptions().await);
                 report("prune", engine.erase_old().await);
                 tokio::time::sleep(PRUNE_EVERY).await;
@@ -154,7 +155,7 @@ fn report<T>(duty: &'static str, done: Result<T, crate::Rejection>) {
 }
 
 impl Duties {
-    /// Stops all duties, each at its next await, and seals what is recorded.
+    /// Stops all duties, each at its next await, records the server's end, and seals the record.
     pub async fn stop(mut self, engine: &Engine) {
         drop(self.stop);
         while self.running.join_next().await.is_some() {}
@@ -167,6 +168,11 @@ impl Duties {
             "decide",
             engine.record_denials(tenure_x509::Time::NEVER).await,
         );
+        report(
+            "signed",
+            engine.record_signed(tenure_x509::Time::NEVER).await,
+        );
+        report("stop", engine.record_stopped().await);
         report("integrate", engine.integrate().await);
     }
 }

@@ -141,7 +141,9 @@ impl Engine {
         }
         if issuer.kind == IssuerKind::Issuing {
             let newest = epoch_of(&epochs, List::Full);
-            made += self.publish_filter(issuer, key, newest, now).await?;
+            let filters = self.publish_filter(issuer, key, newest, now).await?;
+            self.signed().count(no, filters, now);
+            made += filters;
         }
         Ok(made)
     }
@@ -244,6 +246,7 @@ impl Engine {
             epoch: Some(rendered),
         };
         self.lists().put(name, published);
+        self.signed().count(issuer.no, 1, now);
         self.newsboard().list(&issuer.name, list, &published);
         Ok(())
     }

@@ -160,6 +160,16 @@ fn a_server_starts_fast_stops_when_asked_and_comes_back() {
         Some(("pump-17", &secret)),
     );
     assert_eq!(certificate(&again).der(), first.der());
+    let events = house.ask(&["events", "--limit", "0"]);
+    let told: Vec<_> = events.as_array().unwrap().iter().collect();
+    let times = |what| told.iter().filter(|event| event["what"] == what).count();
+    assert_eq!((times("server-started"), times("server-stopped")), (2, 1));
+    assert_eq!(times("clock-set-back"), 0);
+    let signed = |issuer| {
+        let mut of_day = told.iter().filter(|it| it["what"] == "status-signed");
+        of_day.any(|it| it.to_string().contains(issuer))
+    };
+    assert!(signed("root") && signed("issuing-1"), "{events:#}");
 }
 
 #[test]
