@@ -235,7 +235,7 @@ impl Engine {
         no: Refused,
         now: Time,
     ) -> Result<Answer, Rejection> {
-        self.counters().refused(no.refusal.word());
+        self.counters().refused(no.word());
         let Some(subject) = &facts.subject else {
             return self.refuse_stranger(ask, facts, no, now).await;
         };
@@ -286,6 +286,7 @@ impl Engine {
                     Some(
                         Consequence::SecretFailure
                         | Consequence::SecretMisused
+                        | Consequence::BadIdevid { .. }
                         | Consequence::NotOurs { .. },
                     )
                     | None => Ok(()),
@@ -306,6 +307,7 @@ impl Engine {
         no: Refused,
         now: Time,
     ) -> Result<Answer, Rejection> {
+        let word = no.word();
         match no.consequence {
             Some(ref why @ (Consequence::SecretFailure | Consequence::SecretMisused)) => {
                 let is_misuse = *why == Consequence::SecretMisused;
@@ -322,9 +324,15 @@ impl Engine {
                         .count("device", ask.via.source, reason, now);
                 }
             }
+            Some(Consequence::BadIdevid { manufacturer, why }) => {
+                let source = ask.via.source;
+                // Told as seldom as it is recorded.
+                if self.strangers().count("device", source, word, now) == 1 {
+                    tracing::warn!(%manufacturer, why, ?source, "an IDevID was not accepted");
+                }
+            }
             Some(Consequence::Fork { .. } | Consequence::SharedKey { .. }) | None => {
-                self.strangers()
-                    .count("device", ask.via.source, no.refusal.word(), now);
+                self.strangers().count("device", ask.via.source, word, now);
             }
         }
         Err(no.refusal.into())

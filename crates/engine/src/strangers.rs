@@ -49,21 +49,25 @@ fn prefix(source: IpAddr) -> IpAddr {
     }
 }
 
-fn add(counts: &mut HashMap<Line, u64>, mut line: Line, count: u64) {
+/// The count of a line with so many more.
+fn add(counts: &mut HashMap<Line, u64>, mut line: Line, more: u64) -> u64 {
     if counts.len() >= LINES_PER_MINUTE && !counts.contains_key(&line) {
         line.prefix = None;
     }
-    *counts.entry(line).or_default() += count;
+    let count = counts.entry(line).or_default();
+    *count += more;
+    *count
 }
 
 impl Strangers {
+    /// Counts one more; how many of its kind the minute has so far.
     pub(crate) fn count(
         &self,
         listener: &'static str,
         source: Option<IpAddr>,
         reason: &'static str,
         now: Time,
-    ) {
+    ) -> u64 {
         let mut counts = self.counts.lock();
         let minute = now.unix().div_euclid(60);
         let line = Line {
@@ -72,7 +76,7 @@ impl Strangers {
             reason,
             minute,
         };
-        add(&mut counts, line, 1);
+        add(&mut counts, line, 1)
     }
 
     fn take_before(&self, minute: i64) -> Vec<(Line, u64)> {

@@ -92,11 +92,36 @@ pub enum Consequence {
     SecretFailure,
     /// Record that the right secret came with another key than before.
     SecretMisused,
+    /// Tell whoever operates the house why a known manufacturer's device was turned away: the device
+    /// itself is not told.
+    BadIdevid {
+        /// The manufacturer.
+        manufacturer: Title,
+        /// Why.
+        why: String,
+    },
     /// Open an incident: a certificate in our name that is not ours.
     NotOurs {
         /// Its serial in hex.
         serial: String,
     },
+}
+
+impl Refused {
+    /// A stable word for metrics and the record, which may tell more than the other side is told.
+    pub fn word(&self) -> &'static str {
+        match &self.consequence {
+            Some(Consequence::BadIdevid { .. }) => "bad-idevid",
+            Some(
+                Consequence::Fork { .. }
+                | Consequence::SharedKey { .. }
+                | Consequence::SecretFailure
+                | Consequence::SecretMisused
+                | Consequence::NotOurs { .. },
+            )
+            | None => self.refusal.word(),
+        }
+    }
 }
 
 pub(super) fn no(refusal: Refusal) -> Decision {
@@ -215,12 +240,24 @@ fn without_proof(ask: &Ask, facts: &Facts, now: Time) -> Decision {
     let Some(unproved) = facts.unproved.first() else {
         return no(Refusal::NotAuthenticated);
     };
+    let bad_idevid = |manufacturer: &Title, why: &str| {
+        let why = why.to_owned();
+        let manufacturer = manufacturer.clone();
+        no_but(
+            Refusal::BadCredential,
+            Consequence::BadIdevid { manufacturer, why },
+        )
+    };
     match unproved {
         // Nobody waits in quarantine for a renewal.
         Unproved::UnknownManufacturer { .. } | Unproved::UnregisteredDevice { .. }
             if ask.operation == Operation::Renew =>
         {
             no(Refusal::BadCredential)
+        }
+        Unproved::BadChain { manufacturer, why } => bad_idevid(manufacturer, why),
+        Unproved::NoSerialNumber { manufacturer } => {
+            bad_idevid(manufacturer, "its subject has no serialNumber")
         }
         Unproved::UnknownManufacturer { subject } => unless_refused(
             facts,
@@ -262,10 +299,7 @@ fn without_proof(ask: &Ask, facts: &Facts, now: Time) -> Decision {
                 serial: serial.clone(),
             },
         ),
-        Unproved::BadChain { .. }
-        | Unproved::NoSerialNumber { .. }
-        | Unproved::Secret { .. }
-        | Unproved::NoSecret => no(Refusal::BadCredential),
+        Unproved::Secret { .. } | Unproved::NoSecret => no(Refusal::BadCredential),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tenure_domain::evidence::{ManufacturerProof, Unproved};
 use tenure_domain::facts::{Earlier, Ruling};
-use tenure_domain::policy::{HoldReason, decide};
+use tenure_domain::policy::{Consequence, HoldReason, decide};
 use tenure_domain::{Decision, Evidence, Facts, Operation, Refusal};
 use tenure_x509::path::{self, Purpose};
 use tenure_x509::{
@@ -145,6 +145,10 @@ fn a2_a_device_is_known_by_its_makers_registered_root() {
         manufacturer,
         why: "expired".to_owned(),
     };
+    let told = Consequence::BadIdevid {
+        manufacturer: "Acme".parse().unwrap(),
+        why: "expired".to_owned(),
+    };
     let facts = Facts {
         unproved: vec![bad],
         ..Facts::default()
@@ -153,6 +157,8 @@ fn a2_a_device_is_known_by_its_makers_registered_root() {
         panic!("not refused")
     };
     assert_eq!(refused.refusal, Refusal::BadCredential);
+    assert_eq!(refused.word(), "bad-idevid");
+    assert_eq!(refused.consequence, Some(told));
 }
 
 /// Requirement A1, as an identity that proves its device may be copied: a second enrollment with it,

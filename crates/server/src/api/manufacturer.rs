@@ -6,6 +6,7 @@ use tenure_domain::change::{Change, Edit};
 use tenure_domain::operator::Permission::{ChangePolicy, ReadFleet};
 use tenure_domain::registry::{ChainTime, Manufacturer};
 use tenure_engine::store::registry;
+use tenure_x509::Cert;
 use utoipa::ToSchema;
 
 use super::body::{Json, Path, Query, new_name, some_word};
@@ -43,6 +44,8 @@ struct ManufacturerItem {
     name: String,
     /// Whom its roots name (RFC 4514).
     roots: Vec<String>,
+    /// What is wrong with its roots: what we would never issue, and what may keep its devices out.
+    flaws: Vec<String>,
     /// When its chains must have been valid: now or at-not-before.
     chain_time: String,
     /// Its roots, PEM.
@@ -58,10 +61,18 @@ impl From<Manufacturer> for ManufacturerItem {
                 .iter()
                 .map(|root| root.subject().to_string())
                 .collect(),
+            flaws: roots.iter().flat_map(flaws).collect(),
             chain_time: manufacturer.chain_time.to_string(),
             roots_pem: manufacturer.roots_pem,
         }
     }
+}
+
+/// What is wrong with a root, each with the root's name.
+fn flaws(root: &Cert) -> Vec<String> {
+    let name = root.subject().to_string();
+    let flaws = root.flaws().iter();
+    flaws.map(|flaw| format!("{name}: {flaw}")).collect()
 }
 
 /// A manufacturer to be accepted, or its roots to be replaced; what is left out stays.

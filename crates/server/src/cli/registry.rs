@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
-use super::output::{Column, Output};
+use super::output::{Column, Output, note};
 use super::session::Session;
 use super::{Page, api, device};
 
@@ -141,7 +141,7 @@ pub async fn owner(verb: OwnerVerb, session: &Session, output: &Output) -> Resul
     match verb {
         OwnerVerb::Add { name, contact } => {
             let named = json!({ "name": name, "contact": contact });
-            KIND.put(named, session, output).await
+            KIND.put(named, session, output).await.map(drop)
         }
         OwnerVerb::List(page) => KIND.list(page, session, output).await,
         OwnerVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -157,7 +157,7 @@ pub async fn site(verb: SiteVerb, session: &Session, output: &Output) -> Result<
     match verb {
         SiteVerb::Add { name, parent } => {
             let named = json!({ "name": name, "parent": parent });
-            KIND.put(named, session, output).await
+            KIND.put(named, session, output).await.map(drop)
         }
         SiteVerb::List(page) => KIND.list(page, session, output).await,
         SiteVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -178,7 +178,7 @@ pub async fn class(verb: ClassVerb, session: &Session, output: &Output) -> Resul
         ],
     };
     match verb {
-        ClassVerb::Add(class) => KIND.put(class.json(), session, output).await,
+        ClassVerb::Add(class) => KIND.put(class.json(), session, output).await.map(drop),
         ClassVerb::List(page) => KIND.list(page, session, output).await,
         ClassVerb::Show { name } => KIND.show(&name, session, output).await,
     }
@@ -193,7 +193,7 @@ pub async fn service(verb: ServiceVerb, session: &Session, output: &Output) -> R
     match verb {
         ServiceVerb::Add { name, address } => {
             let named = json!({ "name": name, "address": address });
-            KIND.put(named, session, output).await
+            KIND.put(named, session, output).await.map(drop)
         }
         ServiceVerb::List(page) => KIND.list(page, session, output).await,
         ServiceVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -212,6 +212,7 @@ pub async fn manufacturer(
             ("NAME", "name"),
             ("ROOTS", "roots"),
             ("CHAIN TIME", "chain_time"),
+            ("FLAWS", "flaws"),
         ],
     };
     match verb {
@@ -223,7 +224,11 @@ pub async fn manufacturer(
             let pem = String::from_utf8(device::read_input(&roots)?)
                 .map_err(|_| Failure::Usage(format!("{} is not PEM", roots.display())))?;
             let named = json!({ "name": name, "roots_pem": pem, "chain_time": chain_time });
-            KIND.put(named, session, output).await
+            let put = KIND.put(named, session, output).await?;
+            for flaw in put["flaws"].as_array().into_iter().flatten() {
+                note(&format!("warning: {}", flaw.as_str().unwrap_or_default()))?;
+            }
+            Ok(())
         }
         ManufacturerVerb::List(page) => KIND.list(page, session, output).await,
         ManufacturerVerb::Show { name } => KIND.show(&name, session, output).await,
@@ -239,10 +244,16 @@ struct Kind {
 
 impl Kind {
     /// Adds what is named, or changes it where it is.
-    async fn put(&self, named: Value, session: &Session, output: &Output) -> Result<(), Failure> {
+    async fn put(
+        &self,
+        named: Value,
+        session: &Session,
+        output: &Output,
+    ) -> Result<Value, Failure> {
         let put = session.api().post(self.path, &api::given(named)).await?;
         let name = put["name"].as_str().unwrap_or_default();
-        output.done(&format!("{} {name} is registered", self.one), &put)
+        output.done(&format!("{} {name} is registered", self.one), &put)?;
+        Ok(put)
     }
 
     async fn list(&self, page: Page, session: &Session, output: &Output) -> Result<(), Failure> {

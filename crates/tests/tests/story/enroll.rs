@@ -1,6 +1,7 @@
 //! EST as devices and their attackers speak it.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use tenure_field::http::Response;
 use tenure_tests::http::{Caller, certificate, identity, request, request_for};
@@ -472,6 +473,70 @@ fn d4_a_strangers_device_waits_and_nothing_is_issued_to_it() {
     assert_eq!(waiting, serde_json::json!([]));
     let answered = house.ask(&["ask", "list", "--state", "answered"]);
     assert_eq!(answered[0]["no"], held[0]["no"], "{answered:#}");
+}
+
+/// Import and flag, never issue: a maker whose root is too weak is registered, and whoever did it
+/// is told why none of its devices gets in; the devices are not.
+#[test]
+fn a_makers_weak_root_is_flagged_and_what_it_keeps_out_is_told() {
+    if !have("openssl") {
+        return;
+    }
+    let mut house = House::serve(TENURE);
+    let place = house.directory().to_owned();
+    let openssl = |arguments: &str| {
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        tool(&place, "openssl", &arguments, b"");
+    };
+    openssl("req -x509 -newkey rsa:1024 -sha1 -nodes -keyout ca.key -out ca.pem -subj /CN=Old");
+    openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out device.key");
+    openssl("req -new -key device.key -subj /serialNumber=SN-1 -out device.csr");
+    fs::write(place.join("v3"), "keyUsage = digitalSignature").unwrap();
+    openssl("x509 -req -in device.csr -CA ca.pem -CAkey ca.key -sha1 -extfile v3 -out device.pem");
+    openssl("pkcs8 -topk8 -nocrypt -in device.key -outform DER -out device.p8");
+    let roots = place.join("ca.pem");
+    let add = [
+        "manufacturer",
+        "add",
+        "old",
+        "--roots",
+        roots.to_str().unwrap(),
+    ];
+    let added = house.tenure(&add);
+    assert!(added.status.success());
+    for flaw in ["RSA key is under 2048 bits", "signature algorithm is weak"] {
+        let said = text(&added.stderr);
+        assert!(said.contains("CN=Old") && said.contains(flaw), "{said}");
+        let shown = house.ask(&["manufacturer", "show", "old"])["flaws"].to_string();
+        assert!(shown.contains(flaw), "{shown}");
+    }
+
+    let cert = fs::read_to_string(place.join("device.pem")).unwrap();
+    let cert = tenure_x509::pem_certificates(&cert).unwrap().remove(0);
+    let pair = KeyPair::from_pkcs8(&fs::read(place.join("device.p8")).unwrap()).unwrap();
+    let caller = Caller::with_identity(&house.root(), identity(&cert, &pair));
+    let url = house.est("simpleenroll");
+    for _ in 0..3 {
+        let refused = caller.enroll(&url, &request(&key(), ""), None);
+        assert_eq!(status(&refused), 401);
+        assert!(
+            !text(&refused.body).contains("Old"),
+            "{}",
+            text(&refused.body)
+        );
+    }
+    let log = house.server().log();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("IDevID was not accepted"));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(told[0].contains("WARN") && told[0].contains("old"), "{log}");
+    // The minute is over at the latest with the server.
+    house.stop();
+    house.start();
+    let events = house.ask(&["events", "--limit", "0"]).to_string();
+    assert!(events.contains("bad-idevid"), "{events}");
 }
 
 /// Operations 4.7: a clone is caught when it renews after its victim's new certificate was used.
