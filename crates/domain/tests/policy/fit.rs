@@ -69,3 +69,29 @@ fn a_profile_names_an_issuer_that_can_sign_it_now_or_later() {
             .unwrap_or_else(|error| panic!("it keeps nobody from another change: {error}"));
     }
 }
+
+#[test]
+fn an_identity_for_life_names_no_responder_where_none_answers() {
+    let issuers = [
+        of_kind(1, "root", IssuerKind::Root),
+        of_kind(2, "issuing-1", IssuerKind::Issuing),
+        of_kind(3, "idevid-1", IssuerKind::IDevId),
+    ]
+    .map(Arc::new);
+    let (crl, both) = ("revocation = [\"crl\"]", "revocation = [\"crl\", \"ocsp\"]");
+    let named = |by: &str| DEFAULT_DOCUMENT.replacen(crl, &format!("{both}\n{by}"), 1);
+    parse_new(DEFAULT_DOCUMENT, &issuers, None).unwrap();
+    for text in [named(""), named("issuer = \"idevid-1\"")] {
+        let said = parse_new(&text, &issuers, None).unwrap_err().to_string();
+        assert!(said.contains("[[profile]] idevid, revocation: "), "{said}");
+        assert!(said.ends_with("say [\"crl\"]"), "{said}");
+        let in_force = parse(&text, 1).unwrap();
+        parse_new(&text, &issuers, Some(&in_force)).unwrap();
+    }
+    // An issuing CA has a responder.
+    parse_new(&named("issuer = \"issuing-1\""), &issuers, None).unwrap();
+    parse_new(&named(""), &issuers[..2], None).unwrap();
+    // What is new about a profile in force is asked again.
+    let in_force = parse(DEFAULT_DOCUMENT, 1).unwrap();
+    parse_new(&named(""), &issuers, Some(&in_force)).unwrap_err();
+}

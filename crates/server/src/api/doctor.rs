@@ -254,7 +254,7 @@ fn policy(desk: &Desk) -> Result<Check, Problem> {
                 found: misfits.to_string(),
                 ..check.but(
                     Verdict::Warning,
-                    "What it concerns is refused: mend the document, and `tenure policy apply` it.",
+                    "What it concerns is refused or cannot work: mend the document, and `tenure policy apply` it.",
                 )
             },
         },

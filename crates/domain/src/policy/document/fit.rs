@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::issuer::{Issuer, IssuerState};
+use crate::issuer::{Issuer, IssuerKind, IssuerState};
 use crate::policy::Policy;
 use crate::policy::document::{Mistake, Written};
 use crate::policy::shape::signers;
-use crate::profile::Profile;
+use crate::profile::{Profile, ProfileKind, RevocationPath};
 use crate::rollover::{line_of, line_of_name};
 
 /// The operations of EST, which name a part of its paths.
@@ -26,25 +26,27 @@ pub(super) fn check(
     issuers: &[Arc<Issuer>],
     in_force: Option<&Policy>,
 ) -> Vec<Mistake> {
-    let stands = |new: &Profile| {
-        let mut old = in_force
-            .into_iter()
-            .flat_map(|policy| policy.profiles.values());
-        old.any(|old| (&old.name, old.kind, &old.issuer) == (&new.name, new.kind, &new.issuer))
-    };
     let mut mistakes = Vec::new();
     for found in &written.profiles {
-        if stands(&found.value) {
-            continue;
-        }
+        let new = &found.value;
+        let known = in_force.and_then(|policy| policy.profiles.get(&new.name));
+        let known = known.filter(|old| old.kind == new.kind);
+        let stands = known.is_some();
+        let same_issuer = known.is_some_and(|old| old.issuer == new.issuer);
+        let same_path = known.is_some_and(|old| old.revocation == new.revocation);
         let misfits = [
-            ("name", name_misfit(&found.value)),
-            ("issuer", issuer_misfit(&found.value, issuers)),
+            ("name", stands, name_misfit(new)),
+            ("issuer", same_issuer, issuer_misfit(new, issuers)),
+            (
+                "revocation",
+                same_issuer && same_path,
+                revocation_misfit(new, issuers),
+            ),
         ];
-        for (field, what) in misfits {
-            mistakes.extend(what.map(|what| Mistake {
+        for (field, stands, what) in misfits {
+            mistakes.extend(what.filter(|_| !stands).map(|what| Mistake {
                 line: found.line,
-                table: format!("[[profile]] {}", found.value.name),
+                table: format!("[[profile]] {}", new.name),
                 field: Some(field.to_owned()),
                 what,
             }));
@@ -62,15 +64,42 @@ fn name_misfit(profile: &Profile) -> Option<String> {
     })
 }
 
+/// The issuers that can sign a profile, now or later, whichever it names.
+fn able<'a>(profile: &Profile, issuers: &'a [Arc<Issuer>]) -> Vec<&'a Arc<Issuer>> {
+    let kinds = signers(profile.kind);
+    issuers
+        .iter()
+        .filter(|issuer| kinds.contains(&issuer.kind) && issuer.state != IssuerState::Removed)
+        .collect()
+}
+
+/// An issuer of identities for life has no responder, and what it signs would name one without end.
+fn revocation_misfit(profile: &Profile, issuers: &[Arc<Issuer>]) -> Option<String> {
+    let asks_ocsp = profile.revocation.contains(&RevocationPath::Ocsp);
+    if profile.kind != ProfileKind::IDevId || !asks_ocsp {
+        return None;
+    }
+    let line = profile
+        .issuer
+        .as_ref()
+        .map(|name| line_of_name(issuers, name));
+    let signs = |issuer: &&Arc<Issuer>| {
+        issuer.kind == IssuerKind::IDevId
+            && line.is_none_or(|line| line == Some(line_of(issuers, issuer)))
+    };
+    let able = able(profile, issuers);
+    let found = able.into_iter().find(signs)?;
+    Some(format!(
+        "issuer {} signs identities for life and has no OCSP responder; say [\"crl\"]",
+        found.name
+    ))
+}
+
 /// Why the issuer that a profile names can sign nothing of it, now or later. A name stands for its whole
 /// line, so one that was removed still serves while another follows it.
 fn issuer_misfit(profile: &Profile, issuers: &[Arc<Issuer>]) -> Option<String> {
     let name = profile.issuer.as_ref()?;
-    let kinds = signers(profile.kind);
-    let able: Vec<_> = issuers
-        .iter()
-        .filter(|issuer| kinds.contains(&issuer.kind) && issuer.state != IssuerState::Removed)
-        .collect();
+    let able = able(profile, issuers);
     let line = line_of_name(issuers, name);
     if able
         .iter()
