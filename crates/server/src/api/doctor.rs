@@ -1,6 +1,7 @@
 //! `/doctor`: is everything as it should be, and what to do where it is not.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -406,20 +407,22 @@ fn own_keys(desk: &Desk) -> Check {
     }
 }
 
-fn root_key(desk: &Desk) -> Check {
-    let keys = desk.data().join("keys");
-    let snapshot = desk.engine().snapshot();
-    let here: Vec<_> = snapshot
-        .issuers
+/// The keys of roots of which something lies in the data directory.
+pub(super) fn root_keys_in(data: &Path, issuers: &[Arc<Issuer>]) -> Vec<String> {
+    let keys = data.join("keys");
+    let is_here = |key: &str| {
+        let mut files = ["key", "toml"].iter();
+        files.any(|end| keys.join(format!("{key}.{end}")).exists())
+    };
+    issuers
         .iter()
-        .filter(|issuer| issuer.kind == IssuerKind::Root)
-        .map(|root| root.key.as_str())
-        .filter(|key| {
-            ["key", "toml"]
-                .iter()
-                .any(|end| keys.join(format!("{key}.{end}")).exists())
-        })
-        .collect();
+        .filter(|issuer| issuer.kind == IssuerKind::Root && is_here(&issuer.key))
+        .map(|root| root.key.clone())
+        .collect()
+}
+
+fn root_key(desk: &Desk) -> Check {
+    let here = root_keys_in(desk.data(), &desk.engine().snapshot().issuers);
     match here.as_slice() {
         [] => good("root key", "not in the data directory"),
         here => good("root key", "in the data directory").but(

@@ -23,6 +23,7 @@ use tenure_engine::store::{
 use tenure_engine::{Engine, Rejection};
 use tenure_x509::Time;
 
+use super::doctor;
 use super::probe::Distribution;
 
 /// Most open incidents and waiting asks counted one by one.
@@ -232,6 +233,7 @@ impl Figures {
                 Some((labels, (seconds_to(list.next_update) / 86_400.0).floor()))
             })
             .collect();
+        let root_keys = doctor::root_keys_in(self.engine.directory(), &snapshot.issuers);
         let covers = snapshot.issuers.iter().filter_map(|issuer| {
             let filter = self.engine.published_filter(issuer)?;
             let labels = vec![("issuer", issuer.name.to_string())];
@@ -356,6 +358,11 @@ impl Figures {
                 "root_crl_remaining_days",
                 "Days until the root's list ends",
                 roots,
+            ),
+            gauge(
+                "root_key_in_data_directory",
+                "1 while a root's key lies in the data directory",
+                one(if root_keys.is_empty() { 0.0 } else { 1.0 }),
             ),
             gauge(
                 "log_lag_events",

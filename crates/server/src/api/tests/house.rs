@@ -192,6 +192,15 @@ impl House {
         self.post("/devices", body).await.ok()
     }
 
+    /// What a scraper reads.
+    pub async fn metrics(&self) -> String {
+        let request = hyper::Request::get("/metrics")
+            .header("authorization", format!("Bearer {}", self.admin))
+            .body(axum::body::Body::empty());
+        let metrics = self.send(request.unwrap()).await.ok();
+        metrics.as_str().unwrap().to_owned()
+    }
+
     /// Enrolls a registered device with a fresh secret and a fresh key.
     pub async fn enrolled(&self, id: &str) -> Arc<Certificate> {
         self.device(id).await;

@@ -391,11 +391,7 @@ async fn doctor_and_metrics_say_how_it_is() {
     for check in doctor["checks"].as_array().unwrap() {
         assert_ne!(check["verdict"], "bad", "{check}");
     }
-    let request = hyper::Request::get("/metrics")
-        .header("authorization", format!("Bearer {}", house.admin))
-        .body(axum::body::Body::empty());
-    let metrics = house.send(request.unwrap()).await.ok();
-    let metrics = metrics.as_str().unwrap();
+    let metrics = house.metrics().await;
     for name in [
         "tenure_certificates_issued_total",
         "tenure_certificates{status=\"issued\"}",
@@ -403,6 +399,7 @@ async fn doctor_and_metrics_say_how_it_is() {
         "tenure_crl_age_seconds{issuer=\"issuing-1\"}",
         "tenure_filter_covers_age_seconds{issuer=\"issuing-1\"}",
         "tenure_root_crl_remaining_days{issuer=\"root\"} 365.0",
+        "tenure_root_key_in_data_directory 0.0",
         "tenure_log_lag_events 0.0",
         "tenure_asks_waiting 0.0",
         "tenure_incidents_open 0.0",
@@ -410,6 +407,14 @@ async fn doctor_and_metrics_say_how_it_is() {
     ] {
         assert!(metrics.contains(name), "{name} is missing from:\n{metrics}");
     }
+    let keys = house.engine.directory().join("keys");
+    std::fs::create_dir_all(&keys).unwrap();
+    std::fs::write(keys.join("root.key"), "").unwrap();
+    let warned = house.metrics().await;
+    assert!(
+        warned.contains("tenure_root_key_in_data_directory 1.0"),
+        "{warned}"
+    );
     for (path, status) in [("/metrics", 401), ("/healthz", 200), ("/readyz", 200)] {
         let request = hyper::Request::get(path)
             .body(axum::body::Body::empty())
