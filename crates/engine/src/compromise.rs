@@ -125,13 +125,9 @@ impl Engine {
                         finding::clear(tx, &found.matter, why, &actor, now)?;
                     }
                 }
-                Ok((noted.no(), revoked))
+                Ok(noted.no())
             })
             .await?;
-        let (no, revoked) = no;
-        for _ in 0..revoked {
-            self.counters().revoked.inc();
-        }
         self.wake_publish();
         Ok(no)
     }
@@ -259,9 +255,6 @@ impl Engine {
             })
             .await?;
         step.certificates = revoked;
-        for _ in 0..revoked {
-            self.counters().revoked.inc();
-        }
         self.wake_publish();
         Ok(step)
     }

@@ -53,8 +53,6 @@ pub struct Counters {
     pub issued: Count,
     /// Answers given again.
     pub replayed: Count,
-    /// Certificates withdrawn.
-    pub revoked: Count,
     /// OCSP answers signed.
     pub ocsp: Count,
     /// Verdicts given.

@@ -103,9 +103,6 @@ impl Engine {
         if done.certificates.iter().any(is_cross) {
             self.reload().await?;
         }
-        for _ in 0..done.changed {
-            self.counters().revoked.inc();
-        }
         self.wake_publish();
         Ok(done)
     }

@@ -1,7 +1,7 @@
 //! The record as a list.
 
 use hyper::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::house::House;
 
@@ -43,4 +43,27 @@ async fn the_record_is_read_from_either_end() {
         let said = refused.body["detail"].as_str().unwrap();
         assert!(said.starts_with("order: "), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_revocation_is_counted_whatever_it_comes_with() {
+    let house = House::furnished().await;
+    let counted = async || {
+        let metrics = house.metrics().await;
+        let mut lines = metrics.lines();
+        let line = lines.find(|line| line.starts_with("tenure_certificates_withdrawn_total "));
+        line.unwrap().rsplit(' ').next().unwrap().to_owned()
+    };
+    house.enrolled("pump-1").await;
+    let second = house.enrolled("pump-2").await;
+    assert_eq!(counted().await, "0");
+    let retire = house.post("/devices/pump-1/retire", json!({})).await;
+    retire.ok();
+    assert_eq!(counted().await, "1");
+    let path = format!("/certificates/{}/revoke", second.row.serial);
+    house
+        .post(&path, json!({ "reason": "superseded" }))
+        .await
+        .ok();
+    assert_eq!(counted().await, "2");
 }
