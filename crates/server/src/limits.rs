@@ -73,7 +73,9 @@ pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// is known everywhere.
 pub const CRL_MAX_AGE_S: i64 = 300;
 
-/// What one client may use of the server. A source is one IPv4 address or one IPv6 /64.
+/// What one client may use of the server. A source is one IPv4 address or one IPv6 /64. It may make
+/// twice as many TLS handshakes as requests, so that who asks too often is told so, and who only shakes
+/// hands is not served for ever.
 ///
 /// `0` switches a limit off.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

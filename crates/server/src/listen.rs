@@ -182,6 +182,7 @@ impl Bound {
             ocsp,
             limits: limits.clone(),
             requests: Buckets::new(rate),
+            handshakes: Buckets::new(rate.map(Rate::doubled)),
             metrics,
         });
         let places = Places::new(limits.connections, limits.connections_per_source);
@@ -267,6 +268,7 @@ struct Shared {
     ocsp: Option<Ocsp>,
     limits: Limits,
     requests: Buckets<Source>,
+    handshakes: Buckets<Source>,
     metrics: EdgeMetrics,
 }
 
@@ -296,6 +298,12 @@ impl Shared {
                     .await;
             }
             Transport::Tls(config) => {
+                let source = Source::from(address.ip());
+                if self.handshakes.take(&source, Instant::now()).is_err() {
+                    self.metrics.turned_away("handshakes");
+                    tracing::debug!(listener, %source, "too many handshakes");
+                    return;
+                }
                 let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
                 let wait = seconds(self.limits.handshake_s);
                 match tokio::time::timeout(wait, handshake).await {

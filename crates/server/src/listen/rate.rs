@@ -52,6 +52,14 @@ impl Rate {
         })
     }
 
+    /// Twice as many, over time and at once.
+    pub fn doubled(self) -> Rate {
+        Rate {
+            per_second: self.per_second * 2.0,
+            burst: self.burst * 2.0,
+        }
+    }
+
     /// So many a minute, all of them at once if need be. 0: no limit.
     pub fn per_minute(requests: u32) -> Option<Rate> {
         let burst = f64::from(requests);

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -7,6 +8,9 @@ use tenure_x509::{
     CaConstraint, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Name, NameAttribute,
     SanName, Serial, Time, Validity, oid,
 };
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -76,6 +80,14 @@ impl Party {
 
 /// A listener that answers with the length of the client's chain and the end of its leaf (its signature).
 async fn start(listener: Listener, config: Arc<ServerConfig>) -> (SocketAddr, StopSwitch) {
+    start_with(listener, config, Limits::default()).await
+}
+
+async fn start_with(
+    listener: Listener,
+    config: Arc<ServerConfig>,
+    limits: Limits,
+) -> (SocketAddr, StopSwitch) {
     let bound = Bound::bind(listener, "127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
@@ -85,13 +97,7 @@ async fn start(listener: Listener, config: Arc<ServerConfig>) -> (SocketAddr, St
     let router = Router::new().route("/", get(async |peer: Peer| shown(&peer.chain)));
     tokio::spawn(async move {
         bound
-            .serve(
-                Transport::Tls(config),
-                router,
-                &Limits::default(),
-                edge,
-                stop,
-            )
+            .serve(Transport::Tls(config), router, &limits, edge, stop)
             .await;
     });
     (address, switch)
@@ -148,6 +154,30 @@ async fn the_operator_listener_asks_for_no_certificate() {
     let client = party(KeyKind::P256, "client");
     let settings = Settings::new(Some(server.trust())).with_identity(client.identity());
     assert_eq!(ask(address, settings).await.unwrap(), "0 None");
+}
+
+#[tokio::test]
+async fn who_only_shakes_hands_is_turned_away_in_the_end() {
+    let server = party(KeyKind::P256, "server");
+    let config = device_config(server.server()).unwrap();
+    // Four requests at once, and eight handshakes.
+    let limits = Limits {
+        device_requests_per_source_s: 1,
+        ..Limits::default()
+    };
+    let (address, _switch) = start_with(Listener::Device, config, limits).await;
+    for _ in 0..4 {
+        let settings = Settings::new(Some(server.trust()));
+        assert_eq!(ask(address, settings).await.unwrap(), "0 None");
+    }
+    // Kept open and silent. As many as may, and some for the seconds that pass.
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut last = silent.pop().unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(5), last.read_u8());
+    assert!(closed.await.expect("it is closed").is_err());
 }
 
 #[tokio::test]
