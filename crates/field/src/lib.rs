@@ -7,6 +7,7 @@
 //! Read first: [`http::Client`], the way out.
 
 pub mod device;
+mod disk;
 pub mod est;
 pub mod feed;
 pub mod http;

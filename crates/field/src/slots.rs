@@ -17,14 +17,15 @@
 //! the new one, never half of one.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use tenure_x509::{KeyPair, Time, pem_encode};
 use zeroize::Zeroizing;
 
+use crate::disk::{self, Readers};
 use crate::limits::IDENTITY_FILE_BYTES_MAX;
 use crate::lock::Lock;
 
@@ -252,22 +253,14 @@ impl Slots {
     /// The place where slots are put together and taken apart, with nothing there.
     fn clear_forming(&self) -> Result<PathBuf, Error> {
         let forming = self.root.join(FORMING);
-        match fs::remove_dir_all(&forming) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&forming)(error)),
-            _ => Ok(forming),
-        }
+        disk::clear(&forming).map_err(at(&forming))?;
+        Ok(forming)
     }
 
     /// Replaces the `current` link in one step: a crash leaves the old link or the new one.
     fn point_current_at(&self, number: Number) -> Result<(), Error> {
-        let fresh = self.root.join(".current.new");
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&fresh)(error)),
-            _ => {}
-        }
-        std::os::unix::fs::symlink(slot_name(number), &fresh).map_err(at(&fresh))?;
-        fs::rename(&fresh, self.root.join(CURRENT)).map_err(at(&fresh))?;
-        sync_directory(&self.root)
+        let link = self.root.join(CURRENT);
+        disk::relink(&link, Path::new(&slot_name(number))).map_err(at(&link))
     }
 
     /// Removes identities that are neither in use nor the one before. Failing to is no failure:
@@ -351,26 +344,14 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, Error> {
     }
 }
 
-/// Writes a file (mode 0600) so that after a crash it is either whole or as it was before.
+/// Puts a file (mode 0600) in place: after a crash it is either whole or as it was before.
 pub(crate) fn write_durably(directory: &Path, name: &str, octets: &[u8]) -> Result<(), Error> {
-    let (fresh, path) = (directory.join(format!(".{name}.new")), directory.join(name));
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&fresh)
-        .map_err(at(&fresh))?;
-    file.write_all(octets).map_err(at(&fresh))?;
-    file.sync_all().map_err(at(&fresh))?;
-    fs::rename(&fresh, &path).map_err(at(&path))?;
-    sync_directory(directory)
+    let path = directory.join(name);
+    disk::replace(&path, octets, Readers::Owner).map_err(at(&path))
 }
 
 fn sync_directory(directory: &Path) -> Result<(), Error> {
-    File::open(directory)
-        .and_then(|dir| dir.sync_all())
-        .map_err(at(directory))
+    disk::sync(directory).map_err(at(directory))
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -16,8 +16,8 @@
 //! set or the new one, and never a number that could be taken twice.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{self, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ use tenure_domain::feed::{Digest, Item, ItemKind, MANIFEST_BYTES_MAX, Manifest, 
 use tenure_domain::text;
 use tenure_tlog::VerifierKey;
 use tenure_x509::{Time, pem_encode};
+
+use crate::disk::{self, Readers};
 
 use super::{Connection, Error, Hook, Signed, open, read_up_to};
 use crate::lock::Lock;
@@ -338,12 +340,7 @@ impl Holding {
         let manifest = signed.manifest();
         let forming = self.root.join(SETS).join(FORMING);
         // What a crash left of another one.
-        match fs::remove_dir_all(&forming) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&forming)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        disk::clear(&forming).map_err(failed(&forming))?;
         for directory in ["crl", "filter"] {
             fs::create_dir_all(forming.join(directory)).map_err(failed(&forming))?;
         }
@@ -362,12 +359,7 @@ impl Holding {
         }
         let set = self.set(manifest.sequence);
         // One of the same number was laid and never remembered: it was not in use.
-        match fs::remove_dir_all(&set) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&set)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        disk::clear(&set).map_err(failed(&set))?;
         fs::rename(&forming, &set).map_err(failed(&set))?;
         sync(&self.root.join(SETS))
     }
@@ -379,16 +371,7 @@ impl Holding {
         if fs::read_link(&current).is_ok_and(|found| found == target) {
             return Ok(());
         }
-        let draft = self.root.join(".current");
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&draft)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        std::os::unix::fs::symlink(&target, &draft).map_err(failed(&draft))?;
-        fs::rename(&draft, &current).map_err(failed(&current))?;
-        sync(&self.root)
+        disk::relink(&current, &target).map_err(failed(&current))
     }
 
     /// Removes every set but the current one and the one before: a server may still be reading that.
@@ -452,12 +435,9 @@ impl Holding {
 
     fn keep(&self) -> Result<(), Error> {
         let path = self.root.join(STATE);
-        let draft = self.root.join(".state");
         // Strings and integers always serialise.
         let text = serde_json::to_string_pretty(&self.state).unwrap_or_default() + "\n";
-        write(&draft, text.as_bytes())?;
-        fs::rename(&draft, &path).map_err(failed(&path))?;
-        sync(&self.root)
+        disk::replace(&path, text.as_bytes(), Readers::Umask).map_err(failed(&path))
     }
 }
 
@@ -480,14 +460,9 @@ pub(super) fn is_as_said(item: &Item, octets: &[u8]) -> bool {
 }
 
 fn write(path: &Path, octets: &[u8]) -> Result<(), Error> {
-    let mut file = File::create(path).map_err(failed(path))?;
-    file.write_all(octets)
-        .and_then(|()| file.sync_all())
-        .map_err(failed(path))
+    disk::write(path, octets, Readers::Umask).map_err(failed(path))
 }
 
 fn sync(directory: &Path) -> Result<(), Error> {
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed(directory))
+    disk::sync(directory).map_err(failed(directory))
 }

@@ -2,7 +2,6 @@
 //! The rules are those of docs/protocols/filter.md.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use tenure_x509::filter::{Accepted, Answer, Delta, Full, Held};
 use tenure_x509::{Cert, KeyHash, PublicKey};
 
 use super::Error;
+use crate::disk::{self, Readers};
 use crate::est::now;
 use crate::http::{Client, Scheme, Settings, Url};
 use crate::limits::FILTER_BYTES_MAX;
@@ -200,21 +200,6 @@ fn recall(path: &Path) -> Result<Option<Accepted>, Error> {
 
 /// Durable before it is relied on: a power cut must not bring back what was older.
 fn remember(path: &Path, accepted: Accepted) -> Result<(), Error> {
-    let id = hex(&accepted.id);
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let write = || -> std::io::Result<()> {
-        let mut file = fs::File::create(&beside)?;
-        writeln!(file, "{} {id}", accepted.sequence)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        match path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            Some(parent) => fs::File::open(parent)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|_| Error::Memory)
+    let line = format!("{} {}\n", accepted.sequence, hex(&accepted.id));
+    disk::replace(path, line.as_bytes(), Readers::Umask).map_err(|_| Error::Memory)
 }

@@ -178,7 +178,7 @@ impl Collector for Figures {
 
 impl Figures {
     /// Whoever writes a revocation counts it with its row, and a revoked certificate stays so.
-    fn revoked(&self) -> Result<u64, StoreError> {
+    fn revoked(&self) -> Result<u64, Rejection> {
         let tenant = self.engine.tenant();
         let counts = self
             .engine
