@@ -81,6 +81,7 @@ impl Engine {
                 report("signed", engine.record_signed(engine.clock().now()).await);
                 report("prune", engine.lapse_exceptions().await);
                 report("prune", engine.erase_old().await);
+                report("prune", engine.erase_abandoned_imports().await);
                 tokio::time::sleep(PRUNE_EVERY).await;
             }
         }));

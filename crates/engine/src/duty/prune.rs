@@ -4,7 +4,7 @@
 
 use tenure_domain::duration::DAY_S;
 use tenure_domain::operator::Actor;
-use tenure_store::{StoreError, Tx, certificate, probe, verdict};
+use tenure_store::{StoreError, Tx, certificate, import, probe, verdict};
 
 use crate::Engine;
 use crate::fault::Rejection;
@@ -20,6 +20,8 @@ const KEPT_S: i64 = 400 * DAY_S;
 /// How many rows of verdicts are kept at most, and how many of probes.
 const VERDICTS_MAX: i64 = 4_000_000;
 const PROBES_MAX: i64 = 1_000_000;
+/// A table of devices that was not taken in whole after this is nobody's any more, in seconds.
+const TAKEN_IN_S: i64 = DAY_S;
 /// How many rows are erased in one transaction: a few milliseconds of the writer's time.
 const ERASED_AT_ONCE: u32 = 200;
 /// How many such transactions a round has at most; the next round goes on.
@@ -53,6 +55,18 @@ impl Engine {
             self.store().scratch::<_, StoreError, _>(erase).await?;
         }
         Ok(erased)
+    }
+
+    /// Erases what is left of imports that a crash cut off before they were staged.
+    pub async fn erase_abandoned_imports(&self) -> Result<(), Rejection> {
+        let before = self.clock().now().plus(-TAKEN_IN_S);
+        for _ in 0..ERASED_IN_A_ROUND {
+            let abandoned = self.store().glance(|tx| import::abandoned(tx, before))?;
+            let Some(abandoned) = abandoned else { break };
+            let erase = move |tx: &mut Tx<'_>| import::erase(tx, abandoned, ERASED_AT_ONCE);
+            self.store().scratch::<_, StoreError, _>(erase).await?;
+        }
+        Ok(())
     }
 
     /// Voids abandoned reservations. Returns how many.

@@ -1,8 +1,11 @@
 //! Importing devices: all or nothing at validation, chunk by chunk afterwards.
 
+use std::path::Path;
+use std::time::Duration;
+
 use tenure_domain::TenantId;
 use tenure_store::import::{self, ImportError, Missing, NewImport, NumberedRow, RowChange, Stage};
-use tenure_store::{StoreError, event, registry, view};
+use tenure_store::{StoreError, Tx, event, registry, view};
 
 use crate::fixture::{House, actor, at, id, runtime, slug, title};
 
@@ -27,6 +30,13 @@ fn devices(house: &House) -> u64 {
         .glance(|tx| view::device_counts(tx, TenantId::DEFAULT))
         .unwrap();
     counts.by_standing.values().sum()
+}
+
+/// How many rows wait to be applied.
+fn kept(directory: &Path) -> i64 {
+    let database = rusqlite::Connection::open(directory.join("tenure.db")).unwrap();
+    let count = "SELECT count(*) FROM import_row";
+    database.query_row(count, [], |row| row.get(0)).unwrap()
 }
 
 #[test]
@@ -66,7 +76,9 @@ fn an_import_survives_a_crash_between_chunks_and_is_the_same_when_repeated() {
             .await
             .unwrap();
         assert_eq!((state.stage, state.applied), (Stage::Applying, 0));
+        assert_eq!(kept(directory.path()), 2_300);
         let state = house.store.apply_import("big", at(6)).await.unwrap();
+        assert_eq!(kept(directory.path()), 1_300);
         assert_eq!(
             (state.stage, state.applied, state.added),
             (Stage::Applying, 1000, 1000)
@@ -92,7 +104,7 @@ fn an_import_survives_a_crash_between_chunks_and_is_the_same_when_repeated() {
             (state.applied, state.added, state.changed),
             (2_300, 2_300, 0)
         );
-        assert_eq!(devices(&house), 2_300);
+        assert_eq!((devices(&house), kept(directory.path())), (2_300, 0));
         let events = house.store.glance(event::last).unwrap();
         assert_eq!(house.store.apply_import("big", at(8)).await.unwrap(), state);
         assert_eq!(
@@ -158,5 +170,46 @@ fn a_dry_run_says_what_would_change_and_missing_names_are_made_when_asked() {
                 Ok(())
             })
             .unwrap();
+    });
+}
+
+#[test]
+fn what_a_crash_left_of_a_table_is_erased_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let house = House::new(directory.path()).await;
+        let whole = new("whole", rows(&house, 10));
+        house.store.stage_import(whole, at(5)).await.unwrap();
+        let cut_off = new("cut off", rows(&house, 40_000));
+        let begun = async {
+            while kept(directory.path()) < 1_010 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            staged = house.store.stage_import(cut_off, at(5)) => panic!("{staged:?}"),
+            () = begun => {}
+        }
+        let abandoned = |before| {
+            house
+                .store
+                .glance(|tx| import::abandoned(tx, before))
+                .unwrap()
+        };
+        assert_eq!(abandoned(at(5)), None);
+        let mut rounds = 0;
+        while let Some(import) = abandoned(at(6)) {
+            let erase = move |tx: &mut Tx<'_>| import::erase(tx, import, 1_000);
+            house
+                .store
+                .scratch::<_, StoreError, _>(erase)
+                .await
+                .unwrap();
+            rounds += 1;
+        }
+        assert!(rounds > 1, "{rounds}");
+        assert_eq!(kept(directory.path()), 10);
+        let state = house.store.apply_import("whole", at(6)).await.unwrap();
+        assert_eq!((state.stage, state.added), (Stage::Done, 10));
     });
 }
