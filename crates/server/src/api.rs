@@ -38,6 +38,7 @@ pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod event;
 pub(crate) mod exception;
+pub(crate) mod export;
 pub(crate) mod feed;
 mod figures;
 pub(crate) mod finding;
@@ -93,6 +94,7 @@ struct Inside {
     prober: Prober,
     followers: Followers,
     driller: Driller,
+    tables: import::Tables,
 }
 
 impl Desk {
@@ -109,6 +111,7 @@ impl Desk {
                 metrics,
                 data: data.to_owned(),
                 under_way: idempotency::UnderWay::default(),
+                tables: import::Tables::default(),
             }),
         }
     }
@@ -146,6 +149,10 @@ impl Desk {
     /// What time it is.
     pub fn now(&self) -> Time {
         self.engine().clock().now()
+    }
+
+    fn tables(&self) -> &import::Tables {
+        &self.inside.tables
     }
 
     fn under_way(&self) -> &idempotency::UnderWay {
@@ -196,6 +203,7 @@ pub fn routes() -> Vec<Route> {
         me::routes(),
         fleet::routes(),
         device::routes(),
+        export::routes(),
         attestation::routes(),
         history::routes(),
         import::routes(),

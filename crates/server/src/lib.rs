@@ -20,6 +20,7 @@ pub mod decision;
 pub mod demo;
 pub mod drill;
 pub mod enroll;
+mod file_body;
 pub mod hook;
 pub mod hostile;
 pub mod init;

@@ -23,8 +23,9 @@ pub const DEVICE_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const OCSP_BODY_BYTES_MAX: usize = 4 * 1024;
 /// Largest body of an API call, in bytes; imports have a limit of their own.
 pub const API_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Largest table of devices sent in one call, in bytes: about half a million rows.
-pub const IMPORT_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest table of devices sent in one call, in bytes: a million rows, also as JSON lines. One table is
+/// read at a time, and takes some ten times its size of memory until it is checked and kept.
+pub const IMPORT_BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long the other side may leave what it was sent unread.
 pub const SEND_TIME: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is read and thrown away before the connection ends.

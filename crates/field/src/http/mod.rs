@@ -7,13 +7,15 @@
 
 mod client;
 mod error;
+mod flow;
 mod follow;
 mod tls;
 mod url;
 
 pub use client::{Client, Response, Settings, Timeouts};
 pub use error::{Error, Stage};
-pub use follow::{Followed, Following, SILENCE_MAX};
+pub use flow::{Begun, Flow, SILENCE_MAX};
+pub use follow::{Followed, Following};
 pub use tls::{Identity, Trust};
 pub(crate) use tls::{client_config, provider, root_store};
 pub use url::{Scheme, Url};

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use tenure_domain::change::{Change, Edit};
 use tenure_domain::device::{Device, DeviceSpec, Standing};
 use tenure_domain::ids::DeviceId;
-use tenure_domain::operator::Permission::{Approve, ChangeFleet, ReadFleet, ReadRecord, Withdraw};
+use tenure_domain::operator::Permission::{Approve, ChangeFleet, ReadFleet, Withdraw};
 use tenure_engine::Changed;
 use tenure_engine::ceremony::HOUSE;
 use tenure_engine::store::{StoreError, attestation, certificate, device, secret, view};
 use utoipa::{IntoParams, ToSchema};
 
 use super::attestation::AttestationItem;
-use super::body::{Json, Path, Query, answer, label, new_name, some_word, word};
+use super::body::{Json, Path, Query, label, new_name, some_word, word};
 use super::certificate::CertificateItem;
 use super::page::{Page, Paging};
 use super::{Caller, Desk, Route};
@@ -20,8 +20,6 @@ use crate::problem::Problem;
 
 /// Certificates shown with a device.
 const CERTIFICATES_SHOWN: usize = 100;
-/// Devices read at a time for an export.
-const EXPORT_PAGE: u32 = 1_000;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -32,14 +30,6 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/devices", ChangeFleet, "Register a device", add)
             .takes::<NewDevice>()
             .answers::<DeviceItem>(),
-        Route::get(
-            "/export/devices",
-            ReadRecord,
-            "Export devices as an import would take them",
-            export,
-        )
-        .asks::<Format>()
-        .answers_text("text/csv"),
         Route::get(
             "/devices/{id}",
             ReadFleet,
@@ -538,103 +528,4 @@ async fn retire(
     Json(why): Json<Why>,
 ) -> Result<Json<DeviceItem>, Problem> {
     moved(&desk, &caller, &id, Standing::Retired, why).await
-}
-
-/// In which form.
-#[derive(Default, Deserialize, IntoParams)]
-#[serde(default)]
-#[into_params(parameter_in = Query)]
-struct Format {
-    /// csv (if left out) or jsonl.
-    format: Option<String>,
-}
-
-/// The header of an import and of an export.
-pub(crate) const HEADER: [&str; 9] = [
-    "id",
-    "manufacturer",
-    "model",
-    "serial",
-    "class",
-    "site",
-    "owner",
-    "services",
-    "criticality",
-];
-
-async fn export(
-    State(desk): State<Desk>,
-    caller: Caller,
-    Query(format): Query<Format>,
-    Query(filter): Query<Filter>,
-) -> Result<axum::response::Response, Problem> {
-    let as_lines = match format.format.as_deref() {
-        None | Some("" | "csv") => false,
-        Some("jsonl") => true,
-        Some(_) => return Err(Problem::bad_request("format: use csv or jsonl")),
-    };
-    let mut paging = Paging {
-        limit: Some(EXPORT_PAGE),
-        cursor: None,
-    };
-    let mut lines = Vec::new();
-    let mut table = csv::Writer::from_writer(Vec::new());
-    if !as_lines {
-        table
-            .write_record(HEADER)
-            .map_err(|_| Problem::internal())?;
-    }
-    loop {
-        let page = page(&desk, filter.read()?, paging).await?;
-        for device in &page.items {
-            if as_lines {
-                let spec = device::spec(device);
-                serde_json::to_writer(&mut lines, &spec).map_err(|_| Problem::internal())?;
-                lines.push(b'\n');
-            } else {
-                table
-                    .write_record(row(device))
-                    .map_err(|_| Problem::internal())?;
-            }
-        }
-        match page.next {
-            Some(next) => {
-                paging = Paging {
-                    limit: Some(EXPORT_PAGE),
-                    cursor: Some(next),
-                }
-            }
-            None => break,
-        }
-    }
-    let (media_type, body) = match as_lines {
-        true => ("application/jsonl", lines),
-        false => (
-            "text/csv; charset=utf-8",
-            table.into_inner().map_err(|_| Problem::internal())?,
-        ),
-    };
-    desk.engine()
-        .record_export(&caller.actor(), "devices", &body)
-        .await?;
-    Ok(answer(media_type, body))
-}
-
-fn row(device: &Device) -> [String; 9] {
-    let services: Vec<_> = device
-        .services
-        .iter()
-        .map(tenure_domain::Title::as_str)
-        .collect();
-    [
-        device.id.to_string(),
-        device.manufacturer.clone(),
-        device.model.clone(),
-        device.serial.clone(),
-        device.class.to_string(),
-        device.site.to_string(),
-        device.owner.to_string(),
-        services.join(";"),
-        device.criticality.to_string(),
-    ]
 }

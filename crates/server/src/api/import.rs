@@ -1,6 +1,8 @@
 //! `/imports`: many devices from a table. The whole table is checked, then kept, then applied a
 //! thousand rows a call, so that a crash anywhere loses nothing and enrollment goes on meanwhile.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequest, Request, State};
 use serde::{Deserialize, Serialize};
 use tenure_domain::device::DeviceRow;
@@ -9,6 +11,7 @@ use tenure_domain::operator::Permission::ChangeFleet;
 use tenure_engine::store::import::{
     self, ImportError, ImportState, Missing, NewImport, RowChange, RowError, Stage,
 };
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Json, Path, Query, some_word};
@@ -120,18 +123,37 @@ impl How {
     }
 }
 
-/// A table as it was sent.
-struct Table(String);
+/// The right to read a table: they are large, so it is one at a time, and the next one is not even
+/// received before.
+#[derive(Default)]
+pub(super) struct Tables(Arc<Mutex<()>>);
 
-impl<S: Send + Sync> FromRequest<S> for Table {
+/// A table as it was sent, and the right to read it, until it is kept or refused.
+struct Table {
+    text: String,
+    turn: OwnedMutexGuard<()>,
+}
+
+impl FromRequest<Desk> for Table {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Whole::<IMPORT_BODY_BYTES_MAX>::from_request(request, state).await?;
-        String::from_utf8(body.into_inner().into())
-            .map(Table)
-            .map_err(|_| Problem::bad_request("the table is not UTF-8"))
+    async fn from_request(request: Request, desk: &Desk) -> Result<Self, Problem> {
+        let turn = Arc::clone(&desk.tables().0).lock_owned().await;
+        let body = Whole::<IMPORT_BODY_BYTES_MAX>::from_request(request, desk).await?;
+        let text = String::from_utf8(body.into_inner().into())
+            .map_err(|_| Problem::bad_request("the table is not UTF-8"))?;
+        Ok(Table { text, turn })
     }
+}
+
+/// A table whose rows can all be read.
+struct Readable {
+    rows: Vec<Row>,
+    missing: Missing,
+    /// SHA-256 of the text.
+    hash: [u8; 32],
+    /// Held while the rows are.
+    _turn: OwnedMutexGuard<()>,
 }
 
 /// How far an import is.
@@ -212,13 +234,23 @@ fn mistaken(mistakes: &[Mistake], errors: &[RowError]) -> Problem {
         .errors(lines.take(parse::MISTAKES_MAX).collect())
 }
 
-/// The rows of a table that can all be read. What is wrong is named whole: the rows that can be read
-/// are held against the registry too.
-async fn readable(desk: &Desk, how: &How, text: &str) -> Result<(Vec<Row>, Missing), Problem> {
-    let (rows, mistakes) = rows(how.form()?, text, 1);
-    let missing = how.missing(desk)?;
+/// Reads a table. What is wrong is named whole: the rows that can be read are held against the registry
+/// too.
+async fn readable(desk: &Desk, how: &How, table: Table) -> Result<Readable, Problem> {
+    let (form, missing) = (how.form()?, how.missing(desk)?);
+    let Table { text, turn } = table;
+    // A million rows take seconds, in which others are answered.
+    let read = move || (rows(form, &text, 1), tenure_x509::sha256(text.as_bytes()));
+    let ((rows, mistakes), hash) = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|_| Problem::internal())?;
     if mistakes.is_empty() {
-        return Ok((rows, missing));
+        return Ok(Readable {
+            rows,
+            missing,
+            hash,
+            _turn: turn,
+        });
     }
     let tenant = desk.engine().tenant();
     let plan = desk
@@ -242,12 +274,12 @@ impl From<ImportError> for Problem {
 async fn plan(
     State(desk): State<Desk>,
     Query(how): Query<How>,
-    Table(text): Table,
+    table: Table,
 ) -> Result<Json<Planned>, Problem> {
-    let (rows, missing) = readable(&desk, &how, &text).await?;
-    let (tenant, count) = (desk.engine().tenant(), rows.len() as u64);
+    let table = readable(&desk, &how, table).await?;
+    let (tenant, count) = (desk.engine().tenant(), table.rows.len() as u64);
     let plan = desk
-        .read(move |tx| import::plan(tx, tenant, &rows, &missing))
+        .read(move |tx| import::plan(tx, tenant, &table.rows, &table.missing))
         .await?;
     if !plan.errors.is_empty() {
         return Err(mistaken(&[], &plan.errors));
@@ -287,10 +319,10 @@ async fn stage(
     State(desk): State<Desk>,
     caller: Caller,
     Query(how): Query<How>,
-    Table(text): Table,
+    table: Table,
 ) -> Result<Json<Imported>, Problem> {
-    let (rows, missing) = readable(&desk, &how, &text).await?;
-    let hash = tenure_domain::text::hex(&tenure_x509::sha256(text.as_bytes()));
+    let table = readable(&desk, &how, table).await?;
+    let hash = tenure_domain::text::hex(&table.hash);
     let content = hash.get(..16).unwrap_or(&hash).to_owned();
     let (tenant, now) = (desk.engine().tenant(), desk.now());
     let begun = desk.read(move |tx| import::unfinished(tx, tenant)).await?;
@@ -308,8 +340,8 @@ async fn stage(
     let new = NewImport {
         id,
         actor: caller.actor(),
-        missing,
-        rows,
+        missing: table.missing,
+        rows: table.rows,
     };
     let state = desk.engine().store().stage_import(new, now).await?;
     Ok(Json(state.into()))

@@ -1,5 +1,6 @@
 mod edits;
 mod events;
+mod export;
 mod feed;
 pub(crate) mod house;
 mod life;

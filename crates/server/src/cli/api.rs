@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tenure_domain::text::hex;
-use tenure_field::http::{Client, Followed, Response, Settings, Trust, Url};
+use tenure_field::http::{Begun, Client, Followed, Response, Settings, Trust, Url};
 
 use super::exit::Failure;
 use super::{Limit, Page};
@@ -149,16 +149,41 @@ impl Api {
     /// # Errors
     /// No answer.
     pub async fn follow(&self, path: &str, after: Option<&str>) -> Result<Followed, Failure> {
-        let url = self
-            .server
-            .with_path(&format!("{PREFIX}{path}"))
-            .map_err(|error| Failure::Usage(error.to_string()))?;
         self.client
-            .follow(&url, &self.authorization, after)
+            .follow(&self.url(path)?, &self.authorization, after)
             .await
-            .map_err(|error| {
-                Failure::Unreachable(format!("cannot reach {}: {}", self.server, chain(&error)))
-            })
+            .map_err(|error| self.unreachable(&error))
+    }
+
+    /// Hands what a GET answers over piece by piece, however much it is.
+    ///
+    /// # Errors
+    /// No answer, one that says no, one that broke off, or what `take` says.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let headers = [("authorization", self.authorization.as_str())];
+        let begun = self.client.flow(&self.url(path)?, &headers).await;
+        let mut flow = match begun.map_err(|error| self.unreachable(&error))? {
+            Begun::Open(flow) => flow,
+            Begun::Refused { status, body } => return Err(self.refused(status, &body)),
+        };
+        while let Some(piece) = flow
+            .next()
+            .await
+            .map_err(|error| self.unreachable(&error))?
+        {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Failure> {
+        self.server
+            .with_path(&format!("{PREFIX}{path}"))
+            .map_err(|error| Failure::Usage(error.to_string()))
     }
 
     /// The wanted part of a list.
@@ -228,10 +253,7 @@ impl Api {
         path: &str,
         body: Option<(&str, Vec<u8>)>,
     ) -> Result<Response, Failure> {
-        let url = self
-            .server
-            .with_path(&format!("{PREFIX}{path}"))
-            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let url = self.url(path)?;
         let method = http::Method::from_bytes(method.as_bytes())
             .map_err(|error| Failure::failed(format!("{method}: {error}")))?;
         let key = idempotency_key();
@@ -250,19 +272,23 @@ impl Api {
             .client
             .send(method, &url, &headers, body)
             .await
-            .map_err(|error| {
-                Failure::Unreachable(format!("cannot reach {}: {}", self.server, chain(&error)))
-            })?;
-        if response.status.is_success() {
-            return Ok(response);
+            .map_err(|error| self.unreachable(&error))?;
+        match response.status.is_success() {
+            true => Ok(response),
+            false => Err(self.refused(response.status, &response.body)),
         }
-        match serde_json::from_slice::<Problem>(&response.body) {
-            Ok(problem) => Err(problem.into()),
-            Err(_) => Err(Failure::failed(format!(
-                "{} answered {}",
-                self.server, response.status
-            ))),
+    }
+
+    /// What an answer that says no comes to.
+    pub fn refused(&self, status: http::StatusCode, body: &[u8]) -> Failure {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => problem.into(),
+            Err(_) => Failure::failed(format!("{} answered {status}", self.server)),
         }
+    }
+
+    fn unreachable(&self, error: &tenure_field::http::Error) -> Failure {
+        Failure::Unreachable(format!("cannot reach {}: {}", self.server, chain(error)))
     }
 }
 

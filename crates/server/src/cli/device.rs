@@ -202,11 +202,14 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let mut fields = filter.query();
             fields.push(("format", format.unwrap_or_else(|| usual.to_owned())));
             let query = super::api::query(&fields);
-            let table = api.get_text(&format!("/export/devices{query}")).await?;
-            match as_array {
-                true => output.record(&array(&table)?),
-                false => output.raw(&table),
+            let path = format!("/export/devices{query}");
+            if !as_array {
+                return api.download(&path, |piece| output.octets(piece)).await;
             }
+            let mut array = Array::default();
+            let take = |piece: &[u8]| output.octets(&array.take(piece));
+            api.download(&path, take).await?;
+            output.octets(array.end())
         }
         Verb::Show { id } => output.record(&api.get(&path(&id)).await?),
         Verb::History { id } => history(&api.get(&format!("{}/history", path(&id))).await?, output),
@@ -233,10 +236,37 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
 }
 
 /// JSON lines as one array.
-fn array(lines: &str) -> Result<Value, Failure> {
-    let rows: Result<Vec<Value>, _> = lines.lines().map(serde_json::from_str).collect();
-    rows.map(Value::Array)
-        .map_err(|error| Failure::failed(format!("the answer is not JSON: {error}")))
+/// Makes one array of JSON lines, as they come.
+#[derive(Default)]
+struct Array {
+    is_open: bool,
+    is_between: bool,
+}
+
+impl Array {
+    fn take(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut array = Vec::with_capacity(piece.len() * 2);
+        if !self.is_open {
+            array.extend(b"[\n");
+            self.is_open = true;
+        }
+        for line in piece.split_inclusive(|octet| *octet == b'\n') {
+            if self.is_between {
+                array.extend(b",\n");
+            }
+            let row = line.strip_suffix(b"\n");
+            self.is_between = row.is_some();
+            array.extend(row.unwrap_or(line));
+        }
+        array
+    }
+
+    fn end(self) -> &'static [u8] {
+        match self.is_open {
+            true => b"\n]\n",
+            false => b"[]\n",
+        }
+    }
 }
 
 /// One line for each value and each certificate's step; with `--json` the whole answer.
@@ -398,4 +428,24 @@ pub fn read_input(path: &PathBuf) -> Result<Vec<u8>, Failure> {
     };
     read.map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_one_array_wherever_they_are_cut() {
+        let lines = b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\"}\n";
+        for cut in 0..=lines.len() {
+            let mut array = Array::default();
+            let (first, second) = lines.split_at(cut);
+            let mut text = array.take(first);
+            text.extend(array.take(second));
+            text.extend(array.end());
+            let read: Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(read, json!([{ "id": "a" }, { "id": "b" }, { "id": "c" }]));
+        }
+        assert_eq!(Array::default().end(), b"[]\n");
+    }
 }

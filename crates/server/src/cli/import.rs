@@ -11,6 +11,7 @@ use super::device::read_input;
 use super::exit::Failure;
 use super::output::{Column, Output, note};
 use super::session::Session;
+use crate::limits::IMPORT_BODY_BYTES_MAX;
 
 /// Changes listed by a dry run.
 const CHANGES: &[Column] = &[
@@ -52,6 +53,13 @@ pub async fn run(import: Import, session: &Session, output: &Output) -> Result<(
     };
     let form = form(&import.format, file)?;
     let table = read_input(file)?;
+    if table.len() > IMPORT_BODY_BYTES_MAX {
+        return Err(Failure::Usage(format!(
+            "{} has more than {} MiB: import it in several tables",
+            file.display(),
+            IMPORT_BODY_BYTES_MAX >> 20
+        )));
+    }
     let query = query(&[
         ("format", form.to_owned()),
         (

@@ -113,6 +113,14 @@ impl Output {
         print(content.strip_suffix('\n').unwrap_or(content))
     }
 
+    /// The same, piece by piece.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn octets(&self, piece: &[u8]) -> Result<(), Failure> {
+        io::stdout().write_all(piece).map_err(unprinted)
+    }
+
     /// Why the command failed, to standard error; nothing if its reader had enough.
     pub fn failure(&self, failure: &Failure) {
         if matches!(failure, Failure::Unread) {
@@ -153,10 +161,14 @@ pub fn note(line: &str) -> Result<(), Failure> {
 }
 
 fn print(content: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{content}").map_err(|error| match error.kind() {
+    writeln!(io::stdout(), "{content}").map_err(unprinted)
+}
+
+fn unprinted(error: io::Error) -> Failure {
+    match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Unread,
         _ => Failure::failed(format!("cannot print: {error}")),
-    })
+    }
 }
 
 /// A word as a shell takes it.

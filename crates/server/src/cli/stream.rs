@@ -10,7 +10,6 @@ use super::api;
 use super::exit::Failure;
 use super::output::{Form, Output, note};
 use super::session::Session;
-use crate::problem::Problem;
 
 /// How long to wait before a stream that ended is opened again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -39,10 +38,7 @@ pub async fn run(asked: Stream, session: &Session, output: &Output) -> Result<()
         let mut following = match session.api().follow(&path, after.as_deref()).await {
             Ok(Followed::Open(following)) => following,
             Ok(Followed::Refused { status, body }) => {
-                return Err(match serde_json::from_slice::<Problem>(&body) {
-                    Ok(problem) => problem.into(),
-                    Err(_) => Failure::failed(format!("the server answered {status}")),
-                });
+                return Err(session.api().refused(status, &body));
             }
             Err(failure) if after.is_none() => return Err(failure),
             Err(_) => {

@@ -2,16 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use hyper::body::{Frame, SizeHint};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, LAST_MODIFIED,
@@ -25,11 +22,10 @@ use tenure_engine::duty::publish::{FilterPart, List, crl_path, delta_path, filte
 use tenure_tlog::TilePath;
 use tenure_x509::Time;
 use tokio::fs::File;
-use tokio::io::AsyncReadExt;
-use tokio::sync::mpsc;
 
 use super::date::{http_date, parse};
-use crate::limits::{CRL_MAX_AGE_S, FILE_CHUNK_BYTES};
+use crate::file_body::FileBody;
+use crate::limits::CRL_MAX_AGE_S;
 
 #[cfg(test)]
 mod tests;
@@ -342,73 +338,4 @@ fn is_known(asked: &HeaderMap, ours: &HeaderMap) -> bool {
     let since = asked.get(IF_MODIFIED_SINCE).and_then(parse);
     let written = ours.get(LAST_MODIFIED).and_then(parse);
     matches!((written, since), (Some(written), Some(since)) if written <= since)
-}
-
-/// A file on its way out, a piece at a time: a large list costs no memory, and a slow reader no
-/// thread.
-struct FileBody {
-    pieces: mpsc::Receiver<io::Result<Bytes>>,
-    left: u64,
-}
-
-impl FileBody {
-    fn start(file: File, length: u64) -> FileBody {
-        let (sender, pieces) = mpsc::channel(1);
-        tokio::spawn(async move {
-            let mut file = file.take(length);
-            loop {
-                let mut piece = Vec::with_capacity(FILE_CHUNK_BYTES);
-                let read = (&mut file)
-                    .take(FILE_CHUNK_BYTES as u64)
-                    .read_to_end(&mut piece)
-                    .await;
-                let piece = match read {
-                    Ok(0) => break,
-                    Ok(_) => Ok(Bytes::from(piece)),
-                    Err(error) => Err(error),
-                };
-                let is_last = piece.is_err();
-                // Nobody listens any more when the other side hung up.
-                if sender.send(piece).await.is_err() || is_last {
-                    break;
-                }
-            }
-        });
-        FileBody {
-            pieces,
-            left: length,
-        }
-    }
-}
-
-impl hyper::body::Body for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match self.pieces.poll_recv(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(piece))) => {
-                self.left = self.left.saturating_sub(piece.len() as u64);
-                Poll::Ready(Some(Ok(Frame::data(piece))))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
-            // A file that became shorter must not look whole.
-            Poll::Ready(None) if self.left > 0 => {
-                Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())))
-            }
-            Poll::Ready(None) => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
 }

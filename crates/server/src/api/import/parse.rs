@@ -7,7 +7,7 @@ use serde_json::Value;
 use tenure_domain::Title;
 use tenure_domain::device::{Criticality, DeviceRow};
 
-use crate::api::device::HEADER;
+use crate::api::export::HEADER;
 
 /// Most mistakes listed; there is no point in reading more of them at once.
 pub(super) const MISTAKES_MAX: usize = 100;

@@ -1,4 +1,3 @@
-use http_body_util::BodyExt;
 use proptest::prelude::*;
 
 use super::*;
@@ -87,29 +86,6 @@ fn what_the_asker_has_is_recognised_by_its_tag_or_else_by_its_time() {
     both.insert(IF_MODIFIED_SINCE, at(200));
     assert!(!is_known(&both, &ours));
     assert!(!is_known(&HeaderMap::new(), &ours));
-}
-
-async fn body_of(content: &[u8], announced: u64) -> Result<Bytes, io::Error> {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    io::Write::write_all(&mut file, content).unwrap();
-    let body = FileBody::start(File::open(file.path()).await.unwrap(), announced);
-    body.collect().await.map(|whole| whole.to_bytes())
-}
-
-#[tokio::test]
-async fn a_file_goes_out_whole_in_pieces() {
-    for length in [0, 1, FILE_CHUNK_BYTES, 3 * FILE_CHUNK_BYTES + 5] {
-        let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
-        let sent = body_of(&content, length as u64).await.unwrap();
-        assert_eq!(sent, content, "{length}");
-    }
-}
-
-#[tokio::test]
-async fn a_file_never_looks_longer_or_shorter_than_announced() {
-    assert_eq!(body_of(b"longer", 4).await.unwrap(), "long");
-    let error = body_of(b"short", 9).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }
 
 proptest! {

@@ -1,0 +1,71 @@
+//! Tables of devices, on their way in and out.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use tenure_domain::text::hex;
+
+use super::house::House;
+
+/// More than one page, and more than one piece of a file.
+const DEVICES: usize = 2_345;
+
+async fn filled() -> House {
+    let house = House::furnished().await;
+    let mut table = "id,class,site,owner,serial\n".to_owned();
+    for n in 0..DEVICES {
+        writeln!(table, "pump-{n:05},pump,Hall 3,Hydraulics,SN-{n:032}").unwrap();
+    }
+    let staged = house.post("/imports", json!(table)).await.ok();
+    let path = format!("/imports/{}/apply", staged["import"].as_str().unwrap());
+    loop {
+        let applied = house.post(&path, json!(null)).await.ok();
+        if applied["state"] == "done" {
+            assert_eq!(applied["added"], DEVICES);
+            return house;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_export_is_whole_and_the_record_holds_its_hash() {
+    let house = filled().await;
+    for (form, lines) in [("csv", DEVICES + 1), ("jsonl", DEVICES)] {
+        let path = format!("/export/devices?format={form}");
+        let exported = house.get(&path).await.ok();
+        let exported = exported.as_str().unwrap();
+        assert_eq!(exported.lines().count(), lines);
+        assert!(exported.ends_with('\n'));
+        let last = exported.lines().last().unwrap();
+        assert!(last.contains(&format!("pump-{:05}", DEVICES - 1)), "{last}");
+
+        let page = house.get("/events?order=newest&limit=1").await.ok();
+        let event = &page["items"][0];
+        assert_eq!(event["what"], "export-made", "{event}");
+        let hash = hex(&tenure_x509::sha256(exported.as_bytes()));
+        assert_eq!(event["detail"]["hash"], hash);
+
+        let again = format!("/import-plan?format={form}");
+        let planned = house.post(&again, json!(exported)).await.ok();
+        assert_eq!(planned["unchanged"], DEVICES, "{planned}");
+    }
+}
+
+#[tokio::test]
+async fn tables_are_read_one_at_a_time_and_every_one_is() {
+    let house = House::furnished().await;
+    let table = |n| {
+        json!(format!(
+            "id,class,site,owner\npump-{n},pump,Hall 3,Hydraulics\n"
+        ))
+    };
+    let plan = |n| house.post("/import-plan", table(n));
+    let (first, second, third) = tokio::join!(plan(1), plan(2), plan(3));
+    for planned in [first, second, third] {
+        assert_eq!(planned.ok()["added"], 1);
+    }
+    // One that is refused gives its turn back.
+    house.post("/imports", json!("no table")).await;
+    let staged = house.post("/imports", table(9)).await.ok();
+    assert_eq!(staged["rows"], 1);
+}
