@@ -135,12 +135,14 @@ impl Problem {
 
     /// 429: too many requests.
     pub fn too_many(wait: Duration) -> Problem {
+        let wait_s = wait.as_secs_f64().ceil() as u64;
         let mut problem = Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-requests",
             "Too many requests",
-        );
-        problem.retry_after_s = Some(wait.as_secs_f64().ceil() as u64);
+        )
+        .detail(format!("Try again in {wait_s} s."));
+        problem.retry_after_s = Some(wait_s);
         problem
     }
 

@@ -1,5 +1,7 @@
 //! The API as the command line calls it: JSON in, JSON out, lists page by page.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tenure_domain::text::hex;
 use tenure_field::http::{Begun, Client, Followed, Response, Settings, Trust, Url};
@@ -10,6 +12,12 @@ use crate::problem::Problem;
 
 /// Where the API begins on the operator listener.
 pub const PREFIX: &str = "/api/v1";
+
+/// How long one request waits in all while the server has too many; whoever reads the whole record asks
+/// thousands of times.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Largest body that is kept to be sent again, in bytes.
+const REPEATED_BYTES_MAX: usize = 64 * 1024;
 
 /// A part of a list.
 #[derive(Debug)]
@@ -261,21 +269,28 @@ impl Api {
         if method == http::Method::POST {
             headers.push(("idempotency-key", &key));
         }
-        let body = match body {
+        let mut body = match body {
             Some((media_type, body)) => {
                 headers.push(("content-type", media_type));
                 body
             }
             None => Vec::new(),
         };
-        let response = self
-            .client
-            .send(method, &url, &headers, body)
-            .await
-            .map_err(|error| self.unreachable(&error))?;
-        match response.status.is_success() {
-            true => Ok(response),
-            false => Err(self.refused(response.status, &response.body)),
+        let mut left = PATIENCE;
+        loop {
+            let again = (body.len() <= REPEATED_BYTES_MAX).then(|| body.clone());
+            let sent = self.client.send(method.clone(), &url, &headers, body).await;
+            let response = sent.map_err(|error| self.unreachable(&error))?;
+            if response.status.is_success() {
+                return Ok(response);
+            }
+            let wait = asked_to_wait(&response).filter(|wait| *wait <= left);
+            let (Some(wait), Some(again)) = (wait, again) else {
+                return Err(self.refused(response.status, &response.body));
+            };
+            tokio::time::sleep(wait).await;
+            left -= wait;
+            body = again;
         }
     }
 
@@ -290,6 +305,13 @@ impl Api {
     fn unreachable(&self, error: &tenure_field::http::Error) -> Failure {
         Failure::Unreachable(format!("cannot reach {}: {}", self.server, chain(error)))
     }
+}
+
+/// How long a server that has had too many requests asks to wait; nothing of this one was done.
+fn asked_to_wait(response: &Response) -> Option<Duration> {
+    let is_asked = response.status == http::StatusCode::TOO_MANY_REQUESTS;
+    let seconds = response.header("retry-after").filter(|_| is_asked)?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 fn json(response: &Response) -> Result<Value, Failure> {

@@ -52,6 +52,10 @@ fn router(total: u64) -> Router {
 }
 
 async fn start(router: Router) -> (String, StopSwitch) {
+    start_with(router, Limits::default()).await
+}
+
+async fn start_with(router: Router, limits: Limits) -> (String, StopSwitch) {
     let bound = Bound::bind(Listener::Operator, "127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
@@ -60,7 +64,7 @@ async fn start(router: Router) -> (String, StopSwitch) {
     let edge = Metrics::new().edge(Listener::Operator);
     tokio::spawn(async move {
         bound
-            .serve(Transport::Plain, router, &Limits::default(), edge, stop)
+            .serve(Transport::Plain, router, &limits, edge, stop)
             .await;
     });
     (url, switch)
@@ -143,6 +147,29 @@ async fn each_kind_of_no_has_its_exit_code() {
         .await
         .unwrap_err();
     assert_eq!(unreachable.code(), 4);
+}
+
+#[tokio::test]
+async fn a_server_with_too_many_requests_is_waited_for() {
+    let limits = Limits {
+        operator_requests_per_source_s: 2,
+        ..Limits::default()
+    };
+    let (url, _switch) = start_with(router(30), limits).await;
+    // Fifteen requests, of which eight may come at once.
+    let all = api(&url, "good").all("/list", &[]).await.unwrap();
+    assert_eq!(all.len(), 30);
+}
+
+#[tokio::test]
+async fn who_has_to_wait_long_is_told_how_long() {
+    let locked = get(async || Problem::too_many(Duration::from_secs(900)));
+    let (url, _switch) = start(Router::new().route("/api/v1/locked", locked)).await;
+    let refused = api(&url, "good").get("/locked").await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "Too many requests: Try again in 900 s."
+    );
 }
 
 #[test]
