@@ -9,9 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::{Method, StatusCode};
 
-use super::route::{Keeping, Needs};
+use super::route::{Keeping, Needs, Taking};
 use super::{Caller, Desk, idempotency};
-use crate::limits::IMPORT_BODY_BYTES_MAX;
+use crate::limits::{API_BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX};
 use crate::listen::Listener;
 use crate::peer::{Asker, Peer, Whole};
 use crate::problem::{Problem, Word};
@@ -20,6 +20,7 @@ use crate::problem::{Problem, Word};
 pub(super) struct Rule {
     pub(super) needs: Needs,
     pub(super) keeping: Keeping,
+    pub(super) taking: Taking,
 }
 
 /// Lets a request through to its handler, or answers in its place.
@@ -47,6 +48,10 @@ pub(super) async fn guard(
         return next.run(request).await;
     };
     request.extensions_mut().insert(caller.clone());
+    if rule.taking == Taking::Table {
+        // Before any of it is received.
+        request.extensions_mut().insert(desk.tables().turn().await);
+    }
     let mut answer = match (
         request.method() == Method::POST,
         idempotency::key(request.headers()),
@@ -140,10 +145,14 @@ async fn once(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let head = Request::from_parts(parts.clone(), body);
-    // The largest body of any call; the handler has a limit of its own.
-    let body = Whole::<IMPORT_BODY_BYTES_MAX>::from_request(head, &())
-        .await?
-        .into_inner();
+    let body = match rule.taking {
+        Taking::Document => Whole::<API_BODY_BYTES_MAX>::from_request(head, &())
+            .await?
+            .into_inner(),
+        Taking::Table => Whole::<IMPORT_BODY_BYTES_MAX>::from_request(head, &())
+            .await?
+            .into_inner(),
+    };
     let asked = idempotency::Asked::new(caller, key, &parts.method, &parts.uri, &body);
     let _claim = desk.under_way().claim(&asked)?;
     if let Some(answer) = idempotency::answered(desk, &asked)? {

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use aws_lc_rs::digest;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http_body_util::BodyExt;
@@ -55,12 +56,16 @@ impl Asked {
         uri: &Uri,
         body: &Bytes,
     ) -> Asked {
-        let mut whole = format!("{method}\n{uri}\n").into_bytes();
-        whole.extend_from_slice(body);
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(format!("{method}\n{uri}\n").as_bytes());
+        hash.update(body);
+        let mut request = [0; 32];
+        // SHA-256 has 32 octets.
+        request.copy_from_slice(hash.finish().as_ref());
         Asked {
             who: caller.no,
             key,
-            request: tenure_x509::sha256(&whole),
+            request,
         }
     }
 

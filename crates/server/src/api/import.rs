@@ -60,7 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
             stage,
         )
         .asks::<How>()
-        .takes_text("text/csv")
+        .takes_table()
         .answers::<Imported>(),
         Route::post(
             "/import-plan",
@@ -69,7 +69,7 @@ pub(super) fn routes() -> Vec<Route> {
             plan,
         )
         .asks::<How>()
-        .takes_text("text/csv")
+        .takes_table()
         .answers::<Planned>(),
         Route::get("/imports/{id}", ChangeFleet, "How far an import is", show)
             .answers::<Imported>(),
@@ -123,22 +123,37 @@ impl How {
     }
 }
 
-/// The right to read a table: they are large, so it is one at a time, and the next one is not even
-/// received before.
+/// Tables are large, so they are received one at a time.
 #[derive(Default)]
 pub(super) struct Tables(Arc<Mutex<()>>);
 
-/// A table as it was sent, and the right to read it, until it is kept or refused.
+/// The right to bring a table, until it is kept or refused.
+#[derive(Clone)]
+pub(super) struct Turn {
+    _held: Arc<OwnedMutexGuard<()>>,
+}
+
+impl Tables {
+    pub(super) async fn turn(&self) -> Turn {
+        let held = Arc::clone(&self.0).lock_owned().await;
+        Turn {
+            _held: Arc::new(held),
+        }
+    }
+}
+
+/// A table as it was sent.
 struct Table {
     text: String,
-    turn: OwnedMutexGuard<()>,
+    turn: Turn,
 }
 
 impl FromRequest<Desk> for Table {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, desk: &Desk) -> Result<Self, Problem> {
-        let turn = Arc::clone(&desk.tables().0).lock_owned().await;
+    async fn from_request(mut request: Request, desk: &Desk) -> Result<Self, Problem> {
+        let turn = request.extensions_mut().remove::<Turn>();
+        let turn = turn.ok_or_else(Problem::internal)?;
         let body = Whole::<IMPORT_BODY_BYTES_MAX>::from_request(request, desk).await?;
         let text = String::from_utf8(body.into_inner().into())
             .map_err(|_| Problem::bad_request("the table is not UTF-8"))?;
@@ -153,7 +168,7 @@ struct Readable {
     /// SHA-256 of the text.
     hash: [u8; 32],
     /// Held while the rows are.
-    _turn: OwnedMutexGuard<()>,
+    _turn: Turn,
 }
 
 /// How far an import is.

@@ -49,6 +49,16 @@ pub enum Keeping {
     OnlyThatItWasGiven,
 }
 
+/// How much a call may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// A document: up to [`API_BODY_BYTES_MAX`](crate::limits::API_BODY_BYTES_MAX).
+    Document,
+    /// A table of devices: up to [`IMPORT_BODY_BYTES_MAX`](crate::limits::IMPORT_BODY_BYTES_MAX), one at
+    /// a time.
+    Table,
+}
+
 /// One route of the API.
 pub struct Route {
     /// The method.
@@ -58,6 +68,7 @@ pub struct Route {
     /// What a call must bring.
     pub needs: Needs,
     pub(super) keeping: Keeping,
+    taking: Taking,
     handler: MethodRouter<Desk>,
     operation: OperationBuilder,
     status: u16,
@@ -124,6 +135,7 @@ impl Route {
             path,
             needs,
             keeping: Keeping::Whole,
+            taking: Taking::Document,
             handler,
             operation,
             status: 200,
@@ -154,6 +166,12 @@ impl Route {
             .build();
         let content = ContentBuilder::new().schema(Some(text)).build();
         self.takes_content(media_type, content)
+    }
+
+    /// Takes a table of devices.
+    pub fn takes_table(mut self) -> Route {
+        self.taking = Taking::Table;
+        self.takes_text("text/csv")
     }
 
     fn takes_content(mut self, media_type: &str, content: utoipa::openapi::Content) -> Route {
@@ -249,6 +267,7 @@ impl Route {
         let rule = Arc::new(guard::Rule {
             needs: self.needs,
             keeping: self.keeping,
+            taking: self.taking,
         });
         let state = (desk.clone(), rule);
         let guarded = self

@@ -1,6 +1,5 @@
 mod edits;
 mod events;
-mod export;
 mod feed;
 pub(crate) mod house;
 mod life;
@@ -9,6 +8,7 @@ mod relying_party;
 mod resources;
 mod roles;
 mod sites;
+mod tables;
 mod twice;
 
 use super::*;

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use axum::body::Body;
+use hyper::{Request, StatusCode};
 use serde_json::json;
 use tenure_domain::text::hex;
 
 use super::house::House;
+use crate::limits::API_BODY_BYTES_MAX;
 
 /// More than one page, and more than one piece of a file.
 const DEVICES: usize = 2_345;
@@ -68,4 +71,26 @@ async fn tables_are_read_one_at_a_time_and_every_one_is() {
     house.post("/imports", json!("no table")).await;
     let staged = house.post("/imports", table(9)).await.ok();
     assert_eq!(staged["rows"], 1);
+}
+
+#[tokio::test]
+async fn only_a_table_may_be_large_with_a_key_or_without() {
+    let house = House::furnished().await;
+    let large = "x".repeat(API_BODY_BYTES_MAX + 1);
+    for (path, status) in [
+        ("/devices", StatusCode::PAYLOAD_TOO_LARGE),
+        ("/imports", StatusCode::BAD_REQUEST),
+    ] {
+        for key in [None, Some("once")] {
+            let mut request = Request::post(format!("/api/v1{path}"))
+                .header("authorization", format!("Bearer {}", house.admin));
+            if let Some(key) = key {
+                request = request.header("idempotency-key", key);
+            }
+            let reply = house
+                .send(request.body(Body::from(large.clone())).unwrap())
+                .await;
+            assert_eq!(reply.status, status, "{path} {key:?}: {}", reply.body);
+        }
+    }
 }
