@@ -74,6 +74,7 @@ mod token;
 pub(crate) mod trust_store;
 
 pub use caller::Caller;
+pub(crate) use guard::recorded;
 pub use route::{Needs, Route};
 
 /// Where the API begins on the operator listener.

@@ -9,7 +9,7 @@
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -120,6 +120,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/exceptions/{no}/end", post(exception::end))
         .route("/login", get(sign_in::show).post(sign_in::enter))
         .route("/logout", post(sign_in::leave))
+        .layer(from_fn_with_state(ui.clone(), posted::on_record))
         .layer(map_response(sealed))
         .route("/style.css", get(style))
         .with_state(ui)

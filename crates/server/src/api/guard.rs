@@ -66,20 +66,33 @@ pub(super) async fn guard(
     answer
 }
 
-/// Has a call made. One that would change something and is refused for what stands against it is on
-/// record with its caller, as is one that may not be made at all.
+/// Has a call made. One that would change something is on record if it is refused.
 async fn run(desk: &Desk, caller: &Caller, request: Request, next: Next) -> Response {
     let reads = request.method() == Method::GET;
     let what = format!("{} {}", request.method(), request.uri().path());
     let answer = next.run(request).await;
-    if let Some(Word(word)) = answer.extensions().get::<Word>()
-        && !reads
+    match reads {
+        true => answer,
+        false => recorded(desk, caller, &what, answer).await,
+    }
+}
+
+/// Puts an answer on record that refuses a change for what stands against it, or since its caller may
+/// not make it at all.
+pub(crate) async fn recorded(
+    desk: &Desk,
+    caller: &Caller,
+    what: &str,
+    answer: Response,
+) -> Response {
+    let word = answer.extensions().get::<Word>().cloned();
+    if let Some(Word(word)) = word
         && matches!(word.as_str(), "conflict" | "policy" | "forbidden")
     {
         // What could not be recorded is in the log; the answer is no either way.
         let _ = desk
             .engine()
-            .record_denied(&caller.actor(), word, &what)
+            .record_denied(&caller.actor(), &word, what)
             .await;
     }
     answer

@@ -220,9 +220,7 @@ pub(super) async fn do_device(
     posted: Posted<Said>,
 ) -> Result<Response, Fault> {
     let act = Act::read(&verb, &Act::OF_DEVICES)?;
-    posted
-        .may(&desk, act.needs(), &format!("POST /devices/{{id}}/{verb}"))
-        .await?;
+    posted.who.may(act.needs())?;
     let device = device::known(&desk, &id)?.id;
     let back = format!("/devices/{device}");
     let actor = posted.who.caller.actor();
@@ -302,8 +300,7 @@ pub(super) async fn do_certificate(
     posted: Posted<Said>,
 ) -> Result<Redirect, Fault> {
     let (act, named, path) = named.split()?;
-    let what = format!("POST /certificates/{{serial}}/{}", act.verb());
-    posted.may(&desk, act.needs(), &what).await?;
+    posted.who.may(act.needs())?;
     let ask = RevokeAsk {
         actor: posted.who.caller.actor(),
         target: named.target()?,

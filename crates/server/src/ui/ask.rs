@@ -138,7 +138,7 @@ async fn decided(
     no: i64,
     change: Change,
 ) -> Result<Redirect, Fault> {
-    posted.may(desk, Approve, "POST /asks/{no}").await?;
+    posted.who.may(Approve)?;
     desk.engine()
         .change(&posted.who.caller.actor(), change)
         .await?;

@@ -179,9 +179,7 @@ pub(super) async fn approve(
     Path(no): Path<i64>,
     posted: Posted<Nothing>,
 ) -> Result<Redirect, Fault> {
-    posted
-        .may(&desk, Approve, "POST /exceptions/{no}/approve")
-        .await?;
+    posted.who.may(Approve)?;
     let change = Change::ApproveException(ExceptionNo(no));
     let actor = posted.who.caller.actor();
     desk.engine().change(&actor, change).await?;
@@ -200,9 +198,7 @@ pub(super) async fn end(
     Path(no): Path<i64>,
     posted: Posted<Ended>,
 ) -> Result<Redirect, Fault> {
-    posted
-        .may(&desk, Approve, "POST /exceptions/{no}/end")
-        .await?;
+    posted.who.may(Approve)?;
     let change = Change::EndException {
         exception: ExceptionNo(no),
         why: needed_why(&posted.form.why)?,

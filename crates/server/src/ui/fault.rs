@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderValue};
 use maud::html;
 
 use super::page;
-use crate::problem::Problem;
+use crate::problem::{Problem, Word};
 
 /// A problem, shown to people.
 pub(super) struct Fault(Problem);
@@ -39,6 +39,9 @@ impl IntoResponse for Fault {
             },
         );
         let mut response = (status, shown).into_response();
+        response
+            .extensions_mut()
+            .insert(Word(problem.word().to_owned()));
         if let Some(wait) = problem.retry_after_s {
             response
                 .headers_mut()

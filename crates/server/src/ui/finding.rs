@@ -169,8 +169,7 @@ pub(super) async fn acknowledge(
     Path(no): Path<i64>,
     posted: Posted<Acknowledged>,
 ) -> Result<Redirect, Fault> {
-    let what = "POST /findings/{no}/acknowledge";
-    posted.may(&desk, Approve, what).await?;
+    posted.who.may(Approve)?;
     let why = needed_why(&posted.form.why)?;
     let change = Change::AcknowledgeFinding {
         finding: FindingNo(no),

@@ -145,8 +145,7 @@ pub(super) async fn resolve(
     Path(no): Path<i64>,
     posted: Posted<Resolution>,
 ) -> Result<Redirect, Fault> {
-    let what = "POST /incidents/{no}/resolve";
-    posted.may(&desk, Approve, what).await?;
+    posted.who.may(Approve)?;
     let keep = match posted.form.keep.as_str() {
         "" => {
             return Err(Problem::bad_request(

@@ -1,19 +1,19 @@
 //! Forms.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Form, FromRequest, FromRequestParts, Request};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tenure_domain::operator::Permission;
 
 use super::Ui;
 use super::fault::Fault;
 use super::session::SignedIn;
-use crate::api::Desk;
 use crate::api::device::WHY_MAX;
+use crate::api::recorded;
 use crate::peer::Whole;
 use crate::problem::Problem;
 
@@ -24,30 +24,6 @@ pub(super) const FORM_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Posted<T> {
     pub(super) who: SignedIn,
     pub(super) form: T,
-}
-
-impl<T> Posted<T> {
-    /// Whether the sender may do what the form asks for; a no is put on record.
-    ///
-    /// # Errors
-    /// 403.
-    pub(super) async fn may(
-        &self,
-        desk: &Desk,
-        permission: Permission,
-        what: &str,
-    ) -> Result<(), Problem> {
-        let allowed = self.who.may(permission);
-        if allowed.is_err() {
-            // What could not be recorded is in the log; the answer is no either way.
-            let actor = self.who.caller.actor();
-            let _ = desk
-                .engine()
-                .record_denied(&actor, "forbidden", &format!("role for {what}"))
-                .await;
-        }
-        allowed
-    }
 }
 
 /// The reason out of a form, which may be left out.
@@ -109,6 +85,20 @@ impl<T: DeserializeOwned> FromRequest<Ui> for Posted<T> {
             Ok(form) => Ok(Posted { who, form }),
             Err(problem) => Err(Fault::from(problem).into_response()),
         }
+    }
+}
+
+/// Has a form carried out; one that is refused is on record with its sender.
+pub(super) async fn on_record(State(ui): State<Ui>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let who = ui.sessions.of(&ui.desk, request.headers());
+    let what = format!("POST {}", request.uri().path());
+    let answer = next.run(request).await;
+    match who {
+        Ok(Some(who)) => recorded(&ui.desk, &who.caller, &what, answer).await,
+        Ok(None) | Err(_) => answer,
     }
 }
 

@@ -85,7 +85,7 @@ impl Sessions {
     }
 
     /// Who sent these headers, if a session of theirs is open and its token still works.
-    fn of(&self, desk: &Desk, headers: &HeaderMap) -> Result<Option<SignedIn>, Problem> {
+    pub(super) fn of(&self, desk: &Desk, headers: &HeaderMap) -> Result<Option<SignedIn>, Problem> {
         let Some(name) = named(headers) else {
             return Ok(None);
         };

@@ -360,8 +360,18 @@ async fn a_request_is_decided_only_from_our_page_and_by_who_may() {
         assert_eq!(ruling(), Some(Ruling::Waiting));
     }
 
-    let events = house.get("/events?limit=1000").await.ok().to_string();
-    assert!(events.contains("POST /asks/{no}"), "a no is on record");
+    let what = format!("POST {approve}");
+    let refused = async |reason| {
+        let page = house.get("/events?limit=1000").await.ok();
+        let events = page["items"].as_array().unwrap().clone();
+        let said = json!({ "reason": reason, "rule": what });
+        events
+            .iter()
+            .filter(|event| event["detail"] == said)
+            .count()
+    };
+    // Three forms without a proof, one from elsewhere, and two of each who may not.
+    assert_eq!(refused("forbidden").await, 8);
 
     assert!(operator.page(&path).await.contains(&approve));
     let reply = operator.post(&approve, &[("csrf", &operator.csrf)]).await;
@@ -371,6 +381,14 @@ async fn a_request_is_decided_only_from_our_page_and_by_who_may() {
     assert!(decided.contains("a operator (operator)") && !decided.contains(&approve));
     let by = house.get(&path).await.ok()["decided_by"].clone();
     assert_eq!(by, "a operator (operator)");
+
+    let refuse = "/devices/pump-1/resume";
+    let reply = operator.post(refuse, &[("csrf", &operator.csrf)]).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT, "{}", reply.body);
+    let page = house.get("/events?order=newest&limit=1").await.ok();
+    let said = json!({ "reason": "conflict", "rule": format!("POST {refuse}") });
+    assert_eq!(page["items"][0]["detail"], said);
+    assert_eq!(page["items"][0]["by"], "a operator (operator)");
 }
 
 #[tokio::test]
