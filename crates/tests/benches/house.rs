@@ -77,7 +77,25 @@ fn main() {
         memory_mb(server, "VmRSS:"),
         memory_mb(server, "VmHWM:")
     );
+    tables(&mut house);
     assert!(house.stop().success());
+}
+
+/// Every device out and in again, with the command line, and the record read whole.
+fn tables(house: &mut House) {
+    let server = house.server().id();
+    let file = house.directory().join("devices.csv").display().to_string();
+    let timed = |what: &str, ask: &[&str]| {
+        let began = Instant::now();
+        let said = house.tell(ask);
+        let (took, peak) = (began.elapsed().as_secs_f64(), memory_mb(server, "VmHWM:"));
+        println!("{what}: {took:.1} s; the server {peak} MB at its peak so far");
+        said
+    };
+    let table = timed("all devices exported", &["device", "export"]);
+    std::fs::write(&file, table).expect("a file");
+    timed("imported again", &["device", "import", &file]);
+    timed("the record verified", &["log", "verify", "--forget"]);
 }
 
 fn start_time(house: &mut House) -> f64 {
