@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tenure_domain::text::is_hidden;
 
@@ -45,7 +46,7 @@ impl Output {
     /// Standard output is closed.
     pub fn list(&self, columns: &[Column], items: &[Value]) -> Result<(), Failure> {
         match self.form {
-            Form::Json => self.json(&Value::Array(items.to_vec())),
+            Form::Json => self.json(items),
             Form::Text if items.is_empty() => note("nothing found"),
             Form::Text => print(&table(columns, items)),
         }
@@ -146,8 +147,13 @@ impl Output {
         bar
     }
 
-    fn json(&self, value: &Value) -> Result<(), Failure> {
-        print(&format!("{value:#}"))
+    fn json(&self, value: &(impl Serialize + ?Sized)) -> Result<(), Failure> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        serde_json::to_writer_pretty(&mut out, value)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+            .and_then(|()| out.flush())
+            .map_err(unprinted)
     }
 }
 
