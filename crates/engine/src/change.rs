@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenure_domain::Refusal;
 use tenure_domain::change::Change;
 use tenure_domain::device::Device;
-use tenure_domain::event::{Entry, Event};
+use tenure_domain::event::Event;
 use tenure_domain::facts::Ruling;
 use tenure_domain::finding::FindingState;
 use tenure_domain::hook::Hidden;
@@ -16,8 +16,7 @@ use tenure_domain::registry::HOUSE;
 use tenure_domain::text::hex;
 use tenure_store::registry::RegistryError;
 use tenure_store::{
-    StoreError, Tx, device, finding, identity, issuer, pending, registry, relying_party, secret,
-    token,
+    Tx, device, finding, identity, issuer, pending, registry, relying_party, secret, token,
 };
 use tenure_x509::Time;
 
@@ -597,18 +596,10 @@ impl Engine {
         what: &str,
         hash: &[u8],
     ) -> Result<(), Rejection> {
-        let now = self.clock().now();
         let event = Event::ExportMade {
             hash: hex(hash),
             what: what.to_owned(),
         };
-        let entry = Entry::new(actor.clone(), now, event);
-        self.store()
-            .record::<(), StoreError, _>(self.operation()?, move |tx| {
-                tx.log(&entry)?;
-                Ok(())
-            })
-            .await?;
-        Ok(())
+        self.note(actor, vec![event]).await
     }
 }

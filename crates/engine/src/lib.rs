@@ -72,8 +72,10 @@ pub use step::Step;
 pub use tenure_store as store;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use tenure_domain::event::{Entry, Event};
 use tenure_domain::ids::TenantId;
-use tenure_store::{OperationId, Store};
+use tenure_domain::operator::Actor;
+use tenure_store::{OperationId, Store, StoreError};
 use tenure_x509::SanName;
 use tokio::sync::{Notify, watch};
 
@@ -367,6 +369,25 @@ impl Engine {
             Ok(done) => done.map_err(Into::into),
             Err(_) => Err(FaultCause::Corrupt(died).into()),
         }
+    }
+
+    /// Records what changes nothing else and has to be told.
+    pub(crate) async fn note(&self, actor: &Actor, events: Vec<Event>) -> Result<(), Rejection> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock().now();
+        let entry = |event| Entry::new(actor.clone(), now, event);
+        let entries: Vec<_> = events.into_iter().map(entry).collect();
+        self.store()
+            .record::<(), StoreError, _>(self.operation()?, move |tx| {
+                for entry in &entries {
+                    tx.log(entry)?;
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(())
     }
 
     /// A fresh name for one recording transaction.

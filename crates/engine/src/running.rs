@@ -1,9 +1,8 @@
 //! The start and the end of a server, for the record.
 
-use tenure_domain::event::{Entry, Event};
+use tenure_domain::event::Event;
 use tenure_domain::facts::clock_went_back;
 use tenure_domain::operator::Actor;
-use tenure_store::StoreError;
 
 use crate::Engine;
 use crate::fault::Rejection;
@@ -22,28 +21,12 @@ impl Engine {
                 behind_s: last.unix() - now.unix(),
             });
         }
-        self.record_ours(said).await
+        self.note(&Actor::system(SERVE), said).await
     }
 
     /// Records that the server stops as it was asked to.
     pub(crate) async fn record_stopped(&self) -> Result<(), Rejection> {
-        self.record_ours(vec![Event::ServerStopped {}]).await
-    }
-
-    async fn record_ours(&self, said: Vec<Event>) -> Result<(), Rejection> {
-        let now = self.clock().now();
-        let entries: Vec<_> = said
-            .into_iter()
-            .map(|event| Entry::new(Actor::system(SERVE), now, event))
-            .collect();
-        self.store()
-            .record::<(), StoreError, _>(self.operation()?, move |tx| {
-                for entry in &entries {
-                    tx.log(entry)?;
-                }
-                Ok(())
-            })
-            .await?;
-        Ok(())
+        self.note(&Actor::system(SERVE), vec![Event::ServerStopped {}])
+            .await
     }
 }

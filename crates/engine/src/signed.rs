@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use tenure_domain::duration::DAY_S;
-use tenure_domain::event::{Entry, Event};
+use tenure_domain::event::Event;
 use tenure_domain::ids::IssuerNo;
 use tenure_domain::operator::Actor;
-use tenure_store::StoreError;
 use tenure_x509::Time;
 
 use crate::Engine;
@@ -56,27 +55,16 @@ impl Engine {
             return Ok(());
         }
         let known = self.snapshot();
-        let now = self.clock().now();
         let said = |((day, no), count): &(Day, u64)| {
             let issuer = known.issuers.iter().find(|issuer| issuer.no == *no)?;
-            let event = Event::StatusSigned {
+            Some(Event::StatusSigned {
                 count: *count,
                 day: date(*day),
                 issuer: issuer.name.to_string(),
-            };
-            Some(Entry::new(Actor::system("signed"), now, event))
+            })
         };
-        let entries: Vec<_> = over.iter().filter_map(said).collect();
-        if !entries.is_empty() {
-            self.store()
-                .record::<(), StoreError, _>(self.operation()?, move |tx| {
-                    for entry in &entries {
-                        tx.log(entry)?;
-                    }
-                    Ok(())
-                })
-                .await?;
-        }
+        let events = over.iter().filter_map(said).collect();
+        self.note(&Actor::system("signed"), events).await?;
         self.signed().forget(&over);
         Ok(())
     }

@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use parking_lot::Mutex;
-use tenure_domain::event::{Entry, Event};
+use tenure_domain::event::Event;
 use tenure_domain::operator::Actor;
 use tenure_domain::text::hex;
-use tenure_store::StoreError;
 use tenure_x509::Time;
 
 use crate::Engine;
@@ -122,11 +121,7 @@ impl Engine {
             reason: reason.to_owned(),
             rule: what.to_owned(),
         };
-        let entry = Entry::new(actor.clone(), self.clock().now(), event);
-        self.store()
-            .record::<(), StoreError, _>(self.operation()?, move |tx| tx.log(&entry).map(|_| ()))
-            .await?;
-        Ok(())
+        self.note(actor, vec![event]).await
     }
 
     /// Records the minutes that are over; with `at` at the end of time, all of them.
@@ -146,28 +141,22 @@ impl Engine {
     /// salt is in no leaf and gone with this call, because all prefixes are soon tried: lines that are
     /// recorded together can be told apart, and no others joined.
     async fn record_refused(&self, over: Vec<(Line, u64)>) -> Result<(), Rejection> {
-        let now = self.clock().now();
         let salt = hex(&crate::chance::bytes::<SALT_BYTES>()?);
-        self.store()
-            .record::<(), StoreError, _>(self.operation()?, move |tx| {
-                for (line, count) in &over {
-                    let minute = Time::from_unix(line.minute * 60).to_string();
-                    let source = line
-                        .prefix
-                        .map(|p| format!("{salt} {minute} {p}"))
-                        .unwrap_or_default();
-                    let event = Event::StrangersRefused {
-                        count: *count,
-                        listener: line.listener.to_owned(),
-                        minute,
-                        reason: line.reason.to_owned(),
-                        source_hash: hex(&tenure_x509::sha256(source.as_bytes())),
-                    };
-                    tx.log(&Entry::new(Actor::Anonymous, now, event))?;
-                }
-                Ok(())
-            })
-            .await?;
-        Ok(())
+        let said = |(line, count): (Line, u64)| {
+            let minute = Time::from_unix(line.minute * 60).to_string();
+            let source = line
+                .prefix
+                .map(|p| format!("{salt} {minute} {p}"))
+                .unwrap_or_default();
+            Event::StrangersRefused {
+                count,
+                listener: line.listener.to_owned(),
+                minute,
+                reason: line.reason.to_owned(),
+                source_hash: hex(&tenure_x509::sha256(source.as_bytes())),
+            }
+        };
+        let events = over.into_iter().map(said).collect();
+        self.note(&Actor::Anonymous, events).await
     }
 }

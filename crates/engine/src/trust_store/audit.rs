@@ -6,10 +6,8 @@
 
 use serde_json::{Value, json};
 use tenure_domain::Refusal;
-use tenure_domain::event::{Entry, Event};
 use tenure_domain::ids::TenantId;
 use tenure_domain::operator::Actor;
-use tenure_domain::text::hex;
 use tenure_store::relying_party::{self, Known};
 use tenure_store::trust_store::{self as stored, Measure};
 use tenure_store::{ReadTx, StoreError};
@@ -71,19 +69,9 @@ impl Engine {
                 .to_owned();
             return Err(Refusal::Conflict { what }.into());
         }
-        let entry = Entry::new(
-            actor.clone(),
-            now,
-            Event::ExportMade {
-                hash: hex(&tenure_x509::sha256(signed.as_bytes())),
-                what: "trust-store audit".to_owned(),
-            },
-        );
-        self.record(move |tx| {
-            tx.log(&entry)?;
-            Ok(())
-        })
-        .await?;
+        let hash = tenure_x509::sha256(signed.as_bytes());
+        self.record_export(actor, "trust-store audit", &hash)
+            .await?;
         Ok(signed)
     }
 }
