@@ -62,7 +62,7 @@ impl Engine {
         let (tenant, now, snapshot) = (self.tenant(), self.clock().now(), self.snapshot());
         let name = name.to_owned();
         self.store()
-            .read(move |tx| {
+            .survey(move |tx| {
                 let centre = centre(tx, tenant, &snapshot, kind, &name)?;
                 let radius = blast::radius(tx, tenant, &centre, now)?;
                 Ok::<_, Rejection>(Blast {
@@ -88,7 +88,7 @@ impl Engine {
         let (tenant, now, snapshot) = (self.tenant(), self.clock().now(), self.snapshot());
         let name = name.to_owned();
         self.store()
-            .read(move |tx| {
+            .survey(move |tx| {
                 let centre = centre(tx, tenant, &snapshot, kind, &name)?;
                 let place = (cursor.as_deref(), limit);
                 blast::devices(tx, tenant, &centre, filter, place, now).map_err(list_error)

@@ -174,6 +174,20 @@ impl Desk {
         Ok(self.engine().store().read(body).await?)
     }
 
+    /// Reads what may take seconds in a large fleet; whoever asks so waits for others who do.
+    ///
+    /// # Errors
+    /// What the closure answers, or a fault of the store.
+    pub async fn survey<T, E, F>(&self, body: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        Problem: From<E>,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        Ok(self.engine().store().survey(body).await?)
+    }
+
     /// Reads a few rows by their keys, on this thread.
     ///
     /// # Errors

@@ -210,7 +210,7 @@ impl Store {
         let new = Arc::new(new);
         let (found, plan) = {
             let new = Arc::clone(&new);
-            self.read::<_, StoreError, _>(move |tx| {
+            self.survey::<_, StoreError, _>(move |tx| {
                 let found = by_id(tx, tenant, &new.id)?;
                 Ok((found, plan(tx, tenant, &new.rows, &new.missing)?))
             })

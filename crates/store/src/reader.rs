@@ -40,6 +40,15 @@ fn guarded<T, E: From<StoreError>>(
 
 type Work = Box<dyn FnOnce(&Link) + Send>;
 
+/// Where work stands that waits for a reading thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Before all that waits.
+    First,
+    /// Behind all that waits.
+    Last,
+}
+
 /// What waits for a reading thread.
 pub(crate) struct Desk {
     state: Mutex<(VecDeque<Work>, Gate)>,
@@ -55,10 +64,13 @@ impl Desk {
     }
 
     /// Adds work; when the store is closing it is dropped, and with it the way to its asker.
-    pub(crate) fn push(&self, work: Work) {
+    pub(crate) fn push(&self, work: Work, place: Place) {
         let mut state = self.state.lock();
         if state.1 == Gate::Open {
-            state.0.push_back(work);
+            match place {
+                Place::First => state.0.push_front(work),
+                Place::Last => state.0.push_back(work),
+            }
             drop(state);
             self.arrived.notify_one();
         }

@@ -20,7 +20,7 @@ use crate::health::Health;
 use crate::lock::DirectoryLock;
 use crate::lookup::Lookup;
 use crate::migrate::{self, Create, Migrated};
-use crate::reader::{Age, Desk, Pool, snapshot};
+use crate::reader::{Age, Desk, Place, Pool, snapshot};
 use crate::tx::{Link, ReadTx, Sequence, Tx};
 use crate::writer::{self, Closure, Fatal, OperationId, Queue, Rule};
 
@@ -83,6 +83,8 @@ struct Inside {
     queue: Arc<Queue>,
     disk: Arc<Disk>,
     desk: Arc<Desk>,
+    /// For what may read the whole fleet.
+    surveys: Arc<Desk>,
     pool: Arc<Pool>,
     mark: Arc<Mark>,
     /// When the newest event was recorded, in Unix seconds.
@@ -128,7 +130,7 @@ impl Store {
         let sequence = last_numbers(&link)?;
         let queue = Arc::new(Queue::new(options.group));
         let disk = Arc::new(Disk::new());
-        let desk = Arc::new(Desk::new());
+        let (desk, surveys) = (Arc::new(Desk::new()), Arc::new(Desk::new()));
         let mark = Mark::new();
         let mut threads = Threads {
             handles: Vec::new(),
@@ -146,7 +148,8 @@ impl Store {
         let log = directory.join(LOG);
         threads.start_disk(&log, &queue, &disk, (&recorded, &newest), &options)?;
         threads.start_writer(link, &queue, &disk, (&mark, &pool), sequence, &options)?;
-        for number in 0..options.readers.max(1) {
+        let readers = std::iter::repeat_n(&desk, options.readers.max(1));
+        for (number, desk) in readers.chain([&surveys]).enumerate() {
             let db = connect(&file, Purpose::Read, options.read_cache_kib)?;
             threads.start_reader(
                 number,
@@ -156,7 +159,7 @@ impl Store {
                     Arc::clone(&lookup),
                     Arc::clone(&health),
                 ),
-                &desk,
+                desk,
             )?;
         }
         threads.start_checkpointer(&file, &database, &mark, &pool, &options)?;
@@ -178,6 +181,7 @@ impl Store {
                 queue,
                 disk,
                 desk,
+                surveys,
                 mark,
                 recorded,
                 newest,
@@ -215,9 +219,40 @@ impl Store {
         self.inside.health.ailment()
     }
 
-    /// Reads one snapshot on a reading thread. For anything that scans or may take long. All of what
-    /// it has seen is durable when this answers.
+    /// Reads one snapshot on a reading thread. For anything that scans. All of what it has seen is
+    /// durable when this answers. It is not read at all if nobody waits for it any more.
     pub async fn read<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.read_at(&self.inside.desk, Place::Last, body).await
+    }
+
+    /// The same before everyone else: for what must not wait for those who only look, such as the
+    /// publication of what is revoked.
+    pub async fn read_first<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.read_at(&self.inside.desk, Place::First, body).await
+    }
+
+    /// The same for what may read the whole fleet and take seconds, such as a blast radius: one such
+    /// read at a time, on a thread of its own, so that nothing else waits for it.
+    pub async fn survey<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.read_at(&self.inside.surveys, Place::Last, body).await
+    }
+
+    async fn read_at<T, E, F>(&self, desk: &Desk, place: Place, body: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -225,12 +260,16 @@ impl Store {
     {
         let (reply, answer) = oneshot::channel();
         let disk = Arc::clone(&self.inside.disk);
-        self.inside.desk.push(Box::new(move |link| {
+        let work = move |link: &Link| {
+            if reply.is_closed() {
+                return;
+            }
             let value = snapshot(link, body);
             disk.settle();
             // Nobody may be waiting any more.
             let _ = reply.send(value);
-        }));
+        };
+        desk.push(Box::new(work), place);
         answer
             .await
             .unwrap_or_else(|_| Err(StoreError::Closed.into()))
@@ -334,6 +373,7 @@ impl Inside {
     fn close(&self) {
         self.queue.close();
         self.desk.close();
+        self.surveys.close();
         self.mark.close();
         self.lookup.close();
         let threads = std::mem::take(&mut *self.threads.lock());

@@ -23,5 +23,7 @@ mod life;
 mod people;
 #[path = "suite/power.rs"]
 mod power;
+#[path = "suite/reading.rs"]
+mod reading;
 #[path = "suite/view.rs"]
 mod view;

@@ -214,7 +214,7 @@ impl Engine {
             let writer = stream(tx, &of_list, no, list, now, &target)?;
             Ok((writer, epoch, changed))
         };
-        let (writer, rendered, changed) = self.store().read(job).await?;
+        let (writer, rendered, changed) = self.store().read_first(job).await?;
         self.step(Step::ListWritten);
         let (engine, of_delta) = (self.clone(), name.clone());
         let delta_target = match list {

@@ -173,7 +173,7 @@ async fn as_of(
                 .ok_or(absent)?;
             let (last, limit) = (paging.number()?.map(CertificateNo), paging.items());
             let (counts, found) = desk
-                .read(move |tx| {
+                .survey(move |tx| {
                     // All of them are counted once, not for each page again.
                     let counts = match last {
                         None => Some(asof::site(tx, site, at)?),
@@ -188,7 +188,7 @@ async fn as_of(
             (counts.map(Counts::from), page.items)
         }
         (None, None, "now") => {
-            let counts = desk.read(move |tx| asof::fleet(tx, tenant, at)).await?;
+            let counts = desk.survey(move |tx| asof::fleet(tx, tenant, at)).await?;
             (Some(counts.into()), Vec::new())
         }
         (Some(_), Some(_), _) => {

@@ -203,7 +203,8 @@ pub(super) async fn items(
     rows: Vec<CertificateRow>,
 ) -> Result<Vec<CertificateItem>, Problem> {
     let (snapshot, now) = (desk.engine().snapshot(), desk.now());
-    desk.read(move |tx| {
+    // Whoever has just revoked one waits for no one who only looks.
+    let read = desk.engine().store().read_first(move |tx| {
         let mut devices: HashMap<DeviceNo, Device> = HashMap::new();
         rows.into_iter()
             .map(|row| {
@@ -220,9 +221,9 @@ pub(super) async fn items(
                 let owner = device.owner.to_string();
                 Ok::<_, StoreError>(CertificateItem::of(row, owner, &attention, now))
             })
-            .collect()
-    })
-    .await
+            .collect::<Result<_, StoreError>>()
+    });
+    Ok(read.await?)
 }
 
 /// When a certificate wants attention.

@@ -269,7 +269,7 @@ async fn readable(desk: &Desk, how: &How, table: Table) -> Result<Readable, Prob
     }
     let tenant = desk.engine().tenant();
     let plan = desk
-        .read(move |tx| import::plan(tx, tenant, &rows, &missing))
+        .survey(move |tx| import::plan(tx, tenant, &rows, &missing))
         .await?;
     Err(mistaken(&mistakes, &plan.errors))
 }
@@ -294,7 +294,7 @@ async fn plan(
     let table = readable(&desk, &how, table).await?;
     let (tenant, count) = (desk.engine().tenant(), table.rows.len() as u64);
     let plan = desk
-        .read(move |tx| import::plan(tx, tenant, &table.rows, &table.missing))
+        .survey(move |tx| import::plan(tx, tenant, &table.rows, &table.missing))
         .await?;
     if !plan.errors.is_empty() {
         return Err(mistaken(&[], &plan.errors));

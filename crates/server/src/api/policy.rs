@@ -203,24 +203,26 @@ async fn plan(State(desk): State<Desk>, Text(document): Text) -> Result<Json<Pla
     let snapshot = desk.engine().snapshot();
     let tenant = desk.engine().tenant();
     let plan = desk
-        .read(move |tx| {
-            let mut population = Vec::new();
-            let mut cursor: Option<String> = None;
-            loop {
-                let all = view::DeviceFilter::default();
-                let page = view::devices(tx, tenant, &all, cursor.as_deref(), PLAN_PAGE)?;
-                for device in page.items {
-                    if let Some(class) = snapshot.classes.get(&device.class) {
-                        population.push((device, Arc::clone(class)));
-                    }
-                }
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
+        .survey(move |tx| {
             let sites = registry::site::tree(tx, tenant)?;
-            Ok::<_, ListError>(policy::plan(&snapshot.policy, &new, population, &sites))
+            let (mut place, mut failed) = (Some(None::<String>), None);
+            let pages = std::iter::from_fn(|| {
+                let (all, cursor) = (view::DeviceFilter::default(), place.take()?);
+                let page = view::devices(tx, tenant, &all, cursor.as_deref(), PLAN_PAGE);
+                let page = page.map_err(|error| failed = Some(error)).ok()?;
+                place = page.next.map(Some);
+                Some(page.items)
+            });
+            let population = pages.flatten().filter_map(|device| {
+                let class = snapshot.classes.get(&device.class)?;
+                let class = Arc::clone(class);
+                Some((device, class))
+            });
+            let plan = policy::plan(&snapshot.policy, &new, population, &sites);
+            match failed {
+                Some(error) => Err::<_, ListError>(error),
+                None => Ok(plan),
+            }
         })
         .await?;
     let treated = |treatment: &policy::Treatment| {

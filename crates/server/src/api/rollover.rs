@@ -185,7 +185,7 @@ pub(crate) async fn progress(desk: &Desk, name: &str) -> Result<RolloverItem, Pr
     let issuer = known(desk, name)?;
     let (tenant, now) = (desk.engine().tenant(), desk.now());
     let found = desk
-        .read(move |tx| rollover::progress(tx, tenant, &issuer, now))
+        .survey(move |tx| rollover::progress(tx, tenant, &issuer, now))
         .await?;
     Ok(found.into())
 }

@@ -40,7 +40,10 @@ impl Engine {
             return Ok(0);
         };
         let no = issuer.no;
-        let forgotten = self.store().read(move |tx| compare(tx, no, &list)).await?;
+        let forgotten = self
+            .store()
+            .read_first(move |tx| compare(tx, no, &list))
+            .await?;
         if forgotten.is_empty() {
             return Ok(0);
         }

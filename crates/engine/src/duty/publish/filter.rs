@@ -171,7 +171,7 @@ impl Engine {
         let (no, base) = (issuer.no, Arc::clone(&published.full));
         let change = self
             .store()
-            .read(move |tx| change_since(tx, no, &base))
+            .read_first(move |tx| change_since(tx, no, &base))
             .await?;
         match change {
             Change::TooMuch => self.publish_full(issuer, key, Some(&published), now).await,
@@ -276,7 +276,7 @@ impl Engine {
     async fn full_body(&self, issuer: &Issuer, now: Time) -> Result<(u64, Body), Rejection> {
         let (no, from) = (issuer.no, issuer.certificate.validity().not_before);
         self.store()
-            .read(move |tx| -> Result<_, Rejection> {
+            .read_first(move |tx| -> Result<_, Rejection> {
                 let to = covered::closed_to(tx, no)?;
                 let coverage = Coverage { from, to, at: now };
                 Ok((newest_epoch(tx, no)?, build(tx, no, coverage)?))

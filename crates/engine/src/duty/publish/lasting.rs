@@ -28,7 +28,7 @@ impl Engine {
         let no = issuer.no;
         let (epoch, revoked) = self
             .store()
-            .read(move |tx: &ReadTx<'_>| {
+            .read_first(move |tx: &ReadTx<'_>| {
                 let epoch = epoch_of(&revocation::epochs(tx, no)?, List::Full);
                 let mut revoked = Vec::new();
                 revocation::for_each(tx, no, None, now, |entry: RevokedEntry<'_>| {
