@@ -68,6 +68,7 @@ mod service;
 mod sighting;
 mod site;
 mod stream;
+mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token;
@@ -95,7 +96,7 @@ struct Inside {
     prober: Prober,
     followers: Followers,
     driller: Driller,
-    tables: import::Tables,
+    tables: table::Tables,
 }
 
 impl Desk {
@@ -112,7 +113,7 @@ impl Desk {
                 metrics,
                 data: data.to_owned(),
                 under_way: idempotency::UnderWay::default(),
-                tables: import::Tables::default(),
+                tables: table::Tables::default(),
             }),
         }
     }
@@ -152,7 +153,7 @@ impl Desk {
         self.engine().clock().now()
     }
 
-    fn tables(&self) -> &import::Tables {
+    fn tables(&self) -> &table::Tables {
         &self.inside.tables
     }
 

@@ -23,6 +23,8 @@ pub const DEVICE_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const OCSP_BODY_BYTES_MAX: usize = 4 * 1024;
 /// Largest body of an API call, in bytes; imports have a limit of their own.
 pub const API_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Tables of devices received at once, each into a file.
+pub const TABLES_RECEIVED_MAX: usize = 4;
 /// Largest table of devices sent in one call, in bytes: a million rows, also as JSON lines. One table is
 /// read at a time, and takes some ten times its size of memory until it is checked and kept.
 pub const IMPORT_BODY_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -106,6 +106,54 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Whole<MAX> {
     }
 }
 
+/// A request body as it comes: at most so many bytes. It may take long, as long as it goes on.
+pub struct Pieces {
+    body: Limited<Body>,
+    max: usize,
+    time: Duration,
+}
+
+impl Pieces {
+    /// The body of a request.
+    ///
+    /// # Errors
+    /// 413 if it is announced to be larger.
+    pub async fn of(request: Request, max: usize) -> Result<Pieces, Problem> {
+        let peer = request.extensions().get::<Peer>();
+        let time = peer.map(|peer| peer.body_time);
+        let time = time.ok_or_else(Problem::internal)?;
+        let body = request.into_body();
+        if usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) > max {
+            discard(body, time).await;
+            return Err(Problem::too_large(max));
+        }
+        let body = Limited::new(body, max);
+        Ok(Pieces { body, max, time })
+    }
+
+    /// The next piece; none at its end.
+    ///
+    /// # Errors
+    /// 413, 400 if it breaks off, and 408 if nothing comes for the time of a body.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            match tokio::time::timeout(self.time, self.body.frame()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+                Ok(Some(Err(error))) if error.is::<LengthLimitError>() => {
+                    return Err(Problem::too_large(self.max));
+                }
+                Ok(Some(Err(_))) => return Err(Problem::bad_request("the body broke off")),
+                Err(_) => return Err(Problem::too_slow()),
+            }
+        }
+    }
+}
+
 /// Reads a body that is not wanted for a little while: an answer given while the other side still
 /// writes would be lost with the connection.
 async fn discard(mut body: Body, time: Duration) {

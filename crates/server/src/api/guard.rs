@@ -7,11 +7,12 @@ use axum::body::Body;
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, header};
 
 use super::route::{Keeping, Needs, Taking};
+use super::table::Table;
 use super::{Caller, Desk, idempotency};
-use crate::limits::{API_BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX};
+use crate::limits::API_BODY_BYTES_MAX;
 use crate::listen::Listener;
 use crate::peer::{Asker, Peer, Whole};
 use crate::problem::{Problem, Word};
@@ -49,8 +50,10 @@ pub(super) async fn guard(
     };
     request.extensions_mut().insert(caller.clone());
     if rule.taking == Taking::Table {
-        // Before any of it is received.
-        request.extensions_mut().insert(desk.tables().turn().await);
+        request = match received(&desk, request).await {
+            Ok(request) => request,
+            Err(problem) => return problem.into_response(),
+        };
     }
     let mut answer = match (
         request.method() == Method::POST,
@@ -64,6 +67,17 @@ pub(super) async fn guard(
     };
     answer.extensions_mut().insert(Asker(caller.no));
     answer
+}
+
+/// A request whose table stands beside it, and its hash in its place.
+async fn received(desk: &Desk, request: Request) -> Result<Request, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let whole = Request::from_parts(parts.clone(), body);
+    let table = Table::receive(desk, whole).await?;
+    let hash = Body::from(table.hash().to_vec());
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.extensions.insert(table);
+    Ok(Request::from_parts(parts, hash))
 }
 
 /// Has a call made. One that would change something is on record if it is refused.
@@ -158,14 +172,9 @@ async fn once(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let head = Request::from_parts(parts.clone(), body);
-    let body = match rule.taking {
-        Taking::Document => Whole::<API_BODY_BYTES_MAX>::from_request(head, &())
-            .await?
-            .into_inner(),
-        Taking::Table => Whole::<IMPORT_BODY_BYTES_MAX>::from_request(head, &())
-            .await?
-            .into_inner(),
-    };
+    let body = Whole::<API_BODY_BYTES_MAX>::from_request(head, &())
+        .await?
+        .into_inner();
     let asked = idempotency::Asked::new(caller, key, &parts.method, &parts.uri, &body);
     let _claim = desk.under_way().claim(&asked)?;
     if let Some(answer) = idempotency::answered(desk, &asked)? {

@@ -1,9 +1,7 @@
 //! `/imports`: many devices from a table. The whole table is checked, then kept, then applied a
 //! thousand rows a call, so that a crash anywhere loses nothing and enrollment goes on meanwhile.
 
-use std::sync::Arc;
-
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Extension, State};
 use serde::{Deserialize, Serialize};
 use tenure_domain::device::DeviceRow;
 use tenure_domain::ids::Slug;
@@ -11,14 +9,12 @@ use tenure_domain::operator::Permission::ChangeFleet;
 use tenure_engine::store::import::{
     self, ImportError, ImportState, Missing, NewImport, RowChange, RowError, Stage,
 };
-use tokio::sync::{Mutex, OwnedMutexGuard};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Json, Path, Query, some_word};
 use super::page::{Page, Paging};
+use super::table::{Table, Turn};
 use super::{Caller, Desk, Route};
-use crate::limits::IMPORT_BODY_BYTES_MAX;
-use crate::peer::Whole;
 use crate::problem::Problem;
 
 mod parse;
@@ -123,44 +119,6 @@ impl How {
     }
 }
 
-/// Tables are large, so they are received one at a time.
-#[derive(Default)]
-pub(super) struct Tables(Arc<Mutex<()>>);
-
-/// The right to bring a table, until it is kept or refused.
-#[derive(Clone)]
-pub(super) struct Turn {
-    _held: Arc<OwnedMutexGuard<()>>,
-}
-
-impl Tables {
-    pub(super) async fn turn(&self) -> Turn {
-        let held = Arc::clone(&self.0).lock_owned().await;
-        Turn {
-            _held: Arc::new(held),
-        }
-    }
-}
-
-/// A table as it was sent.
-struct Table {
-    text: String,
-    turn: Turn,
-}
-
-impl FromRequest<Desk> for Table {
-    type Rejection = Problem;
-
-    async fn from_request(mut request: Request, desk: &Desk) -> Result<Self, Problem> {
-        let turn = request.extensions_mut().remove::<Turn>();
-        let turn = turn.ok_or_else(Problem::internal)?;
-        let body = Whole::<IMPORT_BODY_BYTES_MAX>::from_request(request, desk).await?;
-        let text = String::from_utf8(body.into_inner().into())
-            .map_err(|_| Problem::bad_request("the table is not UTF-8"))?;
-        Ok(Table { text, turn })
-    }
-}
-
 /// A table whose rows can all be read.
 struct Readable {
     rows: Vec<Row>,
@@ -253,12 +211,12 @@ fn mistaken(mistakes: &[Mistake], errors: &[RowError]) -> Problem {
 /// too.
 async fn readable(desk: &Desk, how: &How, table: Table) -> Result<Readable, Problem> {
     let (form, missing) = (how.form()?, how.missing(desk)?);
-    let Table { text, turn } = table;
+    let (hash, turn) = (table.hash(), desk.tables().turn().await);
     // A million rows take seconds, in which others are answered.
-    let read = move || (rows(form, &text, 1), tenure_x509::sha256(text.as_bytes()));
-    let ((rows, mistakes), hash) = tokio::task::spawn_blocking(read)
+    let read = move || Ok::<_, Problem>(rows(form, &table.text()?, 1));
+    let (rows, mistakes) = tokio::task::spawn_blocking(read)
         .await
-        .map_err(|_| Problem::internal())?;
+        .map_err(|_| Problem::internal())??;
     if mistakes.is_empty() {
         return Ok(Readable {
             rows,
@@ -289,7 +247,7 @@ impl From<ImportError> for Problem {
 async fn plan(
     State(desk): State<Desk>,
     Query(how): Query<How>,
-    table: Table,
+    Extension(table): Extension<Table>,
 ) -> Result<Json<Planned>, Problem> {
     let table = readable(&desk, &how, table).await?;
     let (tenant, count) = (desk.engine().tenant(), table.rows.len() as u64);
@@ -334,7 +292,7 @@ async fn stage(
     State(desk): State<Desk>,
     caller: Caller,
     Query(how): Query<How>,
-    table: Table,
+    Extension(table): Extension<Table>,
 ) -> Result<Json<Imported>, Problem> {
     let table = readable(&desk, &how, table).await?;
     let hash = tenure_domain::text::hex(&table.hash);

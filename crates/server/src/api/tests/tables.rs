@@ -1,8 +1,12 @@
 //! Tables of devices, on their way in and out.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use hyper::body::Frame;
 use hyper::{Request, StatusCode};
 use serde_json::json;
 use tenure_domain::text::hex;
@@ -71,6 +75,35 @@ async fn tables_are_read_one_at_a_time_and_every_one_is() {
     house.post("/imports", json!("no table")).await;
     let staged = house.post("/imports", table(9)).await.ok();
     assert_eq!(staged["rows"], 1);
+}
+
+/// A body of which nothing comes.
+struct Silent;
+
+impl hyper::body::Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_table_that_does_not_come() {
+    let house = House::furnished().await;
+    let silent = Request::post("/api/v1/imports")
+        .header("authorization", format!("Bearer {}", house.admin))
+        .body(Body::new(Silent));
+    let table = json!("id,class,site,owner\npump-1,pump,Hall 3,Hydraulics\n");
+    tokio::select! {
+        biased;
+        reply = house.send(silent.unwrap()) => panic!("{}", reply.body),
+        reply = house.post("/imports", table) => assert_eq!(reply.ok()["rows"], 1),
+    }
 }
 
 #[tokio::test]
