@@ -34,8 +34,8 @@ pub const ITEMS_MAX: usize = 1_000;
 /// Longest text of a manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 512 * 1024;
 
-/// Largest item, in bytes: a list of about a million entries.
-pub const ITEM_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest item, in bytes: a list of some two and a half million entries.
+pub const ITEM_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 words! {
     /// What an item of a feed is.

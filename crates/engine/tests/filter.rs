@@ -228,6 +228,23 @@ async fn a_rendering_that_lags_is_a_finding_until_it_does_not() {
     assert_eq!(ask(&house, &certs[0]), Answer::Revoked);
 }
 
+/// While revocations go on nothing published is ever as new as the record, and nothing lags.
+#[tokio::test]
+async fn what_is_never_as_new_as_the_record_and_goes_on_does_not_lag() {
+    let house = House::found().await;
+    let certs = fleet(&house, &["pump-1", "pump-2", "pump-3", "pump-4"]).await;
+    let lag = || {
+        let lags = house.engine.publication_lag().unwrap();
+        lags.iter().map(|lag| lag.seconds).max().unwrap()
+    };
+    for cert in &certs {
+        change(&house, cert.serial(), revoke()).await;
+        assert_eq!(lag(), 0);
+        house.pass(LAG_MAX_S);
+        house.engine.publish().await.unwrap();
+    }
+}
+
 /// B4: too short-lived to be withdrawn, as the certificate says (RFC 9608); withdrawn all the same,
 /// it is let in nowhere that asks us.
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Largest body read from a server, unless the caller says otherwise.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Largest CRL fetched to check a peer: about a million entries.
-pub const CRL_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest CRL fetched to check a peer: some two and a half million entries.
+pub const CRL_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Largest revocation filter fetched.
 pub const FILTER_BYTES_MAX: usize = tenure_x509::filter::FILTER_OCTETS_MAX;

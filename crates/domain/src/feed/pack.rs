@@ -22,7 +22,7 @@ const LINE_BYTES_MAX: usize = 32;
 pub(super) const NOTE_BYTES_MAX: usize = MANIFEST_BYTES_MAX + 4096;
 
 /// Largest pack, in bytes.
-pub const PACK_BYTES_MAX: u64 = 4 * ITEM_BYTES_MAX;
+pub const PACK_BYTES_MAX: u64 = 2 * ITEM_BYTES_MAX;
 
 /// Why a file is no pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

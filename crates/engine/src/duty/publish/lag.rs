@@ -54,14 +54,17 @@ pub struct Lag {
     pub issuer: Slug,
     /// Which rendering.
     pub rendering: Rendering,
-    /// Since it was first seen to be behind, in seconds; 0 if it is not behind.
+    /// For how long it has lacked something that was recorded, in seconds; 0 if it is not behind.
     pub seconds: i64,
 }
 
-/// Since when each rendering has been behind.
+/// The epoch of each shard.
+type Epochs = [(u16, i64)];
+
+/// Since when each rendering has been behind, and behind what.
 #[derive(Default)]
 pub(crate) struct Behind {
-    since: Mutex<HashMap<(Slug, Rendering), Time>>,
+    since: Mutex<HashMap<(Slug, Rendering), (Time, Vec<(u16, i64)>)>>,
 }
 
 /// Whether a rendering is as new as the record.
@@ -72,19 +75,25 @@ enum State {
 }
 
 impl Behind {
-    fn seconds(&self, issuer: &Slug, rendering: Rendering, state: State, now: Time) -> i64 {
+    /// `state` tells how the rendering stands to some epochs. While revocations go on it is never as new
+    /// as the record; what counts is whether it has got what it lacked when it was first seen behind.
+    fn seconds(
+        &self,
+        key: (Slug, Rendering),
+        state: impl Fn(&Epochs) -> State,
+        epochs: &Epochs,
+        now: Time,
+    ) -> i64 {
         let mut since = self.since.lock();
-        let key = (issuer.clone(), rendering);
-        match state {
-            State::Current => {
-                since.remove(&key);
-                0
-            }
-            State::Behind => {
-                let first = *since.entry(key).or_insert(now);
-                now.unix().saturating_sub(first.unix()).max(0)
-            }
+        if state(epochs) == State::Current {
+            since.remove(&key);
+            return 0;
         }
+        let (first, lacked) = since.entry(key).or_insert_with(|| (now, epochs.to_vec()));
+        if state(lacked) == State::Current {
+            (*first, *lacked) = (now, epochs.to_vec());
+        }
+        now.unix().saturating_sub(first.unix()).max(0)
     }
 }
 
@@ -98,25 +107,29 @@ impl Engine {
         for issuer in self.snapshot().issuers.iter() {
             let no = issuer.no;
             let epochs = self.store().glance(|tx| revocation::epochs(tx, no))?;
-            let mut add = |rendering, state| {
+            let mut add = |rendering, state: &dyn Fn(&Epochs) -> State| {
+                let key = (issuer.name.clone(), rendering);
                 lags.push(Lag {
                     issuer: issuer.name.clone(),
                     rendering,
-                    seconds: self.behind().seconds(&issuer.name, rendering, state, now),
+                    seconds: self.behind().seconds(key, state, &epochs, now),
                 });
             };
-            add(Rendering::Crl, self.lists_state(issuer, &epochs, now));
+            add(Rendering::Crl, &|epochs| {
+                self.lists_state(issuer, epochs, now)
+            });
             // Whoever lacks the key makes neither: a root offline, an issuer of another process.
             if issuer.kind == IssuerKind::Issuing && self.key(&issuer.key).is_some() {
-                let epoch = epoch_of(&epochs, List::Full);
-                add(Rendering::Filter, self.filter_state(issuer, epoch, now));
-                add(Rendering::Ocsp, self.ocsp_state(no));
+                add(Rendering::Filter, &|epochs| {
+                    self.filter_state(issuer, epoch_of(epochs, List::Full), now)
+                });
+                add(Rendering::Ocsp, &|_| self.ocsp_state(no));
             }
         }
         Ok(lags)
     }
 
-    fn lists_state(&self, issuer: &Issuer, epochs: &[(u16, i64)], now: Time) -> State {
+    fn lists_state(&self, issuer: &Issuer, epochs: &Epochs, now: Time) -> State {
         let is_ours = self.key(&issuer.key).is_some();
         let is_current = |list| {
             let published = self.published_list(&issuer.name, list);
