@@ -44,6 +44,11 @@ pub const PAGE_MAX: u32 = 1_000;
 pub const PAGE_DEFAULT: u32 = 100;
 /// Largest answer the command line reads, in bytes.
 pub const CLI_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long the command line waits for the answer to a question.
+pub const CLI_ANSWER_TIME: Duration = Duration::from_secs(300);
+/// How long it waits for the answer to a change: a backup of a large store, or a table that waits for
+/// another one, takes long.
+pub const CLI_CHANGE_TIME: Duration = Duration::from_secs(3_600);
 /// Relying parties probed in one round; the first by name.
 pub const PROBED_MAX: u32 = 10_000;
 /// Visits to relying parties under way at once.

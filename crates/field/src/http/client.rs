@@ -34,6 +34,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From sending the request to the last octet of the answer.
     pub request: Duration,
+    /// The same where something is to be changed; no other if none.
+    pub change: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -42,7 +44,16 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             request: Duration::from_secs(30),
+            change: None,
         }
+    }
+}
+
+impl Timeouts {
+    /// How long an answer to this method may take.
+    fn answer(&self, method: &Method) -> Duration {
+        let change = self.change.filter(|_| !method.is_safe());
+        change.unwrap_or(self.request)
     }
 }
 
@@ -211,7 +222,7 @@ impl Client {
         connection: &mut Connection,
         request: Request<Full<Bytes>>,
     ) -> Result<Response, Failed> {
-        let limit = self.shared.timeouts.request;
+        let limit = self.shared.timeouts.answer(request.method());
         let bytes_max = self.shared.answer_bytes_max;
         let whole = async {
             if let Err(error) = connection.sender.ready().await {
@@ -260,7 +271,7 @@ impl Client {
         request: Request<Full<Bytes>>,
     ) -> Result<http::Response<Incoming>, Error> {
         let mut connection = self.open(&url.origin).await?;
-        let limit = self.shared.timeouts.request;
+        let limit = self.shared.timeouts.answer(request.method());
         match timeout(limit, connection.sender.send_request(request)).await {
             Ok(answer) => answer.map_err(|source| Error::Http { source }),
             Err(_) => Err(Error::Timeout {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tenure_domain::text::hex;
-use tenure_field::http::{Begun, Client, Followed, Response, Settings, Trust, Url};
+use tenure_field::http::{
+    Begun, Client, Error, Followed, Response, Settings, Stage, Timeouts, Trust, Url,
+};
 
 use super::exit::Failure;
 use super::{Limit, Page};
+use crate::limits::{CLI_ANSWER_BYTES_MAX, CLI_ANSWER_TIME, CLI_CHANGE_TIME};
 use crate::problem::Problem;
 
 /// Where the API begins on the operator listener.
@@ -44,8 +47,14 @@ impl Api {
     pub fn new(server: &str, trust: Trust, token: &str) -> Result<Api, Failure> {
         let server = Url::parse(server)
             .map_err(|error| Failure::Usage(format!("{server} is no address: {error}")))?;
+        let timeouts = Timeouts {
+            request: CLI_ANSWER_TIME,
+            change: Some(CLI_CHANGE_TIME),
+            ..Timeouts::default()
+        };
         let client = Client::new(Settings {
-            answer_bytes_max: crate::limits::CLI_ANSWER_BYTES_MAX,
+            timeouts,
+            answer_bytes_max: CLI_ANSWER_BYTES_MAX,
             ..Settings::new(Some(trust))
         })
         .map_err(|error| Failure::Usage(error.to_string()))?;
@@ -302,8 +311,18 @@ impl Api {
         }
     }
 
-    fn unreachable(&self, error: &tenure_field::http::Error) -> Failure {
-        Failure::Unreachable(format!("cannot reach {}: {}", self.server, chain(error)))
+    fn unreachable(&self, error: &Error) -> Failure {
+        Failure::Unreachable(match error {
+            Error::Timeout {
+                stage: Stage::Request,
+                after,
+            } => format!(
+                "{} has not answered in {} s; it may still be doing what was asked",
+                self.server,
+                after.as_secs_f32()
+            ),
+            _ => format!("cannot reach {}: {}", self.server, chain(error)),
+        })
     }
 }
 

@@ -16,7 +16,8 @@ pub enum Failure {
     Usage(String),
     /// Code 3: what was named does not exist.
     NotFound(String),
-    /// Code 4: no server was found, it cannot be reached, or it is not the one it should be.
+    /// Code 4: no server was found, it cannot be reached or does not answer, or it is not
+    /// the one it should be.
     Unreachable(String),
     /// Code 5: no token, a wrong one, or its role is not enough.
     Denied(String),
@@ -32,6 +33,14 @@ impl Failure {
     /// A failure in words.
     pub fn failed(what: impl fmt::Display) -> Failure {
         Failure::Failed(what.to_string())
+    }
+
+    /// The same with `hint` on a line of its own, where no answer came.
+    pub fn hinted(self, hint: &str) -> Failure {
+        match self {
+            Failure::Unreachable(what) => Failure::Unreachable(format!("{what}\n{hint}")),
+            other => other,
+        }
     }
 
     /// The exit code.

@@ -21,6 +21,9 @@ const CHANGES: &[Column] = &[
     ("FIELDS", "fields"),
 ];
 
+/// What to do where it is not known whether a table arrived.
+const AGAIN: &str = "Nothing is lost: import the same file again, and it goes on.";
+
 /// `tenure device import`
 #[derive(Debug, Args)]
 pub struct Import {
@@ -89,7 +92,8 @@ pub async fn run(import: Import, session: &Session, output: &Output) -> Result<(
     }
     let staged = api
         .post_bytes(&format!("/imports{query}"), media_type, table)
-        .await?;
+        .await
+        .map_err(|failure| failure.hinted(AGAIN))?;
     let id = staged
         .get("import")
         .and_then(Value::as_str)
@@ -116,17 +120,13 @@ fn form(named: &Option<String>, file: &Path) -> Result<&'static str, Failure> {
 /// Applies what is staged, a thousand rows a call, until all is done.
 async fn apply(api: &Api, id: &str, output: &Output) -> Result<(), Failure> {
     let path = format!("/imports/{}/apply", segment(id));
+    let hint = format!("Nothing is lost: go on with `tenure device import --resume {id}`.");
     let mut bar: Option<ProgressBar> = None;
     loop {
         let answer = api
             .post(&path, &json!({}))
             .await
-            .map_err(|failure| match failure {
-                Failure::Unreachable(what) => Failure::Unreachable(format!(
-                    "{what}\nNothing is lost: go on with `tenure device import --resume {id}`."
-                )),
-                other => other,
-            })?;
+            .map_err(|failure| failure.hinted(&hint))?;
         let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
         let bar = bar.get_or_insert_with(|| output.progress(number("rows"), "importing"));
         bar.set_position(number("applied"));
@@ -164,6 +164,15 @@ fn strings<'a>(answer: &'a Value, name: &str) -> Vec<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_got_no_answer_is_told_how_to_go_on() {
+        let hinted = Failure::Unreachable("no answer".to_owned()).hinted(AGAIN);
+        assert_eq!(hinted.code(), 4);
+        assert_eq!(hinted.to_string(), format!("no answer\n{AGAIN}"));
+        let refused = Failure::failed("row 2 is wrong").hinted(AGAIN);
+        assert_eq!(refused.to_string(), "row 2 is wrong");
+    }
 
     #[test]
     fn the_form_is_told_by_the_name() {

@@ -172,6 +172,39 @@ async fn who_has_to_wait_long_is_told_how_long() {
     );
 }
 
+#[tokio::test]
+async fn a_change_may_take_longer_than_a_question() {
+    let slow = async || {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Json(json!({}))
+    };
+    let (url, _switch) =
+        start(Router::new().route("/api/v1/slow", get(slow).post(slow).delete(slow))).await;
+    let timeouts = Timeouts {
+        request: Duration::from_millis(100),
+        change: Some(Duration::from_secs(30)),
+        ..Timeouts::default()
+    };
+    let api = Api {
+        client: Client::new(Settings {
+            timeouts,
+            ..Settings::new(None)
+        })
+        .unwrap(),
+        ..api(&url, "good")
+    };
+    api.post("/slow", &json!({})).await.unwrap();
+    api.delete("/slow").await.unwrap();
+    for late in [
+        api.get("/slow").await.unwrap_err(),
+        api.download("/slow", |_| Ok(())).await.unwrap_err(),
+    ] {
+        assert_eq!(late.code(), 4);
+        let said = "has not answered in 0.1 s; it may still be doing what was asked";
+        assert!(late.to_string().ends_with(said), "{late}");
+    }
+}
+
 #[test]
 fn a_token_with_a_line_break_inside_is_refused() {
     let made = Api::new("http://h", Trust::Fingerprint([0; 32]), "a\r\nb");
