@@ -31,6 +31,18 @@ pub struct Listed {
     pub next: Option<String>,
 }
 
+/// A part of a list that is read page by page, since all of it may be more than memory holds.
+pub struct Pages<'a> {
+    api: &'a Api,
+    path: &'a str,
+    filter: &'a [(&'a str, String)],
+    limit: Limit,
+    read: usize,
+    next: Option<String>,
+    is_read: bool,
+    shown: fn(Value) -> Value,
+}
+
 /// A server, and who we are there.
 #[derive(Clone)]
 pub struct Api {
@@ -203,35 +215,32 @@ impl Api {
             .map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    /// The wanted part of a list.
-    ///
-    /// # Errors
-    /// No answer, or one that says no.
-    pub async fn list(
-        &self,
-        path: &str,
-        filter: &[(&str, String)],
+    /// The wanted part of a list. Nothing is asked for yet.
+    pub fn list<'a>(
+        &'a self,
+        path: &'a str,
+        filter: &'a [(&'a str, String)],
         page: &Page,
-    ) -> Result<Listed, Failure> {
-        let mut listed = Listed {
-            items: Vec::new(),
+    ) -> Pages<'a> {
+        Pages {
+            api: self,
+            path,
+            filter,
+            limit: page.limit,
+            read: 0,
             next: page.cursor.clone(),
+            is_read: false,
+            shown: std::convert::identity,
+        }
+    }
+
+    /// The whole of a list. Nothing is asked for yet.
+    pub fn every<'a>(&'a self, path: &'a str, filter: &'a [(&'a str, String)]) -> Pages<'a> {
+        let page = Page {
+            limit: Limit { limit: 0 },
+            cursor: None,
         };
-        while let Some(wanted) = page.limit.left(listed.items.len()) {
-            let cursor = listed.next.take();
-            let more = self.page(path, filter, wanted, cursor).await?;
-            listed.items.extend(more.items);
-            listed.next = more.next;
-            if listed.next.is_none() {
-                return Ok(listed);
-            }
-        }
-        // A full page names the next one even where nothing follows.
-        let more = self.page(path, filter, 1, listed.next.clone()).await?;
-        if more.items.is_empty() {
-            listed.next = None;
-        }
-        Ok(listed)
+        self.list(path, filter, &page)
     }
 
     /// All items of a list.
@@ -239,11 +248,7 @@ impl Api {
     /// # Errors
     /// No answer, or one that says no.
     pub async fn all(&self, path: &str, filter: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
-        let page = Page {
-            limit: Limit { limit: 0 },
-            cursor: None,
-        };
-        Ok(self.list(path, filter, &page).await?.items)
+        Ok(self.every(path, filter).whole().await?.items)
     }
 
     async fn page(
@@ -322,6 +327,62 @@ impl Api {
                 after.as_secs_f32()
             ),
             _ => format!("cannot reach {}: {}", self.server, chain(error)),
+        })
+    }
+}
+
+impl Pages<'_> {
+    /// The same with each item as `shown` makes it.
+    pub fn shown(self, shown: fn(Value) -> Value) -> Self {
+        Pages { shown, ..self }
+    }
+
+    /// The next items; none after the last one that is wanted.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn next(&mut self) -> Result<Option<Vec<Value>>, Failure> {
+        while !self.is_read {
+            let Some(wanted) = self.limit.left(self.read) else {
+                // A full page names the next one even where nothing follows.
+                let next = self.next.clone();
+                let more = self.api.page(self.path, self.filter, 1, next).await?;
+                if more.items.is_empty() {
+                    self.next = None;
+                }
+                self.is_read = true;
+                break;
+            };
+            let next = self.next.take();
+            let page = self.api.page(self.path, self.filter, wanted, next);
+            let Listed { items, next } = page.await?;
+            self.read += items.len();
+            self.is_read = next.is_none();
+            self.next = next;
+            if !items.is_empty() {
+                return Ok(Some(items.into_iter().map(self.shown).collect()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The cursor that leads on from where it was read to; none at the end.
+    pub fn cursor(self) -> Option<String> {
+        self.next
+    }
+
+    /// All of it at once.
+    ///
+    /// # Errors
+    /// No answer, or one that says no.
+    pub async fn whole(mut self) -> Result<Listed, Failure> {
+        let mut items = Vec::new();
+        while let Some(page) = self.next().await? {
+            items.extend(page);
+        }
+        Ok(Listed {
+            items,
+            next: self.cursor(),
         })
     }
 }

@@ -77,7 +77,7 @@ pub async fn run(asked: Asked, session: &Session, output: &Output) -> Result<(),
         fields.extend(asked.exposure.map(|word| ("exposure", word)));
         fields.extend(asked.criticality.map(|word| ("criticality", word)));
         let found = api.list("/blast-radius/devices", &fields, &asked.page);
-        return output.page(DEVICES, &found.await?);
+        return output.page(DEVICES, found).await;
     }
     let blast = api.get(&format!("/blast-radius{}", query(&fields))).await?;
     match output.form() {

@@ -91,10 +91,9 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     let api = session.api();
     match verb {
         Verb::List(filter) => {
-            let found = api
-                .list("/certificates", &filter.query(), &filter.page)
-                .await?;
-            output.page(COLUMNS, &found)
+            let query = filter.query();
+            let found = api.list("/certificates", &query, &filter.page);
+            output.page(COLUMNS, found).await
         }
         Verb::Show { serial, pem } => {
             let certificate = api.get(&path(&serial)).await?;

@@ -134,7 +134,11 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 Form::Text => note(&plan(&api.get(&rollover_of(&name)).await?, &name)),
             }
         }
-        Verb::List(page) => output.page(COLUMNS, &api.list("/compromises", &[], &page).await?),
+        Verb::List(page) => {
+            output
+                .page(COLUMNS, api.list("/compromises", &[], &page))
+                .await
+        }
         Verb::Show { no } => shown(&api.get(&format!("/compromises/{no}")).await?, output),
         Verb::Withdraw {
             no,
@@ -151,7 +155,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             withdraw(no, &criticality, whom, session, output).await
         }
         Verb::Block { list, file } => block(&list, &file, session, output).await,
-        Verb::Lists(page) => output.page(LISTS, &api.list("/key-lists", &[], &page).await?),
+        Verb::Lists(page) => output.page(LISTS, api.list("/key-lists", &[], &page)).await,
     }
 }
 

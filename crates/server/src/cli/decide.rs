@@ -124,7 +124,9 @@ pub async fn trust(verb: Trust, session: &Session, output: &Output) -> Result<()
         }
         Trust::Said { device, page } => {
             let query = [("device", device)];
-            output.page(SAID, &api.list("/decisions", &query, &page).await?)
+            output
+                .page(SAID, api.list("/decisions", &query, &page))
+                .await
         }
     }
 }

@@ -192,8 +192,10 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             output.done(&format!("device {} is changed", edits.id), &device)
         }
         Verb::List { filter, page } => {
-            let devices = api.list("/devices", &filter.query(), &page).await?;
-            output.page(COLUMNS, &devices)
+            let query = filter.query();
+            output
+                .page(COLUMNS, api.list("/devices", &query, &page))
+                .await
         }
         Verb::Import(import) => super::import::run(import, session, output).await,
         Verb::Export { filter, format } => {

@@ -78,7 +78,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     let api = session.api();
     let body = match verb {
         Verb::List(page) => {
-            return output.page(DRILLS, &api.list("/drills", &[], &page).await?);
+            return output.page(DRILLS, api.list("/drills", &[], &page)).await;
         }
         Verb::Show { no } => return shown(&api.get(&format!("/drills/{no}")).await?, output),
         Verb::Revoke(which) => json!({

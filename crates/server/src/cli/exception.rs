@@ -112,7 +112,9 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
         }
         Verb::List { state, page } => {
             let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
-            output.page(COLUMNS, &api.list("/exceptions", &query, &page).await?)
+            output
+                .page(COLUMNS, api.list("/exceptions", &query, &page))
+                .await
         }
         Verb::Show { no } => output.record(&api.get(&format!("/exceptions/{no}")).await?),
         Verb::End { no, why } => {

@@ -68,7 +68,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             );
             output.done(&said, &made)
         }
-        Verb::List(page) => output.page(COLUMNS, &api.list("/feeds", &[], &page).await?),
+        Verb::List(page) => output.page(COLUMNS, api.list("/feeds", &[], &page)).await,
         Verb::Show { name } => {
             let path = format!("/feeds/{}", api::segment(&name));
             output.record(&api.get(&path).await?)

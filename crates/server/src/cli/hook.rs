@@ -149,7 +149,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 .await?;
             done(&format!("hook {name} is changed"), &put, output)
         }
-        Verb::List(page) => output.page(COLUMNS, &api.list(PATH, &[], &page).await?),
+        Verb::List(page) => output.page(COLUMNS, api.list(PATH, &[], &page)).await,
         Verb::Show { name } => output.record(&api.get(&one(&name)).await?),
         Verb::Redeliver { name, after } => {
             let path = format!("{}/redeliver", one(&name));

@@ -53,7 +53,9 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     match verb {
         Verb::List { state, page } => {
             let query: Vec<_> = state.into_iter().map(|state| ("state", state)).collect();
-            output.page(COLUMNS, &api.list("/incidents", &query, &page).await?)
+            output
+                .page(COLUMNS, api.list("/incidents", &query, &page))
+                .await
         }
         Verb::Show { no } => output.record(&api.get(&format!("/incidents/{no}")).await?),
         Verb::Resolve {

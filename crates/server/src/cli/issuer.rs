@@ -83,7 +83,7 @@ pub struct Refresh {
 pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        Verb::List(page) => output.page(COLUMNS, &api.list("/issuers", &[], &page).await?),
+        Verb::List(page) => output.page(COLUMNS, api.list("/issuers", &[], &page)).await,
         Verb::Show { name } => output.record(&api.get(&path(&name)).await?),
         Verb::Export { name, cross } => {
             let issuer = api.get(&path(&name)).await?;

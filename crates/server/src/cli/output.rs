@@ -2,13 +2,14 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use tenure_domain::text::is_hidden;
 
-use super::api::Listed;
+use super::api::Pages;
 use super::exit::Failure;
 
 /// For whom to print.
@@ -19,6 +20,9 @@ pub enum Form {
     /// Programs.
     Json,
 }
+
+/// What stands around a cell of a table, in columns of the terminal.
+const PADDING: u16 = 2;
 
 /// One column of a table: its heading, and the field it shows.
 pub type Column = (&'static str, &'static str);
@@ -52,13 +56,24 @@ impl Output {
         }
     }
 
-    /// A part of a list; how to go on is said to standard error.
+    /// A part of a list, page by page as it comes; how to go on is said to standard error.
     ///
     /// # Errors
-    /// Standard output is closed.
-    pub fn page(&self, columns: &[Column], listed: &Listed) -> Result<(), Failure> {
-        self.list(columns, &listed.items)?;
-        match &listed.next {
+    /// A page does not come, or standard output is closed. What came before is printed.
+    pub async fn page(&self, columns: &[Column], mut pages: Pages<'_>) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => json_pages(&mut pages, io::stdout()).await?,
+            Form::Text => text_pages(columns, &mut pages, io::stdout()).await?,
+        }
+        self.more(pages.cursor().as_deref())
+    }
+
+    /// How to go on with a list, to standard error.
+    ///
+    /// # Errors
+    /// None; it ends a command.
+    pub fn more(&self, next: Option<&str>) -> Result<(), Failure> {
+        match next {
             Some(next) => note(&format!("there are more: add --cursor {}", shell(next))),
             None => Ok(()),
         }
@@ -186,7 +201,65 @@ fn shell(word: &str) -> String {
     }
 }
 
+/// One JSON array of all pages; without its end if one of them does not come.
+pub(super) async fn json_pages(pages: &mut Pages<'_>, out: impl Write) -> Result<(), Failure> {
+    let failed = |error| unprinted(io::Error::from(error));
+    let mut page = pages.next().await?;
+    let mut out = io::BufWriter::new(out);
+    let mut json = serde_json::Serializer::pretty(&mut out);
+    let mut array = json.serialize_seq(None).map_err(failed)?;
+    while let Some(items) = page {
+        for item in &items {
+            array.serialize_element(item).map_err(failed)?;
+        }
+        page = pages.next().await?;
+    }
+    array.end().map_err(failed)?;
+    writeln!(out).and_then(|()| out.flush()).map_err(unprinted)
+}
+
+/// One table of all pages, its columns as wide as on the first one.
+pub(super) async fn text_pages(
+    columns: &[Column],
+    pages: &mut Pages<'_>,
+    mut out: impl Write,
+) -> Result<(), Failure> {
+    let Some(first) = pages.next().await? else {
+        return note("nothing found");
+    };
+    let first = headed(columns, &first);
+    writeln!(out, "{}", first.trim_fmt()).map_err(unprinted)?;
+    while let Some(items) = pages.next().await? {
+        let table = below(&first, columns, &items);
+        writeln!(out, "{}", table.trim_fmt()).map_err(unprinted)?;
+    }
+    Ok(())
+}
+
 fn table(columns: &[Column], items: &[Value]) -> String {
+    headed(columns, items).trim_fmt()
+}
+
+fn headed(columns: &[Column], items: &[Value]) -> Table {
+    let mut table = rows(columns, items);
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    table
+}
+
+/// More rows of a table. Where its lines do not fit the terminal, they are laid out by themselves.
+fn below(first: &Table, columns: &[Column], items: &[Value]) -> Table {
+    let mut table = rows(columns, items);
+    let widths = first.column_max_content_widths();
+    let padded = |width: &u16| width.saturating_add(PADDING);
+    let whole: u32 = widths.iter().map(|width| u32::from(padded(width))).sum();
+    if first.width().is_none_or(|width| whole <= width.into()) {
+        let least = |width| ColumnConstraint::LowerBoundary(Width::Fixed(padded(width)));
+        table.set_constraints(widths.iter().map(least));
+    }
+    table
+}
+
+fn rows(columns: &[Column], items: &[Value]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if io::stdout().is_terminal() {
@@ -194,11 +267,10 @@ fn table(columns: &[Column], items: &[Value]) -> String {
     } else {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
-    table.set_header(columns.iter().map(|(heading, _)| *heading));
     for item in items {
         table.add_row(columns.iter().map(|(_, name)| cell(item, name)));
     }
-    table.trim_fmt()
+    table
 }
 
 fn cell(item: &Value, name: &str) -> String {

@@ -79,11 +79,11 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     match verb {
         Verb::Run(which) => round(which, "matrix", session, output).await,
         Verb::Matrix(page) => {
-            let mut listed = api.list("/enforcement", &[], &page).await?;
+            let mut listed = api.list("/enforcement", &[], &page);
             if output.form() == Form::Text {
-                listed.items = listed.items.into_iter().map(flat).collect();
+                listed = listed.shown(flat);
             }
-            output.page(MATRIX, &listed)
+            output.page(MATRIX, listed).await
         }
         Verb::List {
             relying_party,
@@ -93,7 +93,9 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
                 .into_iter()
                 .map(|name| ("relying_party", name))
                 .collect();
-            output.page(PROBES, &api.list("/probes", &query, &page).await?)
+            output
+                .page(PROBES, api.list("/probes", &query, &page))
+                .await
         }
         Verb::Show { no } => output.record(&api.get(&format!("/probes/{no}")).await?),
         Verb::Times { days } => {

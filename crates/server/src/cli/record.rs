@@ -67,7 +67,9 @@ pub async fn as_of(asked: AsOf, session: &Session, output: &Output) -> Result<()
         .collect();
     let api = session.api();
     if is_of_some {
-        return output.page(COLUMNS, &api.list("/as-of", &fields, &asked.page).await?);
+        return output
+            .page(COLUMNS, api.list("/as-of", &fields, &asked.page))
+            .await;
     }
     // Counts have no pages, as the server will say.
     fields.extend(asked.page.cursor.map(|cursor| ("cursor", cursor)));
@@ -97,11 +99,14 @@ pub async fn events(asked: Events, session: &Session, output: &Output) -> Result
     let newest_last = asked.device.is_some() && !asked.newest;
     fields.extend(asked.device.map(|device| ("device", device)));
     fields.extend(asked.newest.then(|| ("order", "newest".to_owned())));
-    let mut events = session.api().list("/events", &fields, &asked.page).await?;
-    if newest_last {
-        events.items.reverse();
+    let events = session.api().list("/events", &fields, &asked.page);
+    if !newest_last {
+        return output.page(COLUMNS, events).await;
     }
-    output.page(COLUMNS, &events)
+    let mut events = events.whole().await?;
+    events.items.reverse();
+    output.list(COLUMNS, &events.items)?;
+    output.more(events.next.as_deref())
 }
 
 /// Every check with its verdict; fails if one of them found something wrong.

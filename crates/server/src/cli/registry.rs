@@ -257,10 +257,8 @@ impl Kind {
     }
 
     async fn list(&self, page: Page, session: &Session, output: &Output) -> Result<(), Failure> {
-        output.page(
-            self.columns,
-            &session.api().list(self.path, &[], &page).await?,
-        )
+        let listed = session.api().list(self.path, &[], &page);
+        output.page(self.columns, listed).await
     }
 
     async fn show(&self, name: &str, session: &Session, output: &Output) -> Result<(), Failure> {

@@ -138,7 +138,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             output.done(&format!("relying party {name} is changed"), &put)
         }
         Verb::Import { file } => import(&file, session, output).await,
-        Verb::List(page) => output.page(COLUMNS, &api.list(PATH, &[], &page).await?),
+        Verb::List(page) => output.page(COLUMNS, api.list(PATH, &[], &page)).await,
         Verb::Show { name } => output.record(&api.get(&one(&name)).await?),
         Verb::Remove { name } => {
             let gone = api.delete(&one(&name)).await?;

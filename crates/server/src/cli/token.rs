@@ -61,7 +61,7 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             let answer = api.post("/tokens", &body).await?;
             output.done(secret(&answer)?, &answer)
         }
-        Verb::List(page) => output.page(COLUMNS, &api.list("/tokens", &[], &page).await?),
+        Verb::List(page) => output.page(COLUMNS, api.list("/tokens", &[], &page)).await,
         Verb::Revoke { no } => {
             let token = api.delete(&format!("/tokens/{no}")).await?;
             output.done(&format!("token {no} is revoked"), &token)

@@ -267,7 +267,7 @@ fn show(store: &Value, output: &Output) -> Result<(), Failure> {
 pub async fn anchor(verb: AnchorVerb, session: &Session, output: &Output) -> Result<(), Failure> {
     let api = session.api();
     match verb {
-        AnchorVerb::List(page) => output.page(ANCHORS, &api.list("/anchors", &[], &page).await?),
+        AnchorVerb::List(page) => output.page(ANCHORS, api.list("/anchors", &[], &page)).await,
         AnchorVerb::Show { fingerprint } => {
             let path = format!("/anchors/{}", api::segment(&fingerprint));
             output.record(&api.get(&path).await?)

@@ -9,6 +9,7 @@ use axum::{Router, body::Bytes};
 use serde_json::json;
 
 use super::*;
+use crate::cli::output::{Column, json_pages, text_pages};
 use crate::limits::Limits;
 use crate::listen::{Bound, Listener, Stop, StopSwitch, Transport};
 use crate::metrics::Metrics;
@@ -83,7 +84,7 @@ async fn a_list_is_read_page_by_page_up_to_the_limit() {
             limit: Limit { limit },
             cursor: cursor.map(str::to_owned),
         };
-        let listed = api.list("/list", &[], &page).await.unwrap();
+        let listed = api.list("/list", &[], &page).whole().await.unwrap();
         (listed.items.len(), listed.next)
     };
     assert_eq!(read(0, None).await, (7, None));
@@ -109,8 +110,60 @@ async fn a_list_that_ends_with_a_full_page_has_no_more() {
         limit: Limit { limit: 2 },
         cursor: None,
     };
-    let listed = api(&url, "good").list("/list", &[], &page).await.unwrap();
+    let api = api(&url, "good");
+    let listed = api.list("/list", &[], &page).whole().await.unwrap();
     assert_eq!((listed.items.len(), listed.next), (2, None));
+}
+
+#[tokio::test]
+async fn a_list_is_printed_page_by_page() {
+    const COLUMNS: &[Column] = &[("NO", "no"), ("OF", "of")];
+    let items = |range: std::ops::Range<u64>| range.map(|no| json!({ "no": no }));
+    for total in [0, 1, 5] {
+        let (url, _switch) = start(router(total)).await;
+        let api = api(&url, "good");
+        let mut printed = Vec::new();
+        let mut pages = api.every("/list", &[]);
+        json_pages(&mut pages, &mut printed).await.unwrap();
+        let at_once: Vec<_> = items(0..total).collect();
+        let at_once = serde_json::to_string_pretty(&at_once).unwrap() + "\n";
+        assert_eq!(String::from_utf8(printed).unwrap(), at_once);
+    }
+    let wide = async |Query(query): Query<HashMap<String, String>>| match query.get("cursor") {
+        None => Json(json!({ "items": [{ "no": "12345", "of": 1 }], "next": "1" })),
+        Some(at) if at == "1" => Json(
+            json!({ "items": [{ "no": 2, "of": 3 }, { "no": "1234567", "of": 4 }], "next": "2" }),
+        ),
+        Some(_) => Json(json!({ "items": [{ "no": 5, "of": 6 }], "next": null })),
+    };
+    let (url, _switch) = start(Router::new().route("/api/v1/list", get(wide))).await;
+    let api = api(&url, "good");
+    let mut printed = Vec::new();
+    let mut pages = api.every("/list", &[]);
+    text_pages(COLUMNS, &mut pages, &mut printed).await.unwrap();
+    let lines = [
+        " NO     OF",
+        " 12345  1",
+        " 2        3",
+        " 1234567  4",
+        " 5      6\n",
+    ];
+    assert_eq!(String::from_utf8(printed).unwrap(), lines.join("\n"));
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_a_failure() {
+    let broken = async |Query(query): Query<HashMap<String, String>>| match query.get("cursor") {
+        None => Json(json!({ "items": [{ "no": 1 }], "next": "1" })).into_response(),
+        Some(_) => Problem::conflict("the list has changed").into_response(),
+    };
+    let (url, _switch) = start(Router::new().route("/api/v1/list", get(broken))).await;
+    let api = api(&url, "good");
+    let mut printed = Vec::new();
+    let mut pages = api.every("/list", &[]);
+    let failure = json_pages(&mut pages, &mut printed).await.unwrap_err();
+    assert_eq!(failure.code(), 1);
+    assert_eq!(printed, b"[\n  {\n    \"no\": 1\n  }");
 }
 
 #[tokio::test]

@@ -30,8 +30,9 @@ impl Withdrawn {
     pub(super) async fn still_stand(mut self, api: &Api) -> Result<(), Failure> {
         let revoked = [("status", "revoked".to_owned())];
         if !self.0.is_empty() {
-            for row in api.all("/certificates", &revoked).await? {
-                if let Some(serial) = row.get("serial").and_then(Value::as_str) {
+            let mut pages = api.every("/certificates", &revoked);
+            while let Some(rows) = pages.next().await? {
+                for serial in rows.iter().filter_map(|row| row.get("serial")?.as_str()) {
                     self.0.remove(serial);
                 }
             }
