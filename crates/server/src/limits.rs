@@ -42,8 +42,8 @@ pub const PEER_CHAIN_MAX: usize = 8;
 pub const PAGE_MAX: u32 = 1_000;
 /// Items on one page when the caller does not say.
 pub const PAGE_DEFAULT: u32 = 100;
-/// Largest answer the command line reads, in bytes.
-pub const CLI_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest answer the command line reads, in bytes: as large as a pack may be.
+pub const CLI_ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long the command line waits for the answer to a question.
 pub const CLI_ANSWER_TIME: Duration = Duration::from_secs(300);
 /// How long it waits for the answer to a change: a backup of a large store, or a table that waits for

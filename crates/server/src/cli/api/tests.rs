@@ -258,6 +258,17 @@ async fn a_change_may_take_longer_than_a_question() {
     }
 }
 
+#[tokio::test]
+async fn an_answer_may_be_as_large_as_a_pack() {
+    let pack = tenure_domain::feed::pack::PACK_BYTES_MAX;
+    assert_eq!(u64::try_from(CLI_ANSWER_BYTES_MAX), Ok(pack));
+    let large = async || vec![0; 65 << 20];
+    let router = Router::new().route("/api/v1/packs", axum::routing::post(large));
+    let (url, _switch) = start(router).await;
+    let answer = api(&url, "good").post_for_bytes("/packs", &json!({})).await;
+    assert_eq!(answer.unwrap().len(), 65 << 20);
+}
+
 #[test]
 fn a_token_with_a_line_break_inside_is_refused() {
     let made = Api::new("http://h", Trust::Fingerprint([0; 32]), "a\r\nb");
