@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, value_parser};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
-use super::output::{Column, Form, Output};
+use super::output::{Column, Form, Output, note};
 use super::session::Session;
 use super::{Agreed, Page, api};
 
@@ -171,8 +171,11 @@ pub struct Filter {
 #[derive(Debug, Args)]
 pub struct Move {
     /// The devices.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "from")]
     ids: Vec<String>,
+    /// A file with more of them, one a line; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
     /// Why, for the record.
     #[arg(long, default_value = "")]
     why: String,
@@ -312,15 +315,17 @@ fn history(answer: &Value, output: &Output) -> Result<(), Failure> {
 /// Moves devices along their life, after saying what that touches.
 async fn stand(
     devices: Move,
-    verb: &str,
+    verb: &'static str,
     session: &Session,
     output: &Output,
 ) -> Result<(), Failure> {
     let api = session.api();
-    if devices.ids.len() > 1 || verb == "retire" {
+    let ids = devices.all()?;
+    if ids.len() > 1 || verb == "retire" {
         let mut certificates = 0;
         let mut services = BTreeSet::new();
-        for id in &devices.ids {
+        let bar = output.progress(ids.len() as u64, "counting");
+        for id in bar.wrap_iter(ids.iter()) {
             let radius = api.get(&format!("{}/blast-radius", path(id))).await?;
             let count = radius.get("certificate_count").and_then(Value::as_u64);
             certificates += count.unwrap_or_default();
@@ -328,7 +333,8 @@ async fn stand(
             let named = named.into_iter().flatten().filter_map(Value::as_str);
             services.extend(named.map(str::to_owned));
         }
-        let mut effect = format!("{verb} {} device(s)", devices.ids.len());
+        bar.finish_and_clear();
+        let mut effect = format!("{verb} {} device(s)", ids.len());
         effect.push_str(&format!(", which concerns {certificates} certificate(s)"));
         if !services.is_empty() {
             let services: Vec<_> = services.into_iter().collect();
@@ -336,32 +342,34 @@ async fn stand(
         }
         session.agree(&effect, devices.agreed)?;
     }
-    let mut done = Vec::new();
-    let mut outcome = Ok(());
-    for id in &devices.ids {
+    let bar = output.progress(ids.len() as u64, verb);
+    let mut items = output.items();
+    let (mut outcome, mut said, mut done) = (Ok(()), Ok(()), 0);
+    for id in &ids {
         let body = json!({ "why": devices.why });
-        match api.post(&format!("{}/{verb}", path(id)), &body).await {
-            Ok(device) => done.push(device),
+        let device = match api.post(&format!("{}/{verb}", path(id)), &body).await {
+            Ok(device) => device,
             Err(refused) => {
                 outcome = Err(refused);
                 break;
             }
-        }
+        };
+        done += 1;
+        bar.inc(1);
+        let standing = device.get("standing").and_then(Value::as_str);
+        let line = format!("device {id} is {}", standing.unwrap_or("?"));
+        // What was agreed to is done, whether or not anybody reads of it.
+        said = said.and_then(|()| bar.suspend(|| items.add(&line, &device)));
     }
-    if done.is_empty() {
-        return outcome;
-    }
+    bar.finish_and_clear();
     // Each is an ask of its own: those before the refused one are done.
-    let lines: Vec<String> = done
-        .iter()
-        .zip(&devices.ids)
-        .map(|(device, id)| {
-            let standing = device.get("standing").and_then(Value::as_str);
-            format!("device {id} is {}", standing.unwrap_or("?"))
-        })
-        .collect();
-    output.done(&lines.join("\n"), &Value::Array(done))?;
-    outcome
+    if done > 0 {
+        said = said.and_then(|()| items.end());
+    }
+    if let Some(next) = ids.get(done).filter(|_| ids.len() > 1) {
+        note(&format!("{done} of {} are done; next is {next}", ids.len()))?;
+    }
+    outcome.and(said)
 }
 
 /// The API path of a device.
@@ -382,6 +390,31 @@ impl Fields {
             "serial": self.serial,
             "criticality": self.criticality,
         })
+    }
+}
+
+impl Move {
+    /// All that are named, each once, in the order in which they first are.
+    fn all(&self) -> Result<Vec<String>, Failure> {
+        let mut ids = self.ids.clone();
+        if let Some(file) = &self.from {
+            let text = String::from_utf8(read_input(file)?).map_err(|_| {
+                Failure::Usage(format!(
+                    "{} is not UTF-8: one device a line",
+                    file.display()
+                ))
+            })?;
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            let lines = text.lines().map(str::trim);
+            ids.extend(lines.filter(|id| !id.is_empty()).map(str::to_owned));
+            if ids.is_empty() {
+                let file = file.display();
+                return Err(Failure::Usage(format!("{file} names no device")));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
+        Ok(ids)
     }
 }
 
@@ -435,6 +468,43 @@ pub fn read_input(path: &PathBuf) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_are_named_on_the_line_and_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ids");
+        let named = |ids: &[&str], content: &[u8]| {
+            std::fs::write(&file, content).unwrap();
+            let devices = Move {
+                ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+                from: Some(file.clone()),
+                why: String::new(),
+                agreed: Agreed { yes: true },
+            };
+            devices.all()
+        };
+        let content = b"\xef\xbb\xbfpump-2\r\n\n  pump-3 \npump-1\npump-2";
+        let all = named(&["pump-1"], content).unwrap();
+        assert_eq!(all, ["pump-1", "pump-2", "pump-3"]);
+        for (content, says) in [(&b"\n \n"[..], "names no device"), (b"\xff\n", "not UTF-8")] {
+            let failure = named(&[], content).unwrap_err();
+            assert_eq!(failure.code(), 2);
+            assert!(failure.to_string().contains(says), "{failure}");
+        }
+        let missing = Move {
+            ids: Vec::new(),
+            from: Some(directory.path().join("none")),
+            why: String::new(),
+            agreed: Agreed { yes: true },
+        };
+        assert!(
+            missing
+                .all()
+                .unwrap_err()
+                .to_string()
+                .contains("cannot read")
+        );
+    }
 
     #[test]
     fn lines_become_one_array_wherever_they_are_cut() {

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde::ser::{SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use tenure_domain::text::is_hidden;
 
@@ -76,6 +75,14 @@ impl Output {
         match next {
             Some(next) => note(&format!("there are more: add --cursor {}", shell(next))),
             None => Ok(()),
+        }
+    }
+
+    /// Items that are printed as they come.
+    pub fn items(&self) -> Items {
+        Items {
+            form: self.form,
+            array: Array::new(io::stdout()),
         }
     }
 
@@ -172,6 +179,66 @@ impl Output {
     }
 }
 
+/// Items that are printed as they come: one JSON array, or a line for each.
+pub struct Items {
+    form: Form,
+    array: Array<io::Stdout>,
+}
+
+impl Items {
+    /// One more.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn add(&mut self, line: &str, item: &Value) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => self.array.add(item),
+            Form::Text => print(line),
+        }
+    }
+
+    /// There are no more.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn end(self) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => self.array.end(),
+            Form::Text => Ok(()),
+        }
+    }
+}
+
+/// A JSON array that is written item by item, as one that is written at once.
+struct Array<W> {
+    out: W,
+    is_open: bool,
+}
+
+impl<W: Write> Array<W> {
+    fn new(out: W) -> Self {
+        Array {
+            out,
+            is_open: false,
+        }
+    }
+
+    fn add(&mut self, item: &Value) -> Result<(), Failure> {
+        let before = if self.is_open { "," } else { "[" };
+        self.is_open = true;
+        // Within a JSON text a line break stands between tokens only.
+        let item = format!("\n{item:#}").replace('\n', "\n  ");
+        write!(self.out, "{before}{item}").map_err(unprinted)
+    }
+
+    fn end(mut self) -> Result<(), Failure> {
+        let end = if self.is_open { "\n]" } else { "[]" };
+        writeln!(self.out, "{end}")
+            .and_then(|()| self.out.flush())
+            .map_err(unprinted)
+    }
+}
+
 /// A remark to standard error.
 ///
 /// # Errors
@@ -203,19 +270,15 @@ fn shell(word: &str) -> String {
 
 /// One JSON array of all pages; without its end if one of them does not come.
 pub(super) async fn json_pages(pages: &mut Pages<'_>, out: impl Write) -> Result<(), Failure> {
-    let failed = |error| unprinted(io::Error::from(error));
     let mut page = pages.next().await?;
-    let mut out = io::BufWriter::new(out);
-    let mut json = serde_json::Serializer::pretty(&mut out);
-    let mut array = json.serialize_seq(None).map_err(failed)?;
+    let mut array = Array::new(io::BufWriter::new(out));
     while let Some(items) = page {
         for item in &items {
-            array.serialize_element(item).map_err(failed)?;
+            array.add(item)?;
         }
         page = pages.next().await?;
     }
-    array.end().map_err(failed)?;
-    writeln!(out).and_then(|()| out.flush()).map_err(unprinted)
+    array.end()
 }
 
 /// One table of all pages, its columns as wide as on the first one.

@@ -25,6 +25,7 @@ fn every_documented_verb_is_understood() {
         "tenure device suspend pump-1",
         "tenure device resume pump-1",
         "tenure device retire pump-1 pump-2 --yes",
+        "tenure device suspend --from ids.txt --yes",
         "tenure cert list --device pump-1 --json",
         "tenure cert show 01ab --pem",
         "tenure cert revoke 01ab --reason keyCompromise --yes",
