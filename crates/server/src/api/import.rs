@@ -202,9 +202,13 @@ fn mistaken(mistakes: &[Mistake], errors: &[RowError]) -> Problem {
     let unfit = errors.iter().map(|found| (found.row, found.to_string()));
     let mut all: Vec<_> = unread.chain(unfit).collect();
     all.sort_by_key(|(row, _)| *row);
-    let lines = all.into_iter().map(|(_, line)| line);
-    Problem::bad_request("The table has mistakes; nothing was imported.")
-        .errors(lines.take(parse::MISTAKES_MAX).collect())
+    let unnamed = all.len().saturating_sub(parse::MISTAKES_MAX);
+    let named = all.into_iter().take(parse::MISTAKES_MAX);
+    let mut lines: Vec<_> = named.map(|(_, line)| line).collect();
+    if unnamed > 0 {
+        lines.push(format!("and {unnamed} more"));
+    }
+    Problem::bad_request("The table has mistakes; nothing was imported.").errors(lines)
 }
 
 /// Reads a table. What is wrong is named whole: the rows that can be read are held against the registry

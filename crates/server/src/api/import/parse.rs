@@ -9,7 +9,7 @@ use tenure_domain::device::{Criticality, DeviceRow};
 
 use crate::api::export::HEADER;
 
-/// Most mistakes listed; there is no point in reading more of them at once.
+/// Most mistakes named, the others are counted; there is no point in reading more of them at once.
 pub(super) const MISTAKES_MAX: usize = 100;
 
 /// In which form the rows come.

@@ -103,6 +103,29 @@ async fn a_table_leaves_alone_what_it_has_no_column_for() {
 }
 
 #[tokio::test]
+async fn mistakes_beyond_a_hundred_are_counted() {
+    let house = House::furnished().await;
+    let table = |bad: usize| {
+        let unread = "a,pump,Hall 3,Hydraulics,huge\n".repeat(60);
+        let unfit: String = (60..bad)
+            .map(|no| format!("b{no},pump,Nowhere,Hydraulics,low\n"))
+            .collect();
+        format!("id,class,site,owner,criticality\n{unread}{unfit}")
+    };
+    for (bad, last) in [
+        (100, "row 101, column site"),
+        (101, "and 1 more"),
+        (250, "and 150 more"),
+    ] {
+        let refused = house.post("/imports", json!(table(bad))).await;
+        let lines = refused.body["errors"].as_array().unwrap();
+        assert_eq!(lines.len(), bad.min(101));
+        let said = lines.last().and_then(Value::as_str).unwrap();
+        assert!(said.starts_with(last), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn every_mistake_of_a_table_is_named_at_once() {
     let house = House::furnished().await;
     let table = "id,class,site,owner,services,criticality\n\
