@@ -9,7 +9,7 @@ use super::page::{Part, Shown, number, page, stamp, tag};
 use super::relying_party;
 use super::session::SignedIn;
 use crate::api::Desk;
-use crate::api::rollover::{self, CountItem, PartyItem, StageItem};
+use crate::api::rollover::{self, CountItem, PartyItem, StageItem, or_more};
 
 /// The way of an issuer, in order.
 const WAY: [&str; 5] = ["prepared", "distributed", "active", "tainted", "removed"];
@@ -45,7 +45,7 @@ fn card(stage: &StageItem) -> Markup {
                 @if let Some(former) = &stage.replaces { div { dt { "Follows" } dd { (former) } } }
                 div { dt { "Relying parties seen to accept it" } dd { (count(&stage.accepted_by)) } }
                 div { dt { "Seen to refuse it in this state" } dd { (count(&stage.refused_by)) } }
-                div { dt { "Certificates in force" } dd { (number(stage.certificates)) @if !stage.devices.is_empty() { " (" (stage.devices.join(", ")) ")" } } }
+                div { dt { "Certificates in force" } dd { (number(stage.certificates)) (or_more(stage.certificates)) @if !stage.devices.is_empty() { " (" (stage.devices.join(", ")) ")" } } }
                 div { dt { "Last reported in use (UTC)" } dd { @if let Some(at) = &stage.last_used { (stamp(at)) } @else { "never" } } }
             }
             @if !stage.steps.is_empty() {

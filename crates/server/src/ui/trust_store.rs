@@ -9,6 +9,7 @@ use super::page::{Part, Shown, empty, number, page, stamp, tag};
 use super::relying_party;
 use super::session::SignedIn;
 use crate::api::Desk;
+use crate::api::rollover::or_more;
 use crate::api::trust_store::{self, HeldItem, IntendedItem};
 
 pub(super) async fn show(
@@ -75,7 +76,7 @@ fn meant(intended: &[IntendedItem]) -> Markup {
                         tr {
                             th scope="row" { a href={ "/issuers/" (item.issuer) "/rollover" } { (item.issuer) } }
                             td { (tag(&item.state)) }
-                            td.n { (number(item.certificates)) }
+                            td.n { (number(item.certificates)) (or_more(item.certificates)) }
                             td { @if let Some(at) = &item.seen_here { (stamp(at)) } @else { "never" } }
                             td { @if item.needed { "yes" } @else { "no" } }
                         }

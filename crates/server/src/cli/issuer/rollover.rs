@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::add::Begin;
 use super::path;
+use crate::api::rollover::or_more;
 use crate::cli::api;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
@@ -110,7 +111,7 @@ fn told(progress: &Value, parties: bool) -> String {
         let of = |name: &str| word_of(stage, name);
         let accepted = &stage["accepted_by"];
         lines.push(format!(
-            "{}: {} since {}; accepted by {} of {} relying parties ({} of {} critical); {} \
+            "{}: {} since {}; accepted by {} of {} relying parties ({} of {} critical); {}{} \
              certificates in force",
             of("name"),
             of("state"),
@@ -120,6 +121,7 @@ fn told(progress: &Value, parties: bool) -> String {
             accepted["critical_ready"],
             accepted["critical"],
             stage["certificates"],
+            or_more(stage["certificates"].as_u64().unwrap_or_default()),
         ));
         if let Some(used) = stage["last_used"].as_str() {
             lines.push(format!("  last reported in use at {used}"));
@@ -140,4 +142,19 @@ fn told(progress: &Value, parties: bool) -> String {
         }
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_ended_at_its_limit_is_told_as_one() {
+        let said = |certificates: u64| {
+            let stage = json!({ "name": "issuing-1", "certificates": certificates });
+            told(&json!({ "issuers": [stage] }), false)
+        };
+        assert!(said(9_999).ends_with("; 9999 certificates in force"));
+        assert!(said(10_000).ends_with("; 10000 or more certificates in force"));
+    }
 }
