@@ -149,6 +149,16 @@ fn a_revocation_shows_what_it_touches_and_waits_for_yes() {
             .tell(&["as-of", "2099-01-01T00:00:00Z"])
             .contains("revoked 1")
     );
+    let ids = house.directory().join("ids.txt");
+    fs::write(&ids, "pump-1\n\npump-9\n").unwrap();
+    let from = ids.to_str().unwrap();
+    let said = fails(&house, 3, &["device", "suspend", "--from", from]);
+    assert!(said.contains("pump-9 is not known"), "{said}");
+    fs::write(&ids, "pump-1\n").unwrap();
+    house.tell(&["device", "suspend", "pump-1", "--from", from]);
+    let resumed = house.ask(&["device", "resume", "--from", from]);
+    assert_eq!(resumed[0]["standing"], "enrolled", "{resumed:#}");
+    fails(&house, 2, &["device", "suspend"]);
     fails(&house, 6, &["device", "retire", "pump-1"]);
     house.tell(&["device", "retire", "pump-1", "--yes", "--why", "scrapped"]);
     fails(&house, 1, &["device", "resume", "pump-1"]);
