@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, value_parser};
+use clap::{ArgGroup, Args, Subcommand, value_parser};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
@@ -169,12 +169,13 @@ pub struct Filter {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("devices").required(true).multiple(true))]
 pub struct Move {
     /// The devices.
-    #[arg(required_unless_present = "from")]
+    #[arg(group = "devices")]
     ids: Vec<String>,
     /// A file with more of them, one a line; `-` reads standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "devices")]
     from: Option<PathBuf>,
     /// Why, for the record.
     #[arg(long, default_value = "")]

@@ -94,6 +94,13 @@ fn a_wrong_line_ends_with_the_usage_code() {
 }
 
 #[test]
+fn who_names_no_device_is_told_both_ways() {
+    let error = parse("tenure device retire --yes").unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("<IDS|--from <FILE>>"), "{error}");
+}
+
+#[test]
 fn without_a_server_the_message_says_how_to_name_one() {
     let directory = tempfile::tempdir().unwrap();
     let reach = Reach {
