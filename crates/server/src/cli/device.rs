@@ -242,7 +242,6 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
 }
 
 /// JSON lines as one array.
-/// Makes one array of JSON lines, as they come.
 #[derive(Default)]
 struct Array {
     is_open: bool,

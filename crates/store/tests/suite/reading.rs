@@ -52,18 +52,15 @@ fn what_is_urgent_comes_first_and_what_nobody_waits_for_not_at_all() {
     one_thread.unwrap().block_on(async {
         let house = House::new(directory.path()).await;
         let count = Arc::new(AtomicUsize::new(0));
-        let ask = async |is_urgent: bool| {
+        let ask = |is_urgent: bool| {
             let (store, count) = (house.store.clone(), Arc::clone(&count));
             let body = move |_: &ReadTx<'_>| Ok(count.fetch_add(1, Ordering::SeqCst));
-            let asked = tokio::spawn(async move {
+            tokio::spawn(async move {
                 match is_urgent {
                     true => store.read_first::<_, StoreError, _>(body).await,
                     false => store.read(body).await,
                 }
-            });
-            // Now it waits for a thread.
-            tokio::task::yield_now().await;
-            asked
+            })
         };
         let mut busy = Vec::new();
         for _ in 0..Options::default().readers {
@@ -73,9 +70,15 @@ fn what_is_urgent_comes_first_and_what_nobody_waits_for_not_at_all() {
             busy.push((release, reading));
         }
         for _ in 0..3 {
-            ask(false).await.abort();
+            let given_up = ask(false);
+            // Now it waits for a thread.
+            tokio::task::yield_now().await;
+            given_up.abort();
         }
-        let (last, first) = (ask(false).await, ask(true).await);
+        let last = ask(false);
+        tokio::task::yield_now().await;
+        let first = ask(true);
+        tokio::task::yield_now().await;
         // One thread reads all that waits.
         let (release, reading) = busy.remove(0);
         drop(release);

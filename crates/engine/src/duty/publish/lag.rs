@@ -64,7 +64,13 @@ type Epochs = [(u16, i64)];
 /// Since when each rendering has been behind, and behind what.
 #[derive(Default)]
 pub(crate) struct Behind {
-    since: Mutex<HashMap<(Slug, Rendering), (Time, Vec<(u16, i64)>)>>,
+    since: Mutex<HashMap<(Slug, Rendering), Lacking>>,
+}
+
+/// What a rendering lacked, and since when.
+struct Lacking {
+    since: Time,
+    epochs: Vec<(u16, i64)>,
 }
 
 /// Whether a rendering is as new as the record.
@@ -89,11 +95,15 @@ impl Behind {
             since.remove(&key);
             return 0;
         }
-        let (first, lacked) = since.entry(key).or_insert_with(|| (now, epochs.to_vec()));
-        if state(lacked) == State::Current {
-            (*first, *lacked) = (now, epochs.to_vec());
+        let lacks_now = || Lacking {
+            since: now,
+            epochs: epochs.to_vec(),
+        };
+        let lacking = since.entry(key).or_insert_with(lacks_now);
+        if state(&lacking.epochs) == State::Current {
+            *lacking = lacks_now();
         }
-        now.unix().saturating_sub(first.unix()).max(0)
+        now.unix().saturating_sub(lacking.since.unix()).max(0)
     }
 }
 
