@@ -26,7 +26,7 @@ pub const API_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Tables of devices received at once, each into a file.
 pub const TABLES_RECEIVED_MAX: usize = 4;
 /// Largest table of devices sent in one call, in bytes: a million rows, also as JSON lines. One table is
-/// read at a time, and takes some ten times its size of memory until it is checked and kept.
+/// read at a time, and takes up to ten times its size of memory until it is checked and kept.
 pub const IMPORT_BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long the other side may leave what it was sent unread.
 pub const SEND_TIME: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ pub struct Limits {
     pub handshake_s: u64,
     /// Seconds a client may take to send its request head; also how long an idle connection is kept.
     pub header_s: u64,
-    /// Seconds a client may take to send its body.
+    /// Seconds a client may take to send its body; of a table of devices, how long nothing of it may come.
     pub body_s: u64,
     /// Requests a second on the device listener from one source, and a burst of four times that.
     pub device_requests_per_source_s: u32,
