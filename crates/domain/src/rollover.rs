@@ -160,6 +160,17 @@ pub fn rollover_set<'a>(
     })
 }
 
+/// Up to how many certificates in force are counted.
+pub const LEAVES_MAX: u32 = 10_000;
+
+/// What is said after a count of certificates in force, which ends at [`LEAVES_MAX`].
+pub fn or_more(certificates: u64) -> &'static str {
+    match certificates < u64::from(LEAVES_MAX) {
+        true => "",
+        false => " or more",
+    }
+}
+
 /// Why a step cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocked {
@@ -193,7 +204,7 @@ pub enum Blocked {
     NotReady(NotReady),
     /// Certificates of it are still in force.
     Leaves {
-        /// How many, counted up to a limit.
+        /// How many, counted up to [`LEAVES_MAX`].
         count: u64,
         /// Some of the devices.
         devices: Vec<String>,
@@ -261,7 +272,8 @@ impl fmt::Display for Blocked {
             Blocked::NotReady(why) => why.fmt(f),
             Blocked::Leaves { count, devices } => write!(
                 f,
-                "{count} of its certificates are in force ({}{}); renew or revoke them first",
+                "{count}{} of its certificates are in force ({}{}); renew or revoke them first",
+                or_more(*count),
                 devices.join(", "),
                 if u64::try_from(devices.len()).unwrap_or(u64::MAX) < *count {
                     ", …"

@@ -7,7 +7,7 @@ use tenure_domain::canary::{Canary, Reception};
 use tenure_domain::certificate::Status;
 use tenure_domain::event::Event;
 use tenure_domain::issuer::{Issuer, IssuerKind, IssuerState};
-use tenure_domain::rollover::{Observed, PartyStanding, is_of_lines};
+use tenure_domain::rollover::{LEAVES_MAX, Observed, PartyStanding, is_of_lines};
 use tenure_domain::{Actor, DeviceId, IssuerNo, ProbeNo, RelyingPartyNo, TenantId};
 use tenure_x509::Time;
 
@@ -19,8 +19,6 @@ use crate::{feed, relying_party};
 
 /// How many relying parties are read at a time.
 const PARTIES: u32 = 500;
-/// Up to how many certificates in force are counted.
-pub const LEAVES_MAX: u32 = 10_000;
 /// How much later a use must be to be written again, in seconds.
 const USE_EVERY_S: i64 = 3_600;
 

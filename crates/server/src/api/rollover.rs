@@ -4,9 +4,8 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tenure_domain::change::{Change, IssuerMove};
 use tenure_domain::operator::Permission::{ChangePolicy, ReadFleet};
-use tenure_domain::rollover::{Blocked, PartyStanding, Readiness, Step, Succession};
+use tenure_domain::rollover::{PartyStanding, Readiness, Step, Succession};
 use tenure_engine::rollover::{self, Progress, Stage};
-use tenure_engine::store::rollover::LEAVES_MAX;
 use utoipa::ToSchema;
 
 use super::body::{Json, Path};
@@ -170,7 +169,7 @@ impl From<Progress> for RolloverItem {
                 .iter()
                 .map(|(step, blocked)| StepItem {
                     step: step.to_string(),
-                    blocked: blocked.as_ref().map(why),
+                    blocked: blocked.as_ref().map(ToString::to_string),
                 })
                 .collect(),
             relying_parties: stage.parties.iter().map(PartyItem::from).collect(),
@@ -178,24 +177,6 @@ impl From<Progress> for RolloverItem {
         RolloverItem {
             issuers: progress.issuers.iter().map(stage).collect(),
         }
-    }
-}
-
-/// What is said after a count of certificates in force, which ends at a limit.
-pub(crate) fn or_more(certificates: u64) -> &'static str {
-    match certificates < u64::from(LEAVES_MAX) {
-        true => "",
-        false => " or more",
-    }
-}
-
-/// Why a step must wait.
-fn why(blocked: &Blocked) -> String {
-    match blocked {
-        Blocked::Leaves { count, .. } if !or_more(*count).is_empty() => {
-            format!("at least {blocked}")
-        }
-        _ => blocked.to_string(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use maud::{Markup, html};
+use tenure_domain::rollover::or_more;
 
 use super::asked::Path;
 use super::fault::Fault;
@@ -9,7 +10,7 @@ use super::page::{Part, Shown, number, page, stamp, tag};
 use super::relying_party;
 use super::session::SignedIn;
 use crate::api::Desk;
-use crate::api::rollover::{self, CountItem, PartyItem, StageItem, or_more};
+use crate::api::rollover::{self, CountItem, PartyItem, StageItem};
 
 /// The way of an issuer, in order.
 const WAY: [&str; 5] = ["prepared", "distributed", "active", "tainted", "removed"];

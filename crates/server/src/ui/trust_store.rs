@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use maud::{Markup, html};
+use tenure_domain::rollover::or_more;
 
 use super::asked::Path;
 use super::fault::Fault;
@@ -9,7 +10,6 @@ use super::page::{Part, Shown, empty, number, page, stamp, tag};
 use super::relying_party;
 use super::session::SignedIn;
 use crate::api::Desk;
-use crate::api::rollover::or_more;
 use crate::api::trust_store::{self, HeldItem, IntendedItem};
 
 pub(super) async fn show(

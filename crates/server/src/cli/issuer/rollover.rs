@@ -2,10 +2,10 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tenure_domain::rollover::or_more;
 
 use super::add::Begin;
 use super::path;
-use crate::api::rollover::or_more;
 use crate::cli::api;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
