@@ -9,7 +9,7 @@ use tenure_domain::attention::{Attention, Care};
 use tenure_domain::certificate::{CertificateRow, StatusChange};
 use tenure_domain::operator::Permission::{ReadFleet, Withdraw};
 use tenure_domain::{Device, DeviceNo, Status};
-use tenure_engine::store::{self, StoreError, certificate, sighting, view};
+use tenure_engine::store::{self, ReadTx, StoreError, certificate, sighting, view};
 use tenure_engine::{RevokeAsk, Snapshot, Target};
 use tenure_x509::{Reason, Serial, Time};
 use utoipa::{IntoParams, ToSchema};
@@ -202,9 +202,16 @@ pub(super) async fn items(
     desk: &Desk,
     rows: Vec<CertificateRow>,
 ) -> Result<Vec<CertificateItem>, Problem> {
+    desk.read(described(desk, rows)).await
+}
+
+/// How they are read.
+fn described(
+    desk: &Desk,
+    rows: Vec<CertificateRow>,
+) -> impl FnOnce(&ReadTx<'_>) -> Result<Vec<CertificateItem>, StoreError> + Send + use<> {
     let (snapshot, now) = (desk.engine().snapshot(), desk.now());
-    // Whoever has just revoked one waits for no one who only looks.
-    let read = desk.engine().store().read_first(move |tx| {
+    move |tx| {
         let mut devices: HashMap<DeviceNo, Device> = HashMap::new();
         rows.into_iter()
             .map(|row| {
@@ -219,11 +226,10 @@ pub(super) async fn items(
                 };
                 let attention = attention(&snapshot, &row, device, now);
                 let owner = device.owner.to_string();
-                Ok::<_, StoreError>(CertificateItem::of(row, owner, &attention, now))
+                Ok(CertificateItem::of(row, owner, &attention, now))
             })
-            .collect::<Result<_, StoreError>>()
-    });
-    Ok(read.await?)
+            .collect()
+    }
 }
 
 /// When a certificate wants attention.
@@ -600,7 +606,12 @@ async fn withdrawn(
     let done = desk.engine().revoke(ask).await?;
     Ok(Withdrawn {
         changed: done.changed,
-        certificates: items(desk, done.certificates).await?,
+        // Whoever has just withdrawn one waits for no one who only looks.
+        certificates: desk
+            .engine()
+            .store()
+            .read_first(described(desk, done.certificates))
+            .await?,
     })
 }
 
