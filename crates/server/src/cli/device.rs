@@ -212,10 +212,13 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
             if !as_array {
                 return api.download(&path, |piece| output.octets(piece)).await;
             }
-            let mut array = Array::default();
-            let take = |piece: &[u8]| output.octets(&array.take(piece));
+            let (mut lines, mut items) = (Lines::default(), output.items());
+            let take = |piece: &[u8]| {
+                let mut rows = lines.whole(piece)?.into_iter();
+                rows.try_for_each(|row| items.add("", &row))
+            };
             api.download(&path, take).await?;
-            output.octets(array.end())
+            items.end()
         }
         Verb::Show { id } => output.record(&api.get(&path(&id)).await?),
         Verb::History { id } => history(&api.get(&format!("{}/history", path(&id))).await?, output),
@@ -241,36 +244,23 @@ pub async fn run(verb: Verb, session: &Session, output: &Output) -> Result<(), F
     }
 }
 
-/// JSON lines as one array.
+/// JSON lines, as they come in pieces.
 #[derive(Default)]
-struct Array {
-    is_open: bool,
-    is_between: bool,
+struct Lines {
+    begun: Vec<u8>,
 }
 
-impl Array {
-    fn take(&mut self, piece: &[u8]) -> Vec<u8> {
-        let mut array = Vec::with_capacity(piece.len() * 2);
-        if !self.is_open {
-            array.extend(b"[\n");
-            self.is_open = true;
-        }
-        for line in piece.split_inclusive(|octet| *octet == b'\n') {
-            if self.is_between {
-                array.extend(b",\n");
-            }
-            let row = line.strip_suffix(b"\n");
-            self.is_between = row.is_some();
-            array.extend(row.unwrap_or(line));
-        }
-        array
-    }
-
-    fn end(self) -> &'static [u8] {
-        match self.is_open {
-            true => b"\n]\n",
-            false => b"[]\n",
-        }
+impl Lines {
+    /// What stands in the lines that are whole with this piece.
+    fn whole(&mut self, piece: &[u8]) -> Result<Vec<Value>, Failure> {
+        self.begun.extend_from_slice(piece);
+        let end = self.begun.iter().rposition(|octet| *octet == b'\n');
+        let rest = self.begun.split_off(end.map_or(0, |end| end + 1));
+        let lines = std::mem::replace(&mut self.begun, rest);
+        serde_json::Deserializer::from_slice(&lines)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failure::failed(format!("the answer is not JSON: {error}")))
     }
 }
 
@@ -507,17 +497,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_become_one_array_wherever_they_are_cut() {
-        let lines = b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\"}\n";
-        for cut in 0..=lines.len() {
-            let mut array = Array::default();
-            let (first, second) = lines.split_at(cut);
-            let mut text = array.take(first);
-            text.extend(array.take(second));
-            text.extend(array.end());
-            let read: Value = serde_json::from_slice(&text).unwrap();
-            assert_eq!(read, json!([{ "id": "a" }, { "id": "b" }, { "id": "c" }]));
+    fn lines_are_read_wherever_they_are_cut() {
+        let text = b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\"}\n";
+        for cut in 0..=text.len() {
+            let mut lines = Lines::default();
+            let (first, second) = text.split_at(cut);
+            let mut read = lines.whole(first).unwrap();
+            read.extend(lines.whole(second).unwrap());
+            let ids: Vec<_> = read.iter().map(|row| row["id"].as_str()).collect();
+            assert_eq!(ids, [Some("a"), Some("b"), Some("c")], "{cut}");
         }
-        assert_eq!(Array::default().end(), b"[]\n");
     }
 }
