@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Query;
@@ -7,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, body::Bytes};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::cli::output::{Column, json_pages, text_pages};
@@ -227,17 +229,24 @@ async fn who_has_to_wait_long_is_told_how_long() {
 
 #[tokio::test]
 async fn a_change_may_take_longer_than_a_question() {
-    let slow = async || {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    // Nothing is answered until a question has been given up.
+    let given_up = Arc::new(Semaphore::new(0));
+    let waits = Arc::clone(&given_up);
+    let slow = async move || {
+        waits.acquire().await.unwrap().forget();
         Json(json!({}))
     };
-    let (url, _switch) =
-        start(Router::new().route("/api/v1/slow", get(slow).post(slow).delete(slow))).await;
+    let (url, _switch) = start(Router::new().route(
+        "/api/v1/slow",
+        get(slow.clone()).post(slow.clone()).delete(slow),
+    ))
+    .await;
     let timeouts = Timeouts {
         request: Duration::from_millis(100),
         change: Some(Duration::from_secs(30)),
         ..Timeouts::default()
     };
+    let body = json!({});
     let api = Api {
         client: Client::new(Settings {
             timeouts,
@@ -246,12 +255,20 @@ async fn a_change_may_take_longer_than_a_question() {
         .unwrap(),
         ..api(&url, "good")
     };
-    api.post("/slow", &json!({})).await.unwrap();
-    api.delete("/slow").await.unwrap();
-    for late in [
-        api.get("/slow").await.unwrap_err(),
-        api.download("/slow", |_| Ok(())).await.unwrap_err(),
-    ] {
+    let changes = async { tokio::join!(api.post("/slow", &body), api.delete("/slow")) };
+    let questions = async {
+        let late = [
+            api.get("/slow").await.unwrap_err(),
+            api.download("/slow", |_| Ok(())).await.unwrap_err(),
+        ];
+        // As many as were asked: the questions given up may have taken theirs.
+        given_up.add_permits(4);
+        late
+    };
+    let ((posted, deleted), late) = tokio::join!(changes, questions);
+    posted.unwrap();
+    deleted.unwrap();
+    for late in late {
         assert_eq!(late.code(), 4);
         let said = "has not answered in 0.1 s; it may still be doing what was asked";
         assert!(late.to_string().ends_with(said), "{late}");
