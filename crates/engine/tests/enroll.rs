@@ -4,7 +4,7 @@ mod house;
 
 use house::{House, issued, pair, refusal};
 use tenure_domain::change::{Change, Edit};
-use tenure_domain::device::{Criticality, DeviceSpec};
+use tenure_domain::device::DeviceSpec;
 use tenure_domain::operator::Actor;
 use tenure_domain::policy::DEFAULT_DOCUMENT;
 use tenure_domain::registry::{Class, ReplacedRule};
@@ -363,19 +363,7 @@ async fn the_first_use_of_a_successor_revokes_an_operational_certificate_and_nev
 async fn an_approval_is_for_the_profile_that_was_asked_for() {
     let house = House::found().await;
     house.device("pump-17").await;
-    let from = house.spec("pump-17");
-    // Where people may be hurt, a person looks first.
-    let edit = Edit {
-        to: DeviceSpec {
-            criticality: Criticality::Safety,
-            ..from.clone()
-        },
-        from: Some(from),
-    };
-    house
-        .change(Change::EditDevice(Box::new(edit)))
-        .await
-        .unwrap();
+    house.make_safety("pump-17").await;
     let (secret, key) = (house.secret("pump-17").await, pair());
     let under = |label: &str| {
         let mut ask = house::first_ask("pump-17", &secret, &key);

@@ -5,8 +5,8 @@ mod house;
 use house::{House, issued, pair, refusal};
 use tenure_domain::ask::AskState;
 use tenure_domain::certificate::{CertificateRow, StatusChange};
-use tenure_domain::change::{Change, Edit};
-use tenure_domain::device::{Criticality, Device, DeviceSpec};
+use tenure_domain::change::Change;
+use tenure_domain::device::Device;
 use tenure_domain::incident::Incident;
 use tenure_domain::operator::{Actor, Role};
 use tenure_domain::{AskNo, Refusal, Standing, Status, TenantId};
@@ -336,18 +336,7 @@ async fn what_a_retired_device_asked_for_waits_no_more() {
     let house = House::found().await;
     house.enrolled(PUMP).await;
     let store = house.engine.store();
-    let from = device::spec(&house.pump(PUMP));
-    let edit = Edit {
-        to: DeviceSpec {
-            criticality: Criticality::Safety,
-            ..from.clone()
-        },
-        from: Some(from),
-    };
-    house
-        .change(Change::EditDevice(Box::new(edit)))
-        .await
-        .unwrap();
+    house.make_safety(PUMP).await;
     let secret = house.secret(PUMP).await;
     let waits = house.enroll(PUMP, &secret, &pair()).await;
     assert!(matches!(waits, Ok(Answer::Pending { .. })), "{waits:?}");

@@ -27,6 +27,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The passphrase of every house in the stories.
 pub const PASSPHRASE: &str = "lantern orbit kettle ninety";
 
+/// Where a device of [`House::device`] stands, and whose it is.
+pub const PLACE: [&str; 4] = ["--site", "Hall 3", "--owner", "Hydraulics"];
+
 /// A house in a temporary directory, and perhaps a server on it.
 pub struct House {
     // First, so that its log is still there when it is dropped.
@@ -295,16 +298,8 @@ impl House {
         self.tell(&["site", "add", "Hall 3"]);
         self.tell(&["service", "add", "telemetry"]);
         self.tell(&["class", "add", class, "--profile", "device"]);
-        let known = [
-            "--class",
-            class,
-            "--site",
-            "Hall 3",
-            "--owner",
-            "Hydraulics",
-        ];
-        let mut add = vec!["device", "add", id];
-        add.extend(known);
+        let mut add = vec!["device", "add", id, "--class", class];
+        add.extend(PLACE);
         add.extend(["--service", "telemetry", "--serial", id]);
         self.tell(&add);
         self.tell(&["device", "secret", id])

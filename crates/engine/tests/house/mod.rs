@@ -163,6 +163,20 @@ impl House {
         device::spec(&found.unwrap().unwrap())
     }
 
+    /// Where people may be hurt, a person looks first.
+    pub async fn make_safety(&self, id: &str) {
+        let from = self.spec(id);
+        let edit = Edit {
+            to: DeviceSpec {
+                criticality: Criticality::Safety,
+                ..from.clone()
+            },
+            from: Some(from),
+        };
+        let change = Change::EditDevice(Box::new(edit));
+        self.change(change).await.unwrap();
+    }
+
     pub async fn secret(&self, id: &str) -> String {
         let change = Change::NewSecret {
             device: id.parse().unwrap(),

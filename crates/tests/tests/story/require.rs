@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tenure_field::http::Response;
 use tenure_tests::api::Api;
 use tenure_tests::http::{Caller, certificate, identity, request};
-use tenure_tests::{House, have, revoke, text, tool, try_tool, until};
+use tenure_tests::{House, PLACE, have, revoke, text, tool, try_tool, until};
 use tenure_tlog::{Checkpoint, Hash, Note, leaf_hash, verify_inclusion};
 use tenure_x509::{
     CaConstraint, Cert, CertificateSpec, Extensions, KeyKind, KeyPair, KeyUsage, Serial, oid,
@@ -78,17 +78,8 @@ fn b4_nothing_is_issued_without_a_binding_and_all_that_is_issued_has_its_paths()
     let (cert, ..) = enrolled(&house, "pump-1");
     assert!(!cert.crl_urls().is_empty() && !cert.ocsp_urls().is_empty());
     assert!(!cert.validity().not_after.is_never());
-    let place = [
-        "--class",
-        "pump",
-        "--site",
-        "Hall 3",
-        "--owner",
-        "Hydraulics",
-    ];
-    let mut add = vec!["device", "add", "pump-2"];
-    add.extend(place);
-    house.tell(&add);
+    let add = ["device", "add", "pump-2", "--class", "pump"];
+    house.tell(&[&add[..], &PLACE].concat());
     let secret = house.tell(&["device", "secret", "pump-2"]);
     let caller = Caller::new(&house.root());
     let asked = request(&key(), "pump-2");

@@ -6,7 +6,7 @@ use tenure_field::http::Response;
 use tenure_tests::http::{Caller, certificate, identity, request};
 use tenure_tests::pki::{Maker, now};
 use tenure_tests::relying::{Checking, Relying, Trust};
-use tenure_tests::{House, text, until};
+use tenure_tests::{House, PLACE, text, until};
 use tenure_x509::crl::Crl;
 use tenure_x509::ocsp::{CertStatus, HashKind, OcspRequest, OcspResponse};
 use tenure_x509::{Cert, KeyKind, KeyPair, Reason};
@@ -30,17 +30,17 @@ fn made(house: &House, id: &str) -> (Cert, KeyPair) {
     let roots = roots.to_str().unwrap();
     house.tell(&["manufacturer", "add", "acme-pumps", "--roots", roots]);
     house.device("pump-0"); // owner, site, class and service
-    let place = [
+    let what = ["--service", "telemetry", "--manufacturer", "acme-pumps"];
+    let add = [
+        "device",
+        "add",
+        id,
         "--class",
         "pump",
-        "--site",
-        "Hall 3",
-        "--owner",
-        "Hydraulics",
+        "--serial",
+        "SN-000417",
     ];
-    let what = ["--service", "telemetry", "--manufacturer", "acme-pumps"];
-    let add = ["device", "add", id, "--serial", "SN-000417"];
-    house.tell(&[&add[..], &place, &what].concat());
+    house.tell(&[&add[..], &PLACE, &what].concat());
     maker.device("SN-000417")
 }
 
